@@ -1,0 +1,115 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Every field of an experiment, once: its meaning, unit, range and default.
+
+The other files of this folder start from `get_config()` and change a few
+fields; the command line changes any (`--config.data.imbalance=0.02`). None
+means "not given" wherever it is the default.
+
+A duration NAME is three fields, NAME_epochs, NAME_steps and NAME_examples. Set
+one; where several are set the finest unit decides (steps, then examples, then
+epochs), so that a command line can override a file.
+"""
+
+import ml_collections
+from ml_collections.config_dict import placeholder
+
+
+def get_config() -> ml_collections.ConfigDict:
+  """Returns the defaults: ETF + DR on the embedded digits."""
+  c = ml_collections.ConfigDict()
+
+  c.name = "base"  # names the run in directories and tables
+  # ce | ce_weighted | ce_frozen | etf_ce | etf_dr
+  c.method = "etf_dr"
+  # One independent run each. The seed decides the initial weights, the
+  # prototypes, the order of the data and every augmentation; not the subset.
+  c.seeds = (0,)
+  # Compute dtype of the backbone: bfloat16 | float32 | float64 (needs
+  # JAX_ENABLE_X64=1). Parameters, statistics, prototypes and losses have at
+  # least float32.
+  c.dtype = "float32"
+  c.batch_size = 128  # images per step over all devices
+  _duration(c, "total", epochs=200.0)
+
+  c.data = d = ml_collections.ConfigDict()
+  d.name = "digits"  # python -m etf_jax.prepare --list
+  d.data_dir = placeholder(str)  # where prepared data live; None: TFDS's own
+  d.manual_dir = placeholder(str)  # archives fetched by hand
+  d.prepare = True  # prepare missing data before training
+  d.profile = "exponential"  # exponential | step | none (all that there is)
+  d.imbalance = 0.01  # smallest / largest class, in (0, 1]
+  d.seed = 0  # decides the subset and the validation split, for all seeds
+  d.validation_fraction = 0.0  # of each class of the training set, in [0, 1)
+
+  c.augment = a = ml_collections.ConfigDict()
+  a.crop_padding = 0  # pixels of zeros on each side before a random crop
+  a.flip = False  # mirror half of the images, left to right
+  a.mixup_alpha = 0.0  # Beta(alpha, alpha), one draw per batch; 0: no mixup
+
+  c.model = m = ml_collections.ConfigDict()
+  m.name = "resnet32"  # resnet8 | 20 | 32 | 44 | 56, or package.module:Class
+  m.width = 1  # multiplies the channels of the resnets
+  m.kwargs = ml_collections.ConfigDict()  # further arguments of the backbone
+  m.num_classes = placeholder(int)  # None: as many as the data have
+
+  # None: the method's own (etf_*: both normalisations; others: neither).
+  c.head = h = ml_collections.ConfigDict()
+  h.name = placeholder(str)  # etf | linear | frozen_linear
+  h.batch_norm = placeholder(bool)
+  h.l2_normalize = placeholder(bool)
+  h.projector = placeholder(int)  # width of a linear layer before the head
+
+  c.loss = s = ml_collections.ConfigDict()
+  # Lengths of the targets of dot regression, sqrt(gamma / n_class) with the
+  # counts of the global batch or of the data set, or 1: batch | global | none.
+  s.class_lengths = "batch"
+  # class_balanced is the published code's loss; paper is its Eq 14.
+  s.scaling = "class_balanced"
+  # Length that dot regression expects of a feature; None: 1 for features of
+  # unit length, otherwise each feature's own, detached.
+  s.feature_length = placeholder(float)
+  s.feature_length_penalty = 0.0  # times mean |feature|; ImageNet-LT: 0.01
+  # ce_weighted: the batch's weighted sum over its size, or over its weights:
+  # batch_size | weight_sum.
+  s.weight_reduction = "batch_size"
+
+  # SGD as PyTorch's: the decay joins the gradient before the momentum.
+  c.optimizer = o = ml_collections.ConfigDict()
+  o.learning_rate = 0.1
+  o.momentum = 0.9
+  o.nesterov = False
+  o.weight_decay = 2e-4
+  o.decayed = "all"  # all | kernels (neither biases nor BatchNorm)
+
+  # The learning rate is constant inside an epoch.
+  c.schedule = r = ml_collections.ConfigDict()
+  r.name = "step"  # step | cosine | constant
+  _duration(r, "warmup", epochs=5.0)  # linear, from learning_rate / warmup
+  r.decay_fractions = (0.8, 0.9)  # of the whole run: after these epochs ...
+  r.decay_factor = 0.1  # ... the rate is multiplied, for `step`
+
+  c.eval = e = ml_collections.ConfigDict()
+  _duration(e, "every", epochs=1.0)
+  e.batch_size = 1000
+  e.train_accuracy_steps = 10  # training accuracy on every n-th step only
+
+  c.checkpoint = k = ml_collections.ConfigDict()
+  _duration(k, "every", epochs=10.0)
+  k.keep = 2  # resumable checkpoints kept
+  k.best = True  # keep the best evaluation's weights in best/
+
+  c.report = p = ml_collections.ConfigDict()
+  _duration(p, "log_every", steps=50)  # rows of training metrics
+  p.tensorboard = True
+  # package.module:function, called with (config as a dict, directory); it
+  # returns an object with write(row) and close(), beside TensorBoard.
+  p.tracker = placeholder(str)
+
+  c.devices = placeholder(int)  # use the first n; None: all
+  return c
+
+
+def _duration(node, name, *, epochs=None, steps=None):
+  for unit, kind in (("epochs", float), ("steps", int), ("examples", int)):
+    node[f"{name}_{unit}"] = placeholder(kind)
+  node.update({f"{name}_epochs": epochs, f"{name}_steps": steps})

@@ -1,0 +1,235 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Dtypes, label checks and gathers that the geometry and the losses share.
+
+One rule for labels holds everywhere. Labels whose values are known (outside
+``jit``) are checked and raise ``ValueError``. Compiled code cannot raise: there
+an out-of-range label makes the result and the gradient of its example NaN, and
+`jax.experimental.checkify` reports it by value.
+"""
+
+import jax
+from jax.experimental import checkify
+import jax.numpy as jnp
+from jax.sharding import AxisType, NamedSharding, PartitionSpec
+from jax.typing import ArrayLike
+import numpy as np
+
+
+def known(x: ArrayLike | None) -> np.ndarray | None:
+  """Returns the values of `x` in NumPy, or None while they are unknown.
+
+  Unknown are traced values, and arrays that other processes hold a part of.
+  """
+  if x is None or isinstance(x, jax.core.Tracer):
+    return None
+  if isinstance(x, jax.Array) and not x.is_fully_addressable:
+    return None
+  return np.asarray(x)
+
+
+def result_dtype(*arrays: jax.Array | None) -> np.dtype:
+  """Returns the widest floating dtype among `arrays`, at least float32.
+
+  Where none of them is floating it is JAX's default float.
+  """
+  floating = [
+    x.dtype
+    for x in arrays
+    if x is not None and jnp.issubdtype(x.dtype, jnp.floating)
+  ]
+  if not floating:
+    return jnp.zeros(()).dtype
+  wide = any(dtype == jnp.float64 for dtype in floating)
+  return jnp.dtype(jnp.float64 if wide else jnp.float32)
+
+
+def check_labels(
+  labels: ArrayLike,
+  num_classes: int,
+  shape: tuple[int, ...],
+  where: ArrayLike | None,
+) -> tuple[jax.Array, jax.Array, jax.Array | None]:
+  """Checks integer labels and makes them safe to index with.
+
+  Args:
+    labels: integers, the classes of the examples.
+    num_classes: K; labels lie in ``[0, K)``.
+    shape: the shape that labels and mask must have.
+    where: None, or a boolean mask of the examples that count.
+
+  Returns:
+    The labels with 0 wherever they are out of range or do not count; a boolean
+    array that is True where they were in range or do not count; the mask.
+  """
+  values = known(labels)
+  labels = jnp.asarray(labels)
+  if not jnp.issubdtype(labels.dtype, jnp.integer):
+    raise ValueError(f"labels must be integers, got dtype {labels.dtype}")
+  if labels.shape != shape:
+    raise ValueError(f"labels must have shape {shape}, got {labels.shape}")
+  mask = check_mask(where, shape)
+  valid = (labels >= 0) & (labels < num_classes)
+  if mask is not None:
+    valid |= ~mask
+  chosen = None if mask is None else known(where)
+  if values is not None and (mask is None or chosen is not None):
+    wrong = (values < 0) | (values >= num_classes)
+    if chosen is not None:
+      wrong &= chosen
+    if wrong.any():
+      raise ValueError(
+        f"labels must lie in [0, {num_classes}), got {values[wrong][0]}"
+      )
+  checkify.debug_check(
+    jnp.all(valid),
+    f"labels must lie in [0, {num_classes}), got {{least}} to {{most}}",
+    least=jnp.min(labels, initial=0),
+    most=jnp.max(labels, initial=0),
+  )
+  usable = valid if mask is None else valid & mask
+  return jnp.where(usable, labels, 0), valid, mask
+
+
+def check_mask(
+  where: ArrayLike | None, shape: tuple[int, ...]
+) -> jax.Array | None:
+  """Returns the mask as an array, or None; checks its dtype and shape."""
+  if where is None:
+    return None
+  mask = jnp.asarray(where)
+  if mask.dtype != jnp.bool_ or mask.shape != shape:
+    raise ValueError(
+      f"where must be boolean of shape {shape}, got {mask.dtype} of shape "
+      f"{mask.shape}"
+    )
+  return mask
+
+
+def finish(
+  loss: jax.Array, valid: jax.Array, mask: jax.Array | None
+) -> jax.Array:
+  """Marks examples of out-of-range labels NaN and zeroes the masked ones."""
+  # A product, not a `where`, so that the gradient is NaN as well.
+  loss = loss * jnp.where(valid, 1.0, jnp.nan).astype(loss.dtype)
+  return loss if mask is None else jnp.where(mask, loss, 0)
+
+
+def check_counts(
+  class_counts: ArrayLike,
+  num_classes: int | None = None,
+  *,
+  allow_absent: bool = False,
+) -> jax.Array:
+  """Returns `[K]` class counts as an array after checking what is known."""
+  values = known(class_counts)
+  counts = jnp.asarray(class_counts)
+  if counts.ndim != 1 or counts.size == 0:
+    raise ValueError(
+      f"class_counts must have shape [num_classes], got {counts.shape}"
+    )
+  if num_classes is not None and counts.size != num_classes:
+    raise ValueError(
+      f"class_counts has {counts.size} entries for {num_classes} classes"
+    )
+  if jnp.issubdtype(counts.dtype, jnp.bool_):
+    raise ValueError("class_counts must be numbers, got booleans")
+  if values is not None:
+    wrong = ~np.isfinite(values) | (
+      (values < 0) if allow_absent else (values <= 0)
+    )
+    if wrong.any():
+      raise ValueError(
+        f"class_counts must be finite and "
+        f"{'not negative' if allow_absent else 'positive'}, got "
+        f"{values[wrong][0]} for class {int(np.argmax(wrong))}"
+      )
+  return counts
+
+
+def check_vectors(
+  features: ArrayLike, prototypes: ArrayLike, name: str = "prototypes"
+) -> tuple[jax.Array, jax.Array]:
+  """Checks ``[..., feature_dim]`` features and a matrix of their classes."""
+  features, prototypes = jnp.asarray(features), jnp.asarray(prototypes)
+  check_features(features)
+  if (
+    prototypes.ndim != 2
+    or prototypes.shape[0] != features.shape[-1]
+    or not jnp.issubdtype(prototypes.dtype, jnp.floating)
+  ):
+    raise ValueError(
+      f"{name} must be floating with shape [feature_dim, num_classes] and "
+      f"feature_dim {features.shape[-1]}, got {prototypes.dtype} of shape "
+      f"{prototypes.shape}"
+    )
+  return features, prototypes
+
+
+def check_features(features: jax.Array) -> None:
+  """Raises ValueError unless `features` are floating ``[..., d]``."""
+  if features.ndim == 0 or not jnp.issubdtype(features.dtype, jnp.floating):
+    raise ValueError(
+      "features must be floating with shape [..., feature_dim], got "
+      f"{features.dtype} of shape {features.shape}"
+    )
+
+
+def check_range(name: str, x: ArrayLike, low: float, high: float) -> None:
+  """Raises ValueError when a known value lies outside ``[low, high]``."""
+  values = known(x)
+  if values is None:
+    return
+  # NaN must not pass, so the comparison is of what is right.
+  wrong = ~((values >= low) & (values <= high))
+  if wrong.any():
+    raise ValueError(
+      f"{name} must lie in [{low:g}, {high:g}], got {values[wrong].flat[0]:g}"
+    )
+
+
+def check_positive(name: str, x: ArrayLike) -> None:
+  """Raises ValueError when a known value is not finite and positive."""
+  values = known(x)
+  if values is None:
+    return
+  wrong = ~(np.isfinite(values) & (values > 0))
+  if wrong.any():
+    raise ValueError(
+      f"{name} must be finite and positive, got {values[wrong].flat[0]:g}"
+    )
+
+
+def gather(table: jax.Array, labels: jax.Array) -> jax.Array:
+  """Returns ``table[labels]`` along its first axis; labels must be in range.
+
+  On a mesh with Explicit axes the result is laid out as the labels are, which
+  indexing alone cannot know.
+  """
+  sharding = jax.typeof(labels).sharding
+  if AxisType.Explicit not in sharding.mesh.axis_types:
+    return table.at[labels].get(mode="promise_in_bounds")
+  spec = PartitionSpec(*sharding.spec, *[None] * (table.ndim - 1))
+  return table.at[labels].get(
+    mode="promise_in_bounds", out_sharding=NamedSharding(sharding.mesh, spec)
+  )
+
+
+def replicated(x: jax.Array) -> NamedSharding | None:
+  """Names the layout of a sum over a batch where the mesh wants it named."""
+  mesh = jax.typeof(x).sharding.mesh
+  if AxisType.Explicit not in mesh.axis_types:
+    return None
+  return NamedSharding(mesh, PartitionSpec())
+
+
+def count(labels: jax.Array, amounts: jax.Array, num_classes: int) -> jax.Array:
+  """Adds up `amounts` by label, ``[num_classes]``; labels must be in range."""
+  labels, amounts = labels.reshape(-1), amounts.reshape(-1)
+  everywhere = replicated(labels)
+  if everywhere is not None:
+    # A few bytes an example: cheaper to gather than to reduce class by class,
+    # and a scatter needs to know where its indices live.
+    labels = jax.sharding.reshard(labels, everywhere)
+    amounts = jax.sharding.reshard(amounts, everywhere)
+  zeros = jnp.zeros((num_classes,), amounts.dtype)
+  return zeros.at[labels].add(amounts, mode="promise_in_bounds")

@@ -1,0 +1,228 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""How many images a class keeps, and which.
+
+    counts = exponential_counts(5000, num_classes=10, imbalance=0.01)
+    indices = select(labels, counts, seed=0)
+
+Class 0 is the largest and `imbalance` is the smallest count over the largest.
+The choice is seeded and nested: with one seed, the images kept at a smaller
+imbalance are among those kept at a larger one. It depends on nothing but
+(seed, class, number of images of the class), and never on NumPy's version.
+"""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from etf_jax.data import catalog
+from etf_jax.errors import InputError
+
+# 5000 * 0.29 is 1449.9999999999998 in float64: without the slack a product
+# that is whole on paper would lose an image.
+_FLOOR_SLACK = 1e-9
+
+_SELECT, _HOLD_OUT = 0, 1  # Purposes of a random order; they never share one.
+
+
+def exponential_counts(
+  largest: int, num_classes: int, imbalance: float
+) -> np.ndarray:
+  """Returns floor(largest * imbalance**(k / (K - 1))) for k = 0..K-1.
+
+  Args:
+    largest: Count of class 0.
+    num_classes: K, at least 2.
+    imbalance: Count of class K-1 over that of class 0, in (0, 1].
+
+  Returns:
+    `[K]` int64, from the largest to the smallest.
+
+  Raises:
+    InputError: An argument is out of its range.
+  """
+  _check_shape(num_classes, imbalance)
+  return _floor(
+    largest * imbalance ** (np.arange(num_classes) / (num_classes - 1))
+  )
+
+
+def step_counts(largest: int, num_classes: int, imbalance: float) -> np.ndarray:
+  """Returns `largest` for the first K // 2 classes, then largest * imbalance.
+
+  Args:
+    largest: Count of each class of the first half.
+    num_classes: K, at least 2; the middle class of an odd K is a small one.
+    imbalance: Count of the second half's classes over `largest`, in (0, 1].
+
+  Returns:
+    `[K]` int64.
+
+  Raises:
+    InputError: An argument is out of its range.
+  """
+  _check_shape(num_classes, imbalance)
+  large = np.arange(num_classes) < num_classes // 2
+  return _floor(np.where(large, largest, largest * imbalance))
+
+
+PROFILES: dict[str, Callable[[int, int, float], np.ndarray] | None] = {
+  "exponential": exponential_counts,
+  "step": step_counts,
+  "none": None,
+}
+
+
+def realised_counts(
+  labels: np.ndarray,
+  class_names: tuple[str, ...],
+  *,
+  profile: str,
+  imbalance: float,
+) -> np.ndarray:
+  """Returns how many images each class keeps.
+
+  The largest count is N // K of the given labels; a class that has fewer
+  images than its share keeps what it has.
+
+  Args:
+    labels: `[N]` classes of the images there are.
+    class_names: The K names.
+    profile: "exponential", "step" or "none" (everything is kept).
+    imbalance: See the profiles; "none" only checks its range.
+
+  Returns:
+    `[K]` int64, each at least 1.
+
+  Raises:
+    InputError: An argument is out of its range, or a class is left empty.
+  """
+  num_classes = len(class_names)
+  if profile not in PROFILES:
+    raise InputError(
+      "config.data.profile: " + catalog.unknown("profile", profile, PROFILES)
+    )
+  _check_shape(num_classes, imbalance)
+  available = np.bincount(labels, minlength=num_classes).astype(np.int64)
+  _check_present(available, class_names)
+  counts_of = PROFILES[profile]
+  if counts_of is None:
+    return available
+  largest = len(labels) // num_classes
+  counts = counts_of(largest, num_classes, imbalance)
+  empty = np.flatnonzero(counts == 0)
+  if empty.size:
+    raise InputError(
+      f"config.data.imbalance={imbalance:g} leaves class {empty[0]} "
+      f"({class_names[empty[0]]!r}) without a training image, since {largest} "
+      f"images in the largest class times {imbalance:g} is below 1; use at "
+      f"least {1 / largest:.3g}"
+    )
+  return np.minimum(counts, available)
+
+
+def select(labels: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:
+  """Returns sorted indices of counts[k] images of each class k.
+
+  Args:
+    labels: `[N]` classes.
+    counts: `[K]` how many to choose; a class with fewer gives all it has.
+    seed: Seed of the choice, at least 0.
+
+  Returns:
+    Sorted int64 indices into `labels`.
+
+  Raises:
+    InputError: The seed is negative.
+  """
+  chosen = [
+    _shuffled(labels, k, seed, _SELECT)[:count]
+    for k, count in enumerate(counts)
+  ]
+  return np.sort(np.concatenate(chosen))
+
+
+def hold_out(
+  labels: np.ndarray,
+  class_names: tuple[str, ...],
+  *,
+  fraction: float,
+  seed: int,
+) -> tuple[np.ndarray, np.ndarray]:
+  """Splits the images of each class into training and validation.
+
+  Args:
+    labels: `[N]` classes.
+    class_names: The K names.
+    fraction: Share of each class that goes to validation, in [0, 1).
+    seed: Seed of the choice, at least 0.
+
+  Returns:
+    Sorted int64 indices into `labels`: the training and the validation ones.
+
+  Raises:
+    InputError: `fraction` is out of range, or would leave a class without a
+      training or without a validation image.
+  """
+  if not 0 <= fraction < 1:
+    raise InputError(
+      f"config.data.validation_fraction={fraction:g} must be at least 0 and "
+      "below 1"
+    )
+  available = np.bincount(labels, minlength=len(class_names))
+  _check_present(available, class_names)
+  counts = _floor(fraction * available)
+  if fraction > 0:
+    for k, name in enumerate(class_names):
+      if not 0 < counts[k] < available[k]:
+        raise InputError(
+          f"config.data.validation_fraction={fraction:g} gives class {k} "
+          f"({name!r}) {counts[k]} of its {available[k]} images for "
+          "validation; training and validation need at least one each"
+        )
+  held_out = [
+    _shuffled(labels, k, seed, _HOLD_OUT)[:count]
+    for k, count in enumerate(counts)
+  ]
+  validation = np.sort(np.concatenate(held_out))
+  training = np.setdiff1d(np.arange(len(labels)), validation)
+  return training, validation
+
+
+def _shuffled(
+  labels: np.ndarray, k: int, seed: int, purpose: int
+) -> np.ndarray:
+  """Returns the indices of class k in the order of (seed, class, purpose).
+
+  NumPy promises the raw stream of a bit generator for all time, but not the
+  permutations made of it: hence the sort of raw numbers.
+  """
+  if seed < 0:
+    raise InputError(f"config.data.seed={seed} must be at least 0")
+  members = np.flatnonzero(labels == k)
+  bits = np.random.PCG64(np.random.SeedSequence((seed, k, purpose)))
+  return members[np.argsort(bits.random_raw(len(members)), kind="stable")]
+
+
+def _floor(counts: np.ndarray) -> np.ndarray:
+  return np.floor(counts * (1 + _FLOOR_SLACK)).astype(np.int64)
+
+
+def _check_shape(num_classes: int, imbalance: float) -> None:
+  if num_classes < 2:
+    raise InputError(
+      f"a long tail needs at least 2 classes, and there are {num_classes}"
+    )
+  if not 0 < imbalance <= 1:
+    raise InputError(
+      f"config.data.imbalance={imbalance:g} must be above 0 and at most 1 "
+      "(smallest class over largest)"
+    )
+
+
+def _check_present(available: np.ndarray, class_names: tuple[str, ...]) -> None:
+  empty = np.flatnonzero(available == 0)
+  if empty.size:
+    raise InputError(
+      f"class {empty[0]} ({class_names[empty[0]]!r}) has no training image; "
+      "remove the class or add images of it"
+    )

@@ -1,0 +1,126 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Classification metrics from sums that add over batches and devices.
+
+  sums = metrics.zeros(num_classes)
+  sums = metrics.update(sums, logits, labels, where=mask)    # any number
+  row = metrics.compute(jax.device_get(sums), class_counts)
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+import numpy as np
+
+MANY, FEW = 100, 20  # many: more than 100 training images; few: less than 20
+BINS = 15  # of confidence, for the calibration error
+TOP = 5
+
+
+class Sums(NamedTuple):
+  """Counts and sums over the examples seen.
+
+  Attributes:
+    confusion: int32 `[K, K]`, rows are true classes, columns predictions.
+    top: int32, examples whose label is among the 5 largest logits.
+    bin_count: int32 `[15]`, examples by confidence.
+    bin_correct: int32 `[15]`, of these, the right ones.
+    bin_confidence: float32 `[15]`, the sum of their confidences.
+  """
+
+  confusion: ArrayLike
+  top: ArrayLike
+  bin_count: ArrayLike
+  bin_correct: ArrayLike
+  bin_confidence: ArrayLike
+
+
+def zeros(num_classes: int) -> Sums:
+  """The sums of no example."""
+  return Sums(
+    jnp.zeros((num_classes, num_classes), jnp.int32),
+    jnp.zeros((), jnp.int32),
+    jnp.zeros(BINS, jnp.int32),
+    jnp.zeros(BINS, jnp.int32),
+    jnp.zeros(BINS, jnp.float32),
+  )
+
+
+def update(
+  sums: Sums, logits: jax.Array, labels: jax.Array, *, where: jax.Array
+) -> Sums:
+  """Adds a batch.
+
+  Args:
+    sums: what has been seen.
+    logits: `[B, K]`.
+    labels: `[B]` integers in 0..K-1.
+    where: `[B]` booleans; the False ones do not count.
+  """
+  counted = where.astype(jnp.int32)
+  predicted = jnp.argmax(logits, axis=-1)
+  correct = counted * (predicted == labels)
+  # The rank of the label's logit; ties count against it, as in a sort.
+  own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
+  rank = jnp.sum(logits >= own, axis=-1, dtype=jnp.int32)
+  confidence = jnp.max(jax.nn.softmax(logits, axis=-1), axis=-1)
+  confidence = jnp.where(where, confidence, 0).astype(jnp.float32)
+  # Bins (0, 1/15], ..., (14/15, 1].
+  bins = jnp.clip(jnp.ceil(confidence * BINS).astype(jnp.int32) - 1, 0)
+  return Sums(
+    sums.confusion.at[labels, predicted].add(counted),
+    sums.top + jnp.sum(counted * (rank <= TOP)),
+    sums.bin_count.at[bins].add(counted),
+    sums.bin_correct.at[bins].add(correct),
+    sums.bin_confidence.at[bins].add(confidence),
+  )
+
+
+def compute(sums: Sums, class_counts: ArrayLike) -> dict:
+  """Turns sums into the metrics of one evaluation.
+
+  Args:
+    sums: over at least one example.
+    class_counts: `[K]` training images of each class, which decide the shots.
+
+  Returns:
+    Fractions in [0, 1], as Python numbers: `accuracy`; `top5` (None unless
+    K > 5); `balanced_accuracy`, the mean of `per_class_accuracy` over the
+    classes present, like `many`, `medium` and `few` over the classes with
+    more than 100, 20 to 100 and less than 20 training images (None where
+    there is no such class); `macro_f1` over classes present or predicted;
+    `ece`, the expected calibration error over 15 equal bins; and
+    `per_class_accuracy`, a list with None for an absent class.
+  """
+  confusion = np.asarray(sums.confusion, np.int64)
+  class_counts = np.asarray(class_counts)
+  total, num_classes = confusion.sum(), len(confusion)
+  right, true, predicted = (
+    confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+  )
+  present = true > 0
+  recall = right / np.where(present, true, 1)
+
+  def over(group):
+    group = group & present
+    return float(recall[group].mean()) if group.any() else None
+
+  f1 = 2 * right / np.maximum(true + predicted, 1)
+  gap = np.abs(
+    np.asarray(sums.bin_correct, np.float64)
+    - np.asarray(sums.bin_confidence, np.float64)
+  )
+  return {
+    "accuracy": float(right.sum() / total),
+    "top5": float(sums.top / total) if num_classes > TOP else None,
+    "balanced_accuracy": over(present),
+    "macro_f1": float(f1[true + predicted > 0].mean()),
+    "many": over(class_counts > MANY),
+    "medium": over((class_counts >= FEW) & (class_counts <= MANY)),
+    "few": over(class_counts < FEW),
+    "ece": float(gap.sum() / total),
+    "per_class_accuracy": [
+      float(r) if p else None for r, p in zip(recall, present, strict=True)
+    ],
+  }

@@ -1,0 +1,75 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""What the losses on logits share: their checks, masks and cross entropy."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from etf_jax import _arrays
+
+
+class Examples(NamedTuple):
+  """Logits and labels that are safe to compute with."""
+
+  logits: jax.Array  # [..., K], at least float32, 0 where masked
+  own: jax.Array  # [..., K], True for the class of the example
+  valid: jax.Array  # [...], False where the label was out of range
+  mask: jax.Array | None  # [...]
+
+
+def examples(
+  logits: ArrayLike,
+  labels: ArrayLike,
+  where: ArrayLike | None,
+  *others: jax.Array,
+) -> Examples:
+  """Checks logits and labels; `others` may widen the dtype."""
+  logits = jnp.asarray(logits)
+  check_logits(logits)
+  num_classes = logits.shape[-1]
+  labels, valid, mask = _arrays.check_labels(
+    labels, num_classes, logits.shape[:-1], where
+  )
+  logits = logits.astype(_arrays.result_dtype(logits, *others))
+  if mask is not None:
+    # Before any arithmetic, or NaN would come back through the gradient.
+    logits = jnp.where(mask[..., None], logits, 0)
+  return Examples(logits, own_class(labels, num_classes), valid, mask)
+
+
+def check_logits(logits: jax.Array) -> None:
+  """Raises ValueError unless `logits` are floating ``[..., K]``."""
+  if logits.ndim == 0 or not jnp.issubdtype(logits.dtype, jnp.floating):
+    raise ValueError(
+      "logits must be floating with shape [..., num_classes], got "
+      f"{logits.dtype} of shape {logits.shape}"
+    )
+
+
+def own_class(labels: jax.Array, num_classes: int) -> jax.Array:
+  """One-hot booleans; a comparison, so that any sharding is followed."""
+  classes = jnp.arange(num_classes, dtype=labels.dtype)
+  return labels[..., None] == along_classes(classes, labels.ndim + 1)
+
+
+def along_classes(x: jax.Array, ndim: int) -> jax.Array:
+  """Gives a `[K]` array the rank of ``[..., K]`` logits."""
+  return x.reshape((1,) * (ndim - 1) + x.shape)
+
+
+def pick(x: jax.Array, own: jax.Array) -> jax.Array:
+  """Returns the entry of the own class, ``[..., K] -> [...]``."""
+  return jnp.sum(jnp.where(own, x, 0), axis=-1)
+
+
+def cross_entropy(
+  logits: jax.Array, own: jax.Array, label_smoothing: float = 0.0
+) -> jax.Array:
+  """Softmax cross entropy, ``[..., K] -> [...]``."""
+  wanted = pick(logits, own)
+  if label_smoothing:
+    mean = jnp.mean(logits, axis=-1)
+    wanted = (1 - label_smoothing) * wanted + label_smoothing * mean
+  return jax.nn.logsumexp(logits, axis=-1) - wanted

@@ -1,0 +1,198 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""HingeCE: cross entropy that stops pulling inside a cone round each class.
+
+In use::
+
+    loss = losses.hinge_cross_entropy_with_integer_labels(
+      features, labels, prototypes, tau_plus=13 * np.pi / 36
+    )
+
+Predictions are made with the plain logits, ``features @ prototypes``.
+"""
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+import numpy as np
+
+from etf_jax import _arrays
+from etf_jax.losses import _cross_entropy as ce
+
+# A float32 pi is a little more than pi, and as good as pi.
+_LARGEST_ANGLE = float(np.float32(np.pi))
+
+
+def hinge_logits(
+  features: ArrayLike,
+  labels: ArrayLike,
+  prototypes: ArrayLike,
+  *,
+  tau_plus: ArrayLike,
+  tau_minus: ArrayLike = np.pi,
+) -> jax.Array:
+  r"""Computes logits that are constant inside the maximal-separating cones.
+
+  .. math::
+    v_k = \begin{cases}
+    \min\left( w_k^\top h, \; |h| \, |w_k| \cos \tau_+ \right) & k = y \\
+    \max\left( w_k^\top h, \; |h| \, |w_k| \cos \tau_- \right) & k \ne y
+    \end{cases}
+
+  with no gradient through :math:`|h|`. A feature within the angle
+  :math:`\tau_+` of its own prototype is not pulled any more, and one further
+  than :math:`\tau_-` from another prototype is not pushed. The cones are
+  closed: on their surface the gradient is zero. Angles of 0 and
+  :math:`\pi` close the cones altogether and leave the logits as they are.
+
+  Args:
+    features: floating ``[..., feature_dim]``.
+    labels: integers ``[...]`` in ``[0, num_classes)``.
+    prototypes: floating ``[feature_dim, num_classes]``, a column per class.
+    tau_plus: :math:`\tau_+` in radians in ``[0, pi]``, a scalar or
+      ``[num_classes]``, the entry of the own class.
+    tau_minus: the scalar :math:`\tau_-` in radians in ``[0, pi]``.
+
+  Returns:
+    The logits, ``[..., num_classes]``; float64 if an input is, else float32.
+    Under ``jit`` an out-of-range label makes its example's logits NaN.
+
+  Raises:
+    ValueError: if shapes do not match or, outside ``jit``, a label or an angle
+      is out of range.
+
+  Examples:
+    >>> import jax.numpy as jnp
+    >>> from etf_jax import losses
+    >>> prototypes = jnp.array([[1.0, -1.0], [0.0, 0.0]])
+    >>> h = jnp.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> y = jnp.array([0, 0])
+    >>> print(losses.hinge_logits(h, y, prototypes, tau_plus=jnp.pi / 3))
+    [[ 0.5 -1. ]
+     [ 0.   0. ]]
+
+  References:
+    `Do We Need Neural Collapse? Learning Diverse Features for Fine-grained and
+    Long-tail Classification`, 2022, equation 8
+  """
+  logits, _, valid, _ = _hinged(
+    features, labels, prototypes, tau_plus, tau_minus, None
+  )
+  return _arrays.finish(logits, valid[..., None], None)
+
+
+def hinge_cross_entropy_with_integer_labels(
+  features: ArrayLike,
+  labels: ArrayLike,
+  prototypes: ArrayLike,
+  *,
+  tau_plus: ArrayLike,
+  tau_minus: ArrayLike = np.pi,
+  label_smoothing: float = 0.0,
+  where: ArrayLike | None = None,
+) -> jax.Array:
+  r"""Computes the cross entropy of `hinge_logits`.
+
+  .. math::
+    \ell(h, y) = -\sum_k t_k \log \frac{e^{v_k}}{\sum_j e^{v_j}} , \qquad
+    t_k = (1 - \alpha) \, [k = y] + \frac{\alpha}{K}
+
+  At ``tau_plus=0, tau_minus=pi`` it is softmax cross entropy, bit for bit. With
+  :math:`\tau_- = \arccos(-1/(K-1)) - \tau_+` and a simplex ETF the gradient of
+  a feature inside its cone is exactly zero.
+
+  Args:
+    features: floating ``[..., feature_dim]``.
+    labels: integers ``[...]`` in ``[0, num_classes)``.
+    prototypes: floating ``[feature_dim, num_classes]``, a column per class.
+    tau_plus: :math:`\tau_+` in radians in ``[0, pi]``, a scalar or
+      ``[num_classes]``, the entry of the own class.
+    tau_minus: the scalar :math:`\tau_-` in radians in ``[0, pi]``.
+    label_smoothing: :math:`\alpha` in ``[0, 1]``, a Python number. Which logit
+      is hinged how depends on the true label alone.
+    where: boolean ``[...]``, the examples that count. The others give 0 and
+      zero gradients whatever they hold.
+
+  Returns:
+    The loss of each example, ``[...]``; float64 if an input is, else float32.
+    Under ``jit`` an out-of-range label makes its example's loss and gradient
+    NaN.
+
+  Raises:
+    ValueError: if shapes do not match, `label_smoothing` is out of range or,
+      outside ``jit``, a label or an angle is.
+
+  Examples:
+    >>> import jax.numpy as jnp
+    >>> from etf_jax import losses
+    >>> jnp.set_printoptions(precision=4)
+    >>> prototypes = jnp.array([[1.0, -1.0], [0.0, 0.0]])
+    >>> h = jnp.array([[1.0, 0.0], [0.0, 1.0]])
+    >>> y = jnp.array([0, 0])
+    >>> loss = losses.hinge_cross_entropy_with_integer_labels(
+    ...     h, y, prototypes, tau_plus=jnp.pi / 3)
+    >>> print(loss)
+    [0.2014 0.6931]
+
+  References:
+    `Do We Need Neural Collapse? Learning Diverse Features for Fine-grained and
+    Long-tail Classification`, 2022, equation 8
+  """
+  if not 0 <= label_smoothing <= 1:
+    raise ValueError(
+      f"label_smoothing must lie in [0, 1], got {label_smoothing:g}"
+    )
+  logits, own, valid, mask = _hinged(
+    features, labels, prototypes, tau_plus, tau_minus, where
+  )
+  loss = ce.cross_entropy(logits, own, label_smoothing)
+  return _arrays.finish(loss, valid, mask)
+
+
+def _hinged(
+  features: ArrayLike,
+  labels: ArrayLike,
+  prototypes: ArrayLike,
+  tau_plus: ArrayLike,
+  tau_minus: ArrayLike,
+  where: ArrayLike | None,
+) -> ce.Examples:
+  features, prototypes = _arrays.check_vectors(features, prototypes)
+  num_classes = prototypes.shape[1]
+  if jnp.shape(tau_plus) not in ((), (num_classes,)):
+    raise ValueError(
+      f"tau_plus must be a scalar or have shape ({num_classes},), got "
+      f"{jnp.shape(tau_plus)}"
+    )
+  if jnp.shape(tau_minus):
+    raise ValueError(
+      f"tau_minus must be a scalar, got shape {jnp.shape(tau_minus)}"
+    )
+  _arrays.check_range("tau_plus", tau_plus, 0.0, _LARGEST_ANGLE)
+  _arrays.check_range("tau_minus", tau_minus, 0.0, _LARGEST_ANGLE)
+  labels, valid, mask = _arrays.check_labels(
+    labels, num_classes, features.shape[:-1], where
+  )
+  dtype = _arrays.result_dtype(features, prototypes)
+  features, prototypes = features.astype(dtype), prototypes.astype(dtype)
+  if mask is not None:
+    # Before any arithmetic, or NaN would come back through the gradient.
+    features = jnp.where(mask[..., None], features, 0)
+  logits = jnp.matmul(features, prototypes)
+  own = ce.own_class(labels, num_classes)
+
+  tau_plus = jnp.asarray(tau_plus, dtype)
+  if tau_plus.ndim:
+    tau_plus = ce.along_classes(tau_plus, logits.ndim)
+  tau_minus = jnp.asarray(tau_minus, dtype)
+  detached = jax.lax.stop_gradient(features)
+  length = jnp.sqrt(jnp.sum(detached * detached, axis=-1, keepdims=True))
+  weights = jnp.sqrt(jnp.sum(prototypes * prototypes, axis=0))
+  largest = length * ce.along_classes(weights, logits.ndim)
+  # An angle of 0 or pi is tested by itself: rounding would put features that
+  # lie along a prototype on the wrong side. `where` and not `minimum`, which
+  # halves the gradient on the surface of a cone instead of dropping it.
+  inside = (tau_plus > 0) & (logits >= largest * jnp.cos(tau_plus))
+  outside = (tau_minus < np.pi) & (logits <= largest * jnp.cos(tau_minus))
+  pulled = jnp.where(inside, largest * jnp.cos(tau_plus), logits)
+  pushed = jnp.where(outside, largest * jnp.cos(tau_minus), logits)
+  return ce.Examples(jnp.where(own, pulled, pushed), own, valid, mask)

@@ -1,0 +1,25 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Backbones, heads, and `create_model`, which joins one of each.
+
+A backbone is any linen module that maps `[B, H, W, C]` images to `[B, d]`
+features. It may take the keywords `train` and `mask`; what it does not take
+is not passed.
+"""
+
+from etf_jax.models.classifier import BACKBONES
+from etf_jax.models.classifier import Classifier
+from etf_jax.models.classifier import create_model
+from etf_jax.models.heads import ETFHead
+from etf_jax.models.heads import LinearHead
+from etf_jax.models.heads import Output
+from etf_jax.models.resnet_cifar import ResNetCIFAR
+
+__all__ = [
+  "BACKBONES",
+  "Classifier",
+  "ETFHead",
+  "LinearHead",
+  "Output",
+  "ResNetCIFAR",
+  "create_model",
+]

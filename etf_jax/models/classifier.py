@@ -1,0 +1,159 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""A backbone and a head as one module, built from a config.
+
+  model = create_model(config)
+  output = model.apply(variables, images)   # .features .logits .weights
+"""
+
+import dataclasses
+import difflib
+import functools
+import importlib
+import inspect
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+
+from etf_jax.errors import InputError
+from etf_jax.models import heads
+from etf_jax.models.resnet_cifar import ResNetCIFAR
+
+BACKBONES = {
+  f"resnet{depth}": functools.partial(ResNetCIFAR, depth=depth)
+  for depth in (8, 20, 32, 44, 56)
+}
+
+HEADS = {
+  "etf": heads.ETFHead,
+  "linear": heads.LinearHead,
+  "frozen_linear": functools.partial(heads.LinearHead, frozen=True),
+}
+
+
+class Classifier(nn.Module):
+  """Images to `Output`: a backbone, then a head.
+
+  Attributes:
+    backbone: any module `images -> [B, d] features`.
+    head: a module like `ETFHead`.
+  """
+
+  backbone: nn.Module
+  head: nn.Module
+
+  def __call__(
+    self,
+    images: jax.Array,
+    *,
+    train: bool = False,
+    mask: jax.Array | None = None,
+  ) -> heads.Output:
+    """Classifies `[B, H, W, C]` float images.
+
+    Args:
+      images: normalised as in training.
+      train: batch statistics instead of running ones, which are updated.
+      mask: `[B]` booleans; False keeps an example out of the statistics.
+
+    Raises:
+      InputError: a mask for a backbone that takes none, or features that are
+        not `[B, d]`.
+    """
+    features = self.features(images, train=train, mask=mask)
+    return self.head(features, train=train, mask=mask)
+
+  def features(
+    self,
+    images: jax.Array,
+    *,
+    train: bool = False,
+    mask: jax.Array | None = None,
+  ) -> jax.Array:
+    """The backbone alone: `[B, d]`. Arguments as those of a call."""
+    name, accepted = type(self.backbone).__name__, keywords(self.backbone)
+    if mask is not None and train and "mask" not in accepted:
+      raise InputError(
+        f"backbone {name} takes no `mask`, so the last batch of an epoch cannot"
+        " be padded for these devices: give its __call__ a keyword `mask`, or"
+        " set config.devices=1"
+      )
+    passed = {"train": train, "mask": mask}
+    features = self.backbone(
+      images, **{k: v for k, v in passed.items() if k in accepted}
+    )
+    if features.ndim != 2:
+      raise InputError(
+        f"backbone {name} must give [batch, features], but gave shape"
+        f" {features.shape}: pool or flatten its output"
+      )
+    return features
+
+
+def keywords(backbone: nn.Module) -> frozenset[str]:
+  """Which of `train` and `mask` the backbone's `__call__` takes."""
+  parameters = inspect.signature(type(backbone).__call__).parameters.values()
+  if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
+    return frozenset({"train", "mask"})
+  return frozenset(p.name for p in parameters) & {"train", "mask"}
+
+
+def create_model(config: ConfigDict) -> Classifier:
+  """Builds the model that a resolved config describes.
+
+  Args:
+    config: `config.model` (`name`, `width`, `kwargs`, `num_classes`),
+      `config.head` (`name`, `batch_norm`, `l2_normalize`, `projector`) and
+      `config.dtype`; see configs/base.py.
+
+  Raises:
+    InputError: an unknown name, or arguments that the backbone does not take.
+  """
+  head = HEADS[config.head.name](
+    num_classes=config.model.num_classes,
+    batch_norm=config.head.batch_norm,
+    l2_normalize=config.head.l2_normalize,
+    projector=config.head.projector,
+  )
+  return Classifier(_create_backbone(config), head)
+
+
+def _create_backbone(config: ConfigDict) -> nn.Module:
+  name, kwargs = config.model.name, dict(config.model.kwargs)
+  dtype = jnp.dtype(config.dtype)
+  if ":" not in name:
+    if name not in BACKBONES:
+      near = difflib.get_close_matches(name, BACKBONES, 1, 0) or [""]
+      raise InputError(
+        f"config.model.name={name!r} is unknown; did you mean {near[0]!r}?"
+        f" (known: {', '.join(BACKBONES)}, or package.module:Class)"
+      )
+    build = functools.partial(
+      BACKBONES[name], width=config.model.width, dtype=dtype
+    )
+  else:
+    build = _import_module(name)
+    if "dtype" in {field.name for field in dataclasses.fields(build)}:
+      kwargs.setdefault("dtype", dtype)
+  try:
+    return build(**kwargs)
+  except TypeError as error:
+    raise InputError(
+      f"config.model.kwargs={kwargs} does not fit {name}: {error}"
+    ) from error
+
+
+def _import_module(name: str) -> type[nn.Module]:
+  module_name, _, class_name = name.partition(":")
+  try:
+    found = getattr(importlib.import_module(module_name), class_name)
+  except (ImportError, AttributeError) as error:
+    raise InputError(
+      f"config.model.name={name!r} cannot be imported: {error}"
+    ) from error
+  if not (isinstance(found, type) and issubclass(found, nn.Module)):
+    raise InputError(
+      f"config.model.name={name!r} must name a flax.linen.Module class"
+    )
+  return found

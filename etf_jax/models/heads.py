@@ -1,0 +1,176 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Classifier heads: a fixed simplex ETF, a learned layer, a frozen layer.
+
+Each maps a backbone's features to an `Output`. All three share the steps
+before the classifier: an optional linear projector, BatchNorm, and scaling to
+unit length. What is fixed lives in the collection `etf`, where no optimiser
+and no weight decay can reach it.
+
+  head = ETFHead(num_classes=10)
+  variables = head.init(jax.random.key(0), features)
+  output = head.apply(variables, features)
+  per_example = losses.dot_regression_with_integer_labels(
+    output.features, labels, output.weights)
+"""
+
+from typing import NamedTuple
+
+from flax import linen as nn
+import jax
+import jax.numpy as jnp
+
+from etf_jax import etf
+from etf_jax.models.resnet_cifar import BATCH_NORM
+
+
+class Output(NamedTuple):
+  """What a model gives for a batch.
+
+  The logits are computed where they are asked for, so that a loss which needs
+  none, as dot regression, never holds them.
+
+  Attributes:
+    features: `[B, d]`, as the classifier sees them.
+    weights: `[d, K]`, a column per class.
+    bias: `[K]`, or None.
+  """
+
+  features: jax.Array
+  weights: jax.Array
+  bias: jax.Array | None = None
+
+  @property
+  def logits(self) -> jax.Array:
+    """`[B, K]`: features times weights, plus the bias."""
+    # Accelerators multiply float32 in lower precision unless told otherwise.
+    logits = jnp.matmul(
+      self.features, self.weights, precision=jax.lax.Precision.HIGHEST
+    )
+    return logits if self.bias is None else logits + self.bias[None]
+
+
+class ETFHead(nn.Module):
+  """A classifier fixed as a random simplex ETF (Yang et al. 2022, section 4.1).
+
+  The frame is drawn when the head is initialised, which therefore cannot be
+  traced (`jax.jit(head.init)` raises); pass a frame in `etf` to avoid that.
+
+  Attributes:
+    num_classes: K >= 2.
+    batch_norm: normalise the features by the batch, with a learned affine map.
+    l2_normalize: scale the features to length 1.
+    projector: width of a linear layer after the backbone, None for none.
+  """
+
+  num_classes: int
+  batch_norm: bool = True
+  l2_normalize: bool = True
+  projector: int | None = None
+
+  @nn.compact
+  def __call__(
+    self,
+    features: jax.Array,
+    *,
+    train: bool = False,
+    mask: jax.Array | None = None,
+  ) -> Output:
+    """Maps `[B, d]` features to logits against the fixed frame.
+
+    Args:
+      features: `[B, d]` floats; computed in at least float32.
+      train: use the batch's statistics, and update the running ones.
+      mask: `[B]` booleans; False keeps an example out of the statistics.
+    """
+    features = _prepare(features, self, train, mask)
+    prototypes = self.variable(
+      "etf",
+      "prototypes",
+      lambda: etf.simplex_etf(
+        self.make_rng("params"),
+        features.shape[-1],
+        self.num_classes,
+        dtype=features.dtype,
+      ),
+    ).value
+    return Output(features, prototypes)
+
+
+class LinearHead(nn.Module):
+  """A linear classifier with a bias, learned or (as a baseline) frozen.
+
+  Attributes:
+    num_classes: K >= 2.
+    batch_norm: see `ETFHead`.
+    l2_normalize: see `ETFHead`.
+    projector: see `ETFHead`.
+    frozen: keep the initial weights, in the collection `etf`. That is what the
+      published code of Yang et al. does to its "learnable" ResNet baseline.
+  """
+
+  num_classes: int
+  batch_norm: bool = False
+  l2_normalize: bool = False
+  projector: int | None = None
+  frozen: bool = False
+
+  @nn.compact
+  def __call__(
+    self,
+    features: jax.Array,
+    *,
+    train: bool = False,
+    mask: jax.Array | None = None,
+  ) -> Output:
+    """Maps `[B, d]` features to logits; arguments as `ETFHead`'s."""
+    features = _prepare(features, self, train, mask)
+    width, dtype = features.shape[-1], features.dtype
+
+    def weights(name, init, shape):
+      if not self.frozen:
+        return self.param(name, init, shape, dtype)
+      return self.variable(
+        "etf", name, lambda: init(self.make_rng("params"), shape, dtype)
+      ).value
+
+    kernel = weights("kernel", _KAIMING_NORMAL, (width, self.num_classes))
+    bias = weights("bias", _uniform(width**-0.5), (self.num_classes,))
+    return Output(features, kernel, bias)
+
+
+_KAIMING_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+
+def _uniform(limit: float):
+  """PyTorch's default for the bias of a linear layer."""
+  return lambda key, shape, dtype: jax.random.uniform(
+    key, shape, dtype, -limit, limit
+  )
+
+
+def _prepare(features, head, train, mask):
+  """The steps before a classifier, in at least float32."""
+  features = features.astype(jnp.promote_types(features.dtype, jnp.float32))
+  dtype = {"dtype": features.dtype, "param_dtype": features.dtype}
+  if head.projector is not None:
+    features = nn.Dense(head.projector, name="projector", **dtype)(features)
+  if head.batch_norm:
+    features = nn.BatchNorm(
+      use_running_average=not train, name="norm", **BATCH_NORM, **dtype
+    )(features, mask=None if mask is None else mask[:, None])
+  if head.l2_normalize:
+    features = unit_length(features)
+  return features
+
+
+def unit_length(features: jax.Array, epsilon: float = 1e-8) -> jax.Array:
+  """Scales the last axis to length 1; shorter than epsilon gives zeros.
+
+  The gradient there is zero as well: one example alone in a batch leaves
+  BatchNorm as zeros, and 1/epsilon times its gradient would end the training.
+  """
+  squared = jnp.sum(features**2, axis=-1, keepdims=True)
+  long_enough = squared > epsilon**2
+  inverse = jax.lax.rsqrt(jnp.where(long_enough, squared, 1))
+  return features * jnp.where(long_enough, inverse, 0)
+

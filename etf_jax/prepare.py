@@ -1,0 +1,109 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+r"""Makes data sets ready for training.
+
+python -m etf_jax.prepare cifar10 --data_dir=/data/tfds
+python -m etf_jax.prepare fashion_mnist --manual_dir=/data/archives
+python -m etf_jax.prepare --list
+"""
+
+import argparse
+from collections.abc import Sequence
+import os
+import pathlib
+import sys
+
+from etf_jax.errors import InputError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command and returns its exit code."""
+  arguments = _parser().parse_args(argv)
+  _quiet_tensorflow()
+  try:
+    if arguments.list:
+      _list(arguments.data_dir)
+    else:
+      _prepare(arguments)
+  except InputError as error:
+    if arguments.error_file is None:
+      print(f"etf_jax.prepare: {error}", file=sys.stderr)
+    else:
+      arguments.error_file.write_text(str(error))
+    return 2
+  return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = argparse.ArgumentParser(
+    prog="python -m etf_jax.prepare",
+    description="Makes a data set ready for training, once.",
+  )
+  what = parser.add_mutually_exclusive_group(required=True)
+  what.add_argument("name", nargs="?", metavar="NAME", help="the data set")
+  what.add_argument(
+    "--list", action="store_true", help="list the data sets there are"
+  )
+  parser.add_argument(
+    "--data_dir",
+    help="where prepared data live (default: $TFDS_DATA_DIR, or "
+    "~/tensorflow_datasets)",
+  )
+  parser.add_argument(
+    "--manual_dir",
+    help="where archives lie that were fetched by hand (default: "
+    "downloads/manual in data_dir)",
+  )
+  parser.add_argument(
+    "--error_file",
+    type=pathlib.Path,
+    help="write an error here, not to the terminal; for programs that start "
+    "this command",
+  )
+  return parser
+
+
+def _quiet_tensorflow() -> None:
+  """Keeps TensorFlow, if it is imported, off the accelerator and silent."""
+  os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
+  os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+  os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
+
+
+def _prepare(arguments: argparse.Namespace) -> None:
+  # Imported late: `--help` should not wait for TFDS.
+  import tensorflow_datasets as tfds
+
+  from etf_jax.data import prepare
+
+  if not sys.stderr.isatty():
+    tfds.disable_progress_bar()  # A log file wants lines, not bars.
+  directory = prepare.prepare(
+    arguments.name, arguments.data_dir, arguments.manual_dir
+  )
+  print(f"{arguments.name} is ready in {directory}")
+
+
+def _list(data_dir: str | None) -> None:
+  from etf_jax.data import catalog, sources
+
+  rows = [("name", "classes", "image", "prepared", "licence", "checked")]
+  for name, facts in catalog.DATASETS.items():
+    prepared = sources.is_prepared(sources.make_builder(name, data_dir))
+    rows.append(
+      (
+        name,
+        str(facts.num_classes),
+        "x".join(map(str, facts.image_shape)),
+        "yes" if prepared else "no",
+        facts.licence,
+        facts.state,
+      )
+    )
+  widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+  for row in rows:
+    cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
+    print("  ".join(cells).rstrip())
+
+
+if __name__ == "__main__":
+  sys.exit(main())

@@ -1,0 +1,121 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""How progress looks on a terminal and in a log file (`writers.console`)."""
+
+from collections.abc import Mapping
+import math
+import time
+from typing import Any
+
+import tqdm
+
+Row = Mapping[str, Any]
+
+
+class Live:
+  """One line that stays in place; evaluations scroll past above it."""
+
+  def __init__(self, total_steps, initial_step, name, stream):
+    self._stream = stream
+    self._name = name
+    self._shown: dict[str, str] = {}
+    self._bar = tqdm.tqdm(
+      total=total_steps,
+      initial=initial_step,
+      desc=name or None,
+      unit="step",
+      file=stream,
+      dynamic_ncols=True,
+      bar_format=(
+        "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}"
+        " [{elapsed}, ETA {remaining}{postfix}]"
+      ),
+    )
+
+  def write(self, row: Row) -> None:
+    if row["kind"] == "train":
+      self._shown["loss"] = _number(row.get("loss"), ".4f")
+      if row.get("images_per_second") is not None:
+        self._shown["images/s"] = _number(row["images_per_second"], ",.0f")
+      self._refresh(row["step"])
+      return
+    tqdm.tqdm.write(_line(row, self._name), file=self._stream)
+    if row["kind"] == "eval":
+      self._shown[row["split"]] = _percent(row.get("accuracy"))
+    self._refresh(row["step"])
+
+  def close(self) -> None:
+    self._bar.close()
+
+  def _refresh(self, step: int) -> None:
+    # Postfix entries in one fixed order keep the line from jumping.
+    self._bar.set_postfix(self._shown, refresh=False)
+    self._bar.update(max(0, int(step) - self._bar.n))
+    self._bar.refresh()
+
+
+class Plain:
+  """Lines for log files."""
+
+  def __init__(self, total_steps, initial_step, name, stream, plain_seconds):
+    self._total = total_steps
+    self._initial = initial_step
+    self._name = name
+    self._stream = stream
+    self._seconds = plain_seconds
+    self._start = time.monotonic()
+    self._printed = -math.inf
+
+  def write(self, row: Row) -> None:
+    line = _line(row, self._name)
+    if row["kind"] == "train":
+      now = time.monotonic()
+      if now - self._printed < self._seconds and row["step"] < self._total:
+        return
+      self._printed = now
+      done = int(row["step"]) - self._initial
+      if done > 0:
+        left = (now - self._start) / done * (self._total - int(row["step"]))
+        line += f"  ETA {tqdm.tqdm.format_interval(left)}"
+      line = line.replace(
+        f"step {row['step']}", f"step {row['step']}/{self._total}", 1
+      )
+    print(line, file=self._stream, flush=True)
+
+  def close(self) -> None:
+    pass
+
+
+def _line(row: Row, name: str) -> str:
+  parts = [name] if name else []
+  if row["kind"] == "final":
+    last, best = row.get("last") or {}, row.get("best") or {}
+    parts += [
+      f"done in {tqdm.tqdm.format_interval(row.get('seconds') or 0)}",
+      f"test accuracy {_percent(last.get('accuracy'))} at the last epoch,"
+      f" {_percent(best.get('accuracy'))} at the best"
+      f" (epoch {_number(best.get('epoch'), 'g')},"
+      f" chosen on {row.get('best_selected_on')})",
+    ]
+    return "  ".join(parts)
+  parts += [f"step {row['step']}", f"epoch {_number(row.get('epoch'), '.2f')}"]
+  if row["kind"] == "train":
+    parts.append(f"loss {_number(row.get('loss'), '.4f')}")
+    parts.append(f"lr {_number(row.get('learning_rate'), '.3g')}")
+  else:
+    parts.append(f"{row.get('split')} accuracy {_percent(row.get('accuracy'))}")
+    parts += [
+      f"{shot} {_percent(row[shot])}"
+      for shot in ("many", "medium", "few")
+      if row.get(shot) is not None
+    ]
+  if row.get("images_per_second") is not None:
+    parts.append(f"{_number(row['images_per_second'], ',.0f')} images/s")
+  return "  ".join(parts)
+
+
+def _number(value: Any, style: str) -> str:
+  return "-" if value is None else format(float(value), style)
+
+
+def _percent(value: Any) -> str:
+  return "-" if value is None else f"{100 * float(value):.1f} %"

@@ -1,0 +1,215 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""How every figure looks, and how it becomes SVG or PNG.
+
+@styled
+def plot(...) -> Figure: ...
+
+page += svg(plot(...), "curves")
+png(plot(...), "figures/curves.png")
+"""
+
+from collections.abc import Callable
+import functools
+import io
+import os
+from pathlib import Path
+import re
+import textwrap
+from typing import Any
+
+import matplotlib
+from matplotlib import font_manager
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+import numpy as np
+
+INK = "#23272e"
+MUTED = "#6b7380"
+GRID = "#dfe3e8"
+BARS = "#b9c1cb"
+SURFACE = "#fefefe"
+# After Okabe and Ito, without their yellow, which vanishes on white.
+SERIES = (
+  "#0072b2",
+  "#d55e00",
+  "#009e73",
+  "#c7629c",
+  "#dc9600",
+  "#4aa5dc",
+  "#7a5195",
+  "#5f6670",
+)
+MARKERS = "os^DvPX*"
+_DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
+# What a page may recolour: see `svg`.
+_THEMED = {
+  INK: "--ink",
+  MUTED: "--muted",
+  GRID: "--grid",
+  BARS: "--bars",
+  SURFACE: "--surface",
+  **{colour: f"--s{index}" for index, colour in enumerate(SERIES)},
+}
+# Up to this many classes each has its name in a figure.
+NAMED = 30
+
+_STYLE = {
+  "font.family": "DejaVu Sans",
+  "font.size": 9.5,
+  "text.color": INK,
+  "text.parse_math": False,  # a class may well be called "$5 bill"
+  "axes.labelcolor": MUTED,
+  "axes.edgecolor": GRID,
+  "axes.facecolor": "none",
+  "axes.titlesize": 10,
+  "axes.titleweight": "bold",
+  "axes.titlelocation": "left",
+  "axes.titlecolor": INK,
+  "axes.spines.top": False,
+  "axes.spines.right": False,
+  "axes.spines.left": False,
+  "axes.grid": True,
+  "axes.grid.axis": "y",
+  "axes.axisbelow": True,
+  "axes.formatter.useoffset": False,
+  "grid.color": GRID,
+  "grid.linewidth": 0.8,
+  "xtick.color": MUTED,
+  "ytick.color": MUTED,
+  "xtick.major.size": 0,
+  "xtick.minor.size": 0,
+  "ytick.major.size": 0,
+  "ytick.minor.size": 0,
+  "figure.facecolor": "none",
+  "legend.frameon": False,
+  "legend.handlelength": 1.8,
+  "lines.linewidth": 1.8,
+  "lines.solid_capstyle": "round",
+  "svg.fonttype": "path",
+  "svg.hashsalt": "etf_jax",
+}
+
+
+def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
+  """Applies the style without touching the caller's settings."""
+
+  @functools.wraps(function)
+  def wrapper(*args, **kwargs):
+    with matplotlib.rc_context(_STYLE):
+      if kwargs.get("narrow"):
+        matplotlib.rcParams["font.size"] = 8
+        matplotlib.rcParams["axes.titlesize"] = 8.5
+      return function(*args, **kwargs)
+
+  return wrapper
+
+
+def svg(figure: Figure, prefix: str) -> str:
+  """Renders a figure as an SVG element to stand inside an HTML page.
+
+  Args:
+    figure: what to render.
+    prefix: put before every id, so that two figures of a page do not meet.
+
+  Returns:
+    The element. Its colours are the CSS variables ``--ink``, ``--muted``,
+    ``--grid``, ``--bars``, ``--surface`` and ``--s0`` to ``--s7``, with the
+    light theme's as their defaults; it names no address.
+  """
+  buffer = io.StringIO()
+  with matplotlib.rc_context(_STYLE):
+    figure.savefig(
+      buffer,
+      format="svg",
+      transparent=True,
+      metadata={"Date": None, "Creator": None, "Format": None, "Type": None},
+    )
+  text = buffer.getvalue()
+  text = text[text.index("<svg") :]
+  text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+  text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
+  text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
+  return re.sub(
+    "|".join(_THEMED),
+    lambda found: f"var({_THEMED[found.group()]}, {found.group()})",
+    text,
+  )
+
+
+def png(figure: Figure, path: str | os.PathLike) -> None:
+  """Saves a figure on white."""
+  path = Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with matplotlib.rc_context(_STYLE):
+    figure.savefig(path, format="png", dpi=160, facecolor="white")
+
+
+def pixels(figure: Figure) -> np.ndarray:
+  """Renders a figure on white.
+
+  Args:
+    figure: what to render.
+
+  Returns:
+    `[height, width, 3]` uint8.
+  """
+  figure.set_facecolor("white")
+  buffer = io.BytesIO()
+  with matplotlib.rc_context(_STYLE):
+    figure.savefig(buffer, format="rgba", dpi=100)
+  width, height = (100 * figure.get_size_inches()).astype(int)
+  image = np.frombuffer(buffer.getvalue(), np.uint8)
+  return image.reshape(height, width, 4)[..., :3]
+
+
+def series_style(index: int) -> dict[str, Any]:
+  """Colour and dashes of the line number `index` of a figure."""
+  return {
+    "color": SERIES[index % len(SERIES)],
+    "linestyle": _DASHES[index // len(SERIES) % len(_DASHES)],
+  }
+
+
+def band(axes: Axes, x, mean, deviation, colour: str) -> None:
+  """Shades one deviation around a mean; nothing where it is undefined."""
+  if np.isfinite(deviation).any():
+    axes.fill_between(
+      x, mean - deviation, mean + deviation, color=colour, alpha=0.16, lw=0
+    )
+
+
+def legend(figure: Figure, axes: Axes, narrow: bool) -> None:
+  """Names the lines or bars of `axes` above the figure, from the left."""
+  handles, labels = axes.get_legend_handles_labels()
+  if not labels:
+    return
+  wrapped = [textwrap.fill(label, 44 if narrow else 60) for label in labels]
+  longest = max(len(line) for text in wrapped for line in text.split("\n"))
+  inches = 0.45 + longest * matplotlib.rcParams["font.size"] * 0.0086
+  columns = min(max(1, int(figure.get_figwidth() / inches)), len(labels))
+  # matplotlib fills column by column; people read line by line.
+  order = [
+    place
+    for column in range(columns)
+    for place in range(column, len(labels), columns)
+  ]
+  figure.legend(
+    [handles[place] for place in order],
+    [wrapped[place] for place in order],
+    loc="outside upper left",
+    ncols=columns,
+    borderaxespad=0.2,
+  )
+
+
+@functools.cache
+def _glyphs() -> frozenset[int]:
+  path = font_manager.findfont("DejaVu Sans")
+  return frozenset(font_manager.get_font(path).get_charmap())
+
+
+def drawable(name: str, place: int) -> str:
+  """Shortens a name; one that the font cannot draw becomes its place."""
+  if not all(ord(letter) in _glyphs() for letter in name):
+    return f"#{place + 1}"
+  return name if len(name) <= 18 else name[:17] + "…"

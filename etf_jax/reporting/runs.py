@@ -1,0 +1,321 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Reads run directories and sorts them: seeds into groups, data into sections.
+
+    sections(group(load_all(["runs/digits_lt-ce-1a2b", "runs/other"])))
+
+A group holds the runs that differ in their seed only; a section holds the
+groups that saw the same training set, so that their numbers compare.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from etf_jax.errors import InputError
+from etf_jax.reporting import writers
+
+# Many, medium and few by training images: > 100, 20..100, < 20.
+MANY_ABOVE = 100
+FEW_BELOW = 20
+SHOTS = ("many", "medium", "few")
+_IDENTITY = ("config", "name", "seed", "hash")
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+  """One run directory, finished or not."""
+
+  directory: Path
+  name: str
+  method: str
+  seed: int
+  hash: str
+  config: dict[str, Any]
+  meta: dict[str, Any]
+  class_counts: tuple[int, ...]
+  class_names: tuple[str, ...]
+  train: tuple[dict[str, Any], ...]
+  tests: tuple[dict[str, Any], ...]
+  final: dict[str, Any] | None
+
+  @property
+  def epoch(self) -> float:
+    """How far the run came, in epochs."""
+    return max((row["epoch"] for row in (*self.train, *self.tests)), default=0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Group:
+  """Runs of one name, method and configuration, by seed."""
+
+  label: str
+  runs: tuple[Run, ...]
+
+  @property
+  def first(self) -> Run:
+    """Any of the runs: they share everything but the seed."""
+    return self.runs[0]
+
+  @property
+  def finished(self) -> tuple[Run, ...]:
+    """The runs that have a final row."""
+    return tuple(run for run in self.runs if run.final)
+
+  @property
+  def unfinished(self) -> tuple[Run, ...]:
+    """The runs still going, killed, or stopped by an error."""
+    return tuple(run for run in self.runs if not run.final)
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+  """Groups trained on the same classes and counts."""
+
+  title: str
+  class_counts: tuple[int, ...]
+  class_names: tuple[str, ...]
+  groups: tuple[Group, ...]
+
+  @property
+  def facts(self) -> str:
+    """The training set in one phrase."""
+    counts = self.class_counts
+    return (
+      f"{len(counts)} classes, {sum(counts):,} training images,"
+      f" {max(counts):,} to {min(counts):,} a class"
+    )
+
+
+def find(paths: Iterable[str | os.PathLike]) -> list[Path]:
+  """Lists the run directories at or below the given directories.
+
+  Args:
+    paths: run directories, or directories that hold some at any depth.
+
+  Returns:
+    Each run once, in the given order, sorted by path below each.
+
+  Raises:
+    InputError: a directory does not exist or holds no run.
+  """
+  found: dict[Path, Path] = {}
+  for path in map(Path, paths):
+    if not path.is_dir():
+      raise InputError(f"no such directory: {path}")
+    below = list(_walk(path))
+    if not below:
+      raise InputError(
+        f"no run in {path}: a run has config.json with class_counts.json or"
+        " metrics.jsonl beside it; give a training working directory"
+      )
+    for directory in below:
+      found.setdefault(directory.resolve(), directory)
+  if not found:
+    raise InputError("no run directory given; give at least one")
+  return list(found.values())
+
+
+def load_run(directory: str | os.PathLike) -> Run:
+  """Reads one run directory.
+
+  Args:
+    directory: what the trainer wrote; a torn last line of metrics (a run in
+      progress) is left out.
+
+  Returns:
+    The run.
+
+  Raises:
+    InputError: a file is missing or does not hold what it should.
+  """
+  directory = Path(directory)
+  meta = _read_json(directory / "config.json")
+  lacking = [key for key in _IDENTITY if key not in meta]
+  if lacking or "method" not in meta["config"]:
+    missing = lacking[0] if lacking else "config.method"
+    raise InputError(
+      f"{directory / 'config.json'} has no {missing!r}; it was not written"
+      " by etf_jax.main"
+    )
+  counts = _read_json(directory / "class_counts.json")
+  names = _read_json(directory / "class_names.json")
+  if not counts or len(counts) != len(names):
+    raise InputError(
+      f"{directory}: class_counts.json has {len(counts)} classes and"
+      f" class_names.json {len(names)}; they must agree"
+    )
+  rows = _read_metrics(directory / "metrics.jsonl")
+  finals = [row for row in rows if row["kind"] == "final"]
+  return Run(
+    directory=directory,
+    name=meta["name"],
+    method=meta["config"]["method"],
+    seed=meta["seed"],
+    hash=meta["hash"],
+    config=meta["config"],
+    meta=meta,
+    class_counts=tuple(counts),
+    class_names=tuple(names),
+    train=tuple(row for row in rows if row["kind"] == "train"),
+    tests=tuple(
+      row for row in rows if row["kind"] == "eval" and row["split"] == "test"
+    ),
+    final=finals[-1] if finals else None,
+  )
+
+
+def load_all(paths: Iterable[str | os.PathLike]) -> list[Run]:
+  """Reads every run at or below the given directories."""
+  return [load_run(directory) for directory in find(paths)]
+
+
+def group(runs: Sequence[Run]) -> list[Group]:
+  """Joins the seeds of each (name, method, hash).
+
+  Args:
+    runs: in the order in which the groups shall come.
+
+  Returns:
+    Groups whose labels tell them apart: the method, and where that is not
+    enough what differs in the configuration.
+
+  Raises:
+    InputError: two directories hold the same run; counted twice it would
+      make the deviation over seeds too small.
+  """
+  members: dict[tuple[str, str, str], dict[int, Run]] = {}
+  for run in runs:
+    seeds = members.setdefault((run.name, run.method, run.hash), {})
+    if run.seed in seeds:
+      raise InputError(
+        f"the same run (method {run.method}, seed {run.seed}) is in"
+        f" {seeds[run.seed].directory} and {run.directory}; give one of them"
+      )
+    seeds[run.seed] = run
+  joined = [
+    tuple(run for _, run in sorted(seeds.items())) for seeds in members.values()
+  ]
+  peers = [seeds[0] for seeds in joined]
+  return [
+    Group(
+      _label(seeds[0], [p for p in peers if _data(p) == _data(seeds[0])]), seeds
+    )
+    for seeds in joined
+  ]
+
+
+def sections(groups: Sequence[Group]) -> list[Section]:
+  """Separates groups that were trained on different classes or counts."""
+  held: dict[tuple, list[Group]] = {}
+  for entry in groups:
+    held.setdefault(_data(entry.first), []).append(entry)
+  return [
+    Section(title, counts, names, tuple(entries))
+    for (title, counts, names), entries in held.items()
+  ]
+
+
+def shots_of(class_counts: Sequence[int]) -> np.ndarray:
+  """Gives 0, 1, 2 for the many, medium and few classes.
+
+  Args:
+    class_counts: training images of each class.
+
+  Returns:
+    One index into `SHOTS` per class.
+  """
+  counts = np.asarray(class_counts)
+  return np.where(counts > MANY_ABOVE, 0, np.where(counts >= FEW_BELOW, 1, 2))
+
+
+def differences(groups: Sequence[Group]) -> dict[str, list[str]]:
+  """The configuration fields in which groups differ.
+
+  Args:
+    groups: what to compare.
+
+  Returns:
+    For each differing dotted field one value per group ("not set" where it
+    has none), in the order of the first group's configuration.
+  """
+  flat = [_flatten(entry.first.config) for entry in groups]
+  fields = dict.fromkeys(key for config in flat for key in config)
+  table = {
+    key: [config.get(key, "not set") for config in flat] for key in fields
+  }
+  return {key: row for key, row in table.items() if len(set(row)) > 1}
+
+
+def _walk(path: Path) -> Iterable[Path]:
+  names = ("class_counts.json", "metrics.jsonl")
+  if (path / "config.json").is_file() and any(
+    (path / name).is_file() for name in names
+  ):
+    yield path
+    return
+  for child in sorted(path.iterdir()):
+    if child.is_dir():
+      yield from _walk(child)
+
+
+def _read_json(path: Path) -> Any:
+  try:
+    return json.loads(path.read_bytes())
+  except FileNotFoundError as error:
+    raise InputError(
+      f"{path} is missing; this is no complete run directory"
+    ) from error
+  except (OSError, ValueError) as error:
+    raise InputError(f"cannot read {path}: {error}") from error
+
+
+def _read_metrics(path: Path) -> list[dict[str, Any]]:
+  try:
+    lines = path.read_bytes().splitlines()
+  except FileNotFoundError:
+    # A run writes its configuration first: it has only just begun.
+    return []
+  except OSError as error:
+    raise InputError(f"cannot read {path}: {error}") from error
+  rows, _ = writers.parse_lines(lines, path)
+  return [row for row in rows if row]
+
+
+def _data(run: Run) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
+  data = run.config.get("data")
+  name = data.get("name") if isinstance(data, Mapping) else None
+  return (name or run.name, run.class_counts, run.class_names)
+
+
+def _label(run: Run, peers: Sequence[Run]) -> str:
+  same = [peer for peer in peers if peer.method == run.method]
+  if len(same) == 1:
+    return run.method
+  values = [_flatten(peer.config) for peer in same]
+  own = _flatten(run.config)
+  differing = [
+    key
+    for key in own
+    if any(other.get(key, "not set") != own[key] for other in values)
+  ]
+  short = [f"{key.rpartition('.')[2]}={own[key]}" for key in differing]
+  if 0 < len(short) <= 2:
+    return f"{run.method} ({', '.join(short)})"
+  return f"{run.method} ({run.name} {run.hash})"
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+  flat: dict[str, str] = {}
+  for key, value in config.items():
+    if isinstance(value, Mapping):
+      flat |= _flatten(value, f"{prefix}{key}.")
+    # Seeds differ inside a group, so they tell no two groups apart.
+    elif f"{prefix}{key}" not in ("seed", "seeds", "workdir"):
+      text = value if isinstance(value, str) else json.dumps(value)
+      flat[f"{prefix}{key}"] = text
+  return flat

@@ -1,0 +1,85 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Command lines of the form --config=FILE --config.field=value --workdir=DIR."""
+
+import difflib
+import re
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from etf_jax import configs
+from etf_jax.errors import InputError
+
+_USAGE = "--config=FILE.py [--config.field=value ...] [--workdir=DIR]"
+
+
+def parse(argv: list[str]) -> tuple[ConfigDict, str | None]:
+  """The config and the working directory that a command line names.
+
+  Args:
+    argv: with the program's name first.
+
+  Raises:
+    InputError: a file that cannot be loaded, an unknown field (with the
+      nearest known name), or a value of the wrong type.
+  """
+  argv = [_locate(argument) for argument in argv]
+  try:
+    config, workdir, rest = _parse(argv)
+  except (AttributeError, KeyError) as error:
+    raise InputError(_unknown_field(argv) or str(error)) from error
+  except (flags.Error, OSError, TypeError, ValueError) as error:
+    raise InputError(_one_line(error)) from error
+  if config is None:
+    raise InputError(f"no --config was given; usage: {_USAGE}")
+  if rest:
+    raise InputError(f"cannot tell what {rest[0]!r} is; usage: {_USAGE}")
+  return config, workdir
+
+
+def _parse(argv):
+  # Flags of our own, so that a program may call this more than once.
+  values = flags.FlagValues()
+  config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
+  flags.DEFINE_string("workdir", None, "the run's place", flag_values=values)
+  rest = values(argv)[1:]
+  return values.config, values.workdir, rest
+
+
+def _locate(argument: str) -> str:
+  """`--config=etf_jax:NAME` as the path of that file."""
+  match = re.fullmatch(r"(--?config=)etf_jax:(\w+)(:.*)?", argument)
+  if not match:
+    return argument
+  known = sorted(path.stem for path in configs.FOLDER.glob("*.py"))
+  if match[2] not in known:
+    near = difflib.get_close_matches(match[2], known, 1, 0)[0]
+    raise InputError(
+      f"no experiment is named {match[2]!r}; did you mean {near!r}?"
+      f" (known: {', '.join(known)})"
+    )
+  return f"{match[1]}{configs.FOLDER / match[2]}.py{match[3] or ''}"
+
+
+def _unknown_field(argv: list[str]) -> str | None:
+  """Names the first field of the command line that the config lacks."""
+  given = [re.match(r"--?config\.([\w.]+)", argument) for argument in argv]
+  fields = [match[1] for match in given if match]
+  base, *_ = _parse([a for a in argv if not re.match(r"--?config\.", a)])
+  known = list(_field_names(base))
+  for field in fields:
+    if field not in known:
+      near = difflib.get_close_matches(field, known, 1, 0)[0]
+      return f"config.{field} is unknown; did you mean config.{near}?"
+  return None
+
+
+def _field_names(config: ConfigDict, prefix: str = ""):
+  for key, value in config.items():
+    yield prefix + key
+    if isinstance(value, ConfigDict):
+      yield from _field_names(value, f"{prefix}{key}.")
+
+
+def _one_line(error: Exception) -> str:
+  return " ".join(str(error).split())

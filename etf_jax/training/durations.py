@@ -1,0 +1,54 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Durations in epochs, steps or examples, converted to steps in one place.
+
+A duration NAME is three fields of a config node, NAME_epochs, NAME_steps and
+NAME_examples; the finest unit that is set decides.
+"""
+
+import math
+from typing import NamedTuple
+
+from ml_collections import ConfigDict
+
+from etf_jax.errors import InputError
+
+
+class Epoch(NamedTuple):
+  """What an epoch is made of.
+
+  Attributes:
+    examples: training examples.
+    batch_size: examples per step; the last step of an epoch takes what is left.
+  """
+
+  examples: int
+  batch_size: int
+
+  @property
+  def steps(self) -> int:
+    """Steps per epoch."""
+    return -(-self.examples // self.batch_size)
+
+
+def steps(node: ConfigDict, name: str, epoch: Epoch) -> int:
+  """The duration `name` of a config node, in whole steps, rounded up.
+
+  Raises:
+    InputError: none of its fields is set, or the one that decides is negative.
+  """
+  for unit, steps_per_unit in (
+    ("steps", 1),
+    ("examples", 1 / epoch.batch_size),
+    ("epochs", epoch.steps),
+  ):
+    field = f"{name}_{unit}"
+    value = node.get(field)
+    if value is None:
+      continue
+    if value < 0:
+      raise InputError(f"{field}={value} must not be negative")
+    # 0.1 epochs of 230 steps are 23 steps, not the 24 of a rounding error.
+    return math.ceil(value * steps_per_unit - 1e-6)
+  raise InputError(
+    f"{name} has no length: set {name}_epochs, {name}_steps or {name}_examples"
+  )

@@ -1,0 +1,259 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""The loop: one run of one seed, resumed if it had begun.
+
+  experiment = experiment.create(config, data.load(config.data))
+  final = train(experiment, seed=0, workdir=Path("runs/first"))
+"""
+
+import json
+import math
+from pathlib import Path
+import time
+
+import jax
+import numpy as np
+
+from etf_jax.errors import InputError
+from etf_jax.evaluation import metrics
+from etf_jax.reporting import writers
+from etf_jax.training import durations, sharding, state as train_state
+from etf_jax.training import workdir as workdirs
+from etf_jax.training.checkpoint import Checkpoints
+from etf_jax.training.experiment import Experiment
+
+
+def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
+  """Trains one seed to the end, or returns the result that is there.
+
+  Args:
+    experiment: see `experiment.create`.
+    seed: of the run.
+    workdir: its directory; one that holds this run is continued.
+
+  Returns:
+    The run's final row (see etf_jax/reporting/README.md).
+
+  Raises:
+    InputError: a directory of another run, or a loss that is not finite.
+  """
+  config, dataset = experiment.config, experiment.dataset
+  workdirs.open_run(
+    workdir, config, seed, dataset.class_counts, dataset.class_names
+  )
+  rows_path = workdir / "metrics.jsonl"
+  checkpoints = Checkpoints(workdir, config.checkpoint)
+  try:
+    # 1. A finished run is not run again.
+    start = checkpoints.latest or 0
+    rows = _read(rows_path)
+    if start == experiment.total_steps and rows and rows[-1]["kind"] == "final":
+      return rows[-1]
+    # 2. Otherwise the newest checkpoint, and the rows that led to it.
+    state = train_state.create(
+      experiment.model,
+      experiment.optimizer,
+      dataset.train.images.shape[1:],
+      seed,
+      sharding.replicated(experiment.mesh),
+    )
+    if start:
+      state = checkpoints.restore(state)
+    writers.truncate_after(rows_path, start)
+    history = [r for r in _read(rows_path) if r["kind"] == "eval"]
+    writer = _open_writers(config, workdir, start, experiment.total_steps)
+    try:
+      # 3. Or else from the start.
+      return _run(experiment, seed, state, start, checkpoints, writer, history)
+    finally:
+      writer.close()
+  finally:
+    checkpoints.close()
+
+
+def _run(experiment, seed, state, step, checkpoints, writer, history):
+  config, epoch = experiment.config, experiment.epoch
+  total = experiment.total_steps
+  log_every, eval_every, save_every = (
+    max(1, durations.steps(node, name, epoch))
+    for node, name in (
+      (config.report, "log_every"),
+      (config.eval, "every"),
+      (config.checkpoint, "every"),
+    )
+  )
+  keys = train_state.keys(seed)
+  window = _Window(experiment, writer, checkpoints, step)
+  started, order, confusion = time.perf_counter(), None, None
+  while step < total:
+    passed, position = divmod(step, epoch.steps)
+    if order is None or position == 0:
+      order = experiment.epoch_order(keys["order"], passed)
+    state, step_metrics = experiment.train_step(
+      state, order, keys["augment"], position
+    )
+    step += 1
+    log, evaluate, save = (
+      step % every == 0 or step == total
+      for every in (log_every, eval_every, save_every)
+    )
+    # The order of events after a step:
+    # 1. its metrics join the window; a full one is written one window late,
+    #    so that the device never waits for the host,
+    window.add(step_metrics)
+    if log or evaluate or save:
+      window.close(step)
+    if evaluate or save:
+      window.flush()
+    # 2. evaluation, and the best variables so far,
+    if evaluate:
+      rows, confusion = _evaluate(experiment, state, step)
+      for row in rows:
+        writer.write(row)
+      history += rows
+      if best_step(history, experiment.splits[0]) == step:
+        checkpoints.save_best(state.variables, step)
+    # 3. the state to resume from: everything up to here is on disk.
+    if save:
+      checkpoints.save(state, step)
+    if evaluate or save:
+      window.restart_clock()
+  if confusion is None:  # killed after its last step
+    _, confusion = _evaluate(experiment, state, step)
+  final = _final_row(experiment, history, confusion)
+  final["seconds"] = time.perf_counter() - started
+  writer.write(final)
+  return final
+
+
+def best_step(history: list[dict], split: str) -> int:
+  """The first step at which the accuracy on a split was highest."""
+  rows = [r for r in history if r["split"] == split]
+  return max(rows, key=lambda r: (r["accuracy"], -r["step"]))["step"]
+
+
+class _Window:
+  """Training metrics between two rows, fetched one window late."""
+
+  def __init__(self, experiment, writer, checkpoints, step):
+    self._experiment, self._writer = experiment, writer
+    self._checkpoints = checkpoints
+    self._open, self._closed, self._step = [], None, step
+    self.restart_clock()
+
+  def add(self, step_metrics):
+    self._open.append(step_metrics)
+
+  def close(self, step):
+    self.flush()
+    self._closed = (self._step, step, self._open)
+    self._open, self._step = [], step
+
+  def flush(self):
+    """Waits for the closed window and writes its row."""
+    if self._closed is None:
+      return
+    first, last, fetched = *self._closed[:2], jax.device_get(self._closed[2])
+    self._closed = None
+    loss = np.array([m.loss for m in fetched], np.float64)
+    accuracy = np.array([m.accuracy for m in fetched], np.float64)
+    if not np.isfinite(loss).all():
+      self._stop(first + 1 + int(np.argmin(np.isfinite(loss))), loss)
+    epoch = self._experiment.epoch
+    now, images = time.perf_counter(), _images(epoch, first, last)
+    row = {
+      "kind": "train",
+      "step": last,
+      "epoch": last / epoch.steps,
+      "loss": float(loss.mean()),
+      "learning_rate": float(
+        self._experiment.learning_rate(np.int32(last - 1))
+      ),
+      "images_per_second": images / (now - self._clock),
+    }
+    if not np.isnan(accuracy).all():
+      row["accuracy"] = float(np.nanmean(accuracy))
+    self._clock = now
+    self._writer.write(row)
+
+  def restart_clock(self):
+    self._clock = time.perf_counter()
+
+  def _stop(self, step, loss):
+    value = loss[~np.isfinite(loss)][0]
+    good = self._checkpoints.latest
+    raise InputError(
+      f"the loss is {value} at step {step} (epoch"
+      f" {step / self._experiment.epoch.steps:.2f}); last good checkpoint:"
+      f" {f'step {good}' if good else 'none'}; lower"
+      " config.optimizer.learning_rate, or look at the images of that step"
+    )
+
+
+def _images(epoch, first, last):
+  """Images of the steps first .. last - 1."""
+  seen = [
+    step // epoch.steps * epoch.examples
+    + min(step % epoch.steps * epoch.batch_size, epoch.examples)
+    for step in (first, last)
+  ]
+  return seen[1] - seen[0]
+
+
+def _evaluate(experiment, state, step):
+  """A row per split, and the confusion matrix of the test split."""
+  rows = []
+  for split in experiment.splits:
+    started = time.perf_counter()
+    sums = experiment.evaluate(state.variables, split)
+    seconds = time.perf_counter() - started
+    row = {
+      "kind": "eval",
+      "split": split,
+      "step": step,
+      "epoch": step / experiment.epoch.steps,
+    }
+    row |= metrics.compute(sums, experiment.dataset.class_counts)
+    row["images_per_second"] = float(np.sum(sums.confusion)) / seconds
+    rows.append(row)
+  return rows, sums.confusion.tolist()
+
+
+def _final_row(experiment, history, confusion):
+  split = experiment.splits[0]
+  best = best_step(history, split)
+  test = {r["step"]: r for r in history if r["split"] == "test"}
+  return {
+    "kind": "final",
+    "step": experiment.total_steps,
+    "epoch": experiment.total_steps / experiment.epoch.steps,
+    "last": test[experiment.total_steps],
+    "best": test[best],
+    "best_selected_on": split,
+    "confusion": confusion,
+  }
+
+
+def _open_writers(config, workdir, start, total_steps):
+  opened = [
+    writers.jsonl(workdir / "metrics.jsonl"),
+    writers.console(total_steps, initial_step=start),
+  ]
+  if config.report.tensorboard:
+    opened.append(
+      writers.tensorboard(
+        workdir / "tensorboard", restored_step=start or None
+      )
+    )
+  if config.report.tracker:
+    opened.append(
+      writers.tracker(config.report.tracker, config.to_dict(), workdir)
+    )
+  return writers.multi(opened)
+
+
+def _read(path: Path) -> list[dict]:
+  """The rows of a metrics file; a torn last line is left out."""
+  if not path.exists():
+    return []
+  rows, _ = writers.parse_lines(path.read_bytes().splitlines(), path)
+  return [row for row in rows if row]

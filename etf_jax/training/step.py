@@ -1,0 +1,138 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""The train step: pure in (state, batch, key).
+
+It can be jitted over any mesh, scanned over steps and vmapped over seeds; the
+loss, the class lengths and every statistic are those of the global batch.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import optax
+
+from etf_jax import losses
+from etf_jax.data import augment
+from etf_jax.data.resident import Batch
+from etf_jax.models import Classifier
+from etf_jax.training import objectives
+from etf_jax.training.state import TrainState
+
+
+class StepMetrics(NamedTuple):
+  """Scalars of one step; `accuracy` is NaN on the steps that skip it."""
+
+  loss: jax.Array
+  accuracy: jax.Array
+
+
+def create(
+  config: ConfigDict,
+  model: Classifier,
+  optimizer: optax.GradientTransformation,
+  loss: objectives.Loss,
+  normalize: Callable[[jax.Array], jax.Array],
+  steps_per_epoch: int,
+) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, StepMetrics]]:
+  """Builds `train_step(state, batch, key)`.
+
+  Args:
+    config: resolved; `augment`, `loss` and `eval` are read.
+    model: see `models.create_model`.
+    optimizer: see `optimizer.create_optimizer`.
+    loss: see `objectives.create_loss`.
+    normalize: uint8 images to what the model takes.
+    steps_per_epoch: tells the loss which epoch it is in.
+
+  Returns:
+    The step. Its key is the run's; the step number is folded in.
+  """
+
+  def train_step(state, batch, key):
+    key = jax.random.fold_in(key, state.step)
+    images, partners, lam = _augment(config.augment, normalize, batch, key)
+    context = objectives.Context(
+      batch.labels, batch.where, state.step // steps_per_epoch
+    )
+
+    def mean_loss(params):
+      output, updates = model.apply(
+        state.variables | {"params": params},
+        images,
+        train=True,
+        mask=batch.where,
+        mutable=["batch_stats"],
+      )
+      per_example = _over_labels(
+        lambda labels: loss(output, labels, context), batch, partners, lam
+      )
+      if config.loss.feature_length_penalty:
+        per_example += (
+          config.loss.feature_length_penalty
+          * losses.feature_length_penalty(output.features)
+        )
+      value = objectives.masked_mean(per_example, batch.where)
+      return value, (output, updates.get("batch_stats", {}))
+
+    (value, (output, batch_stats)), gradients = jax.value_and_grad(
+      mean_loss, has_aux=True
+    )(state.params)
+    updates, opt_state = optimizer.update(
+      gradients, state.opt_state, state.params
+    )
+
+    def accuracy():
+      predicted = jnp.argmax(output.logits, axis=-1)
+      right = _over_labels(
+        lambda labels: (predicted == labels).astype(value.dtype),
+        batch,
+        partners,
+        lam,
+      )
+      return objectives.masked_mean(right, batch.where)
+
+    # A conditional, so that dot regression builds logits on these steps only.
+    metrics = StepMetrics(
+      value,
+      jax.lax.cond(
+        state.step % config.eval.train_accuracy_steps == 0,
+        accuracy,
+        lambda: jnp.full((), jnp.nan, value.dtype),
+      ),
+    )
+    state = state.replace(
+      step=state.step + 1,
+      params=optax.apply_updates(state.params, updates),
+      batch_stats=batch_stats,
+      opt_state=opt_state,
+    )
+    return state, metrics
+
+  return train_step
+
+
+def _augment(config, normalize, batch, key):
+  """Normalised images, and mixup's partners and weight (None without)."""
+  # Neither may depend on the size of the batch, which padding changes.
+  batch_key, examples_key = jax.random.split(key)
+  keys = augment.example_keys(examples_key, batch.labels.shape[0])
+  images = augment.pad_crop(keys, batch.images, padding=config.crop_padding)
+  if config.flip:
+    images = augment.flip(keys, images)
+  images = normalize(images)
+  if not config.mixup_alpha:
+    return images, None, None
+  lam = jax.random.beta(
+    batch_key, config.mixup_alpha, config.mixup_alpha, dtype=jnp.float32
+  )
+  partners = augment.mixup_partners(keys, batch.where)
+  return augment.mix(images, partners, lam), partners, lam
+
+
+def _over_labels(function, batch, partners, lam):
+  """A function of the labels, mixed over both labels of a mixed image."""
+  if partners is None:
+    return function(batch.labels)
+  return losses.mixup(function, batch.labels, batch.labels[partners], lam)

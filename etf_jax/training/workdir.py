@@ -1,0 +1,180 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""A run's directory: whose it is, and the facts written beside its results.
+
+`config.json` says which run a directory holds. A directory of another run, or
+with other files in it, is refused and left as it is.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+from pathlib import Path
+import platform
+import subprocess
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+import numpy as np
+
+from etf_jax.errors import InputError
+
+# Fields that change where a run reads and writes, not what it computes.
+_INCIDENTAL = (
+  "seeds",
+  "devices",
+  "data.data_dir",
+  "data.manual_dir",
+  "data.prepare",
+  "checkpoint",
+  "report",
+)
+_PACKAGES = (
+  "etf_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
+  "tensorflow-datasets",
+)  # fmt: skip
+
+
+def choose(config: ConfigDict, workdir: str | None, seed: int) -> Path:
+  """The directory of one seed's run.
+
+  Args:
+    config: resolved.
+    workdir: as given, or None for `runs/<name>-<method>-<hash>`. A run of one
+      seed that was given a directory is in it; others in its `seed=N`.
+    seed: of the run.
+  """
+  if workdir is None:
+    place = f"{config.name}-{config.method}-{fingerprint(config)}"
+    return Path("runs", place, f"seed={seed}")
+  if len(config.seeds) == 1:
+    return Path(workdir)
+  if Path(workdir, "config.json").exists():
+    raise InputError(
+      f"{workdir} holds the run of one seed; give another --workdir for"
+      f" config.seeds={tuple(config.seeds)}"
+    )
+  return Path(workdir, f"seed={seed}")
+
+
+def open_run(
+  workdir: Path,
+  config: ConfigDict,
+  seed: int,
+  class_counts: np.ndarray,
+  class_names: tuple[str, ...],
+) -> None:
+  """Makes the directory of a run, or checks that it holds this very run.
+
+  Raises:
+    InputError: it holds another run, or other files, or cannot be written.
+  """
+  recorded = workdir / "config.json"
+  if recorded.exists():
+    _check_same(recorded, config, seed)
+    return
+  try:
+    if workdir.is_dir() and any(workdir.iterdir()):
+      raise InputError(
+        f"{workdir} has files but no config.json, so it holds no run of ours:"
+        " choose another --workdir"
+      )
+    workdir.mkdir(parents=True, exist_ok=True)
+    _write(workdir / "class_counts.json", class_counts.tolist())
+    _write(workdir / "class_names.json", list(class_names))
+    # Last, and in one operation: with it the directory is a run.
+    _write(recorded, _facts(config, seed))
+  except OSError as error:
+    raise InputError(
+      f"cannot write to {workdir}: {error.strerror}; choose another --workdir"
+    ) from error
+
+
+def fingerprint(config: ConfigDict) -> str:
+  """Eight hexadecimal digits of what the run computes, seeds apart."""
+  text = json.dumps(_identity(_plain(config)), sort_keys=True)
+  return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def _facts(config, seed) -> dict[str, Any]:
+  devices = jax.devices()
+  return {
+    "config": _plain(config),
+    "name": config.name,
+    "seed": seed,
+    "hash": fingerprint(config),
+    "versions": {
+      "python": platform.python_version(),
+      **{name: _version(name) for name in _PACKAGES},
+    },
+    "git_revision": _git_revision(),
+    "device": f"{len(devices)} x {devices[0].device_kind}",
+  }
+
+
+def _plain(config) -> dict:
+  """As JSON would give it back."""
+  return json.loads(json.dumps(config.to_dict()))
+
+
+def _identity(config: dict, prefix: str = "") -> dict[str, Any]:
+  """The fields that decide what a run computes, by their dotted names."""
+  flat = {}
+  for key, value in config.items():
+    name = prefix + key
+    if name in _INCIDENTAL:
+      continue
+    if isinstance(value, dict) and value:
+      flat |= _identity(value, name + ".")
+    else:
+      flat[name] = value
+  return flat
+
+
+def _check_same(recorded: Path, config: ConfigDict, seed: int) -> None:
+  try:
+    facts = json.loads(recorded.read_text())
+    there = _identity(facts["config"]) | {"seed": facts["seed"]}
+  except (OSError, ValueError, KeyError, TypeError) as error:
+    raise InputError(
+      f"{recorded} cannot be read ({error}): choose another --workdir"
+    ) from error
+  here = _identity(_plain(config)) | {"seed": seed}
+  different = [
+    f"{name}: {there.get(name)!r} there, {here.get(name)!r} here"
+    for name in sorted(there | here)
+    if there.get(name) != here.get(name)
+  ]
+  if different:
+    raise InputError(
+      f"{recorded.parent} holds another run ({'; '.join(different)}): choose"
+      " another --workdir"
+    )
+
+
+def _write(path: Path, value: Any) -> None:
+  temporary = path.with_name(path.name + ".tmp")
+  temporary.write_text(json.dumps(value, indent=1) + "\n")
+  os.replace(temporary, path)
+
+
+def _version(package: str) -> str | None:
+  try:
+    return importlib.metadata.version(package)
+  except importlib.metadata.PackageNotFoundError:
+    return None
+
+
+def _git_revision() -> str | None:
+  """The revision of the checkout that the package runs from, if it is one."""
+  try:
+    return subprocess.run(
+      ["git", "rev-parse", "HEAD"],
+      cwd=Path(__file__).parent,
+      capture_output=True,
+      text=True,
+      check=True,
+    ).stdout.strip()
+  except (OSError, subprocess.CalledProcessError):
+    return None

@@ -1,0 +1,234 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+import io
+import json
+import pathlib
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+from PIL import Image
+import pytest
+from sklearn.datasets import load_digits
+import tensorflow_datasets as tfds
+
+from etf_jax import data
+from etf_jax.data import sources
+from etf_jax.errors import InputError
+
+
+class MislabelledImages(tfds.core.GeneratorBasedBuilder):
+  """Labels 0, 1, 7, 2, which a builder of other people's making may hold."""
+
+  VERSION = tfds.core.Version("1.0.0")
+
+  def _info(self):
+    return tfds.core.DatasetInfo(
+      builder=self,
+      features=tfds.features.FeaturesDict(
+        {
+          "image": tfds.features.Image(shape=(2, 2, 1)),
+          "label": tfds.features.Scalar(np.int64),
+        }
+      ),
+      disable_shuffling=True,
+    )
+
+  def _split_generators(self, dl_manager):
+    return {"train": self._generate_examples()}
+
+  def _generate_examples(self):
+    for key, label in enumerate((0, 1, 7, 2)):
+      buffer = io.BytesIO()
+      Image.new("L", (2, 2)).save(buffer, format="PNG")
+      buffer.seek(0)
+      yield key, {"image": buffer, "label": label}
+
+
+def _sorted_by_content(images, labels):
+  flat = images.reshape(len(images), -1)
+  order = np.lexsort(flat.T)
+  return images[order], labels[order]
+
+
+def _assert_same_examples(split, images, labels):
+  """The same examples in any order: TFDS shuffles what it writes."""
+  found_images, found_labels = _sorted_by_content(split.images, split.labels)
+  images, labels = _sorted_by_content(images, labels)
+  np.testing.assert_array_equal(found_images, images)
+  np.testing.assert_array_equal(found_labels, labels)
+
+
+@pytest.mark.parametrize("name", ["cifar10", "cifar100", "fashion_mnist"])
+def test_stock_builders_give_what_the_archives_hold(
+  name, official, data_config
+):
+  contents = official.contents[name]
+  dataset = data.load(data_config(name, official.data_dir))
+  assert dataset.name == name
+  assert dataset.class_names == contents.class_names
+  assert dataset.num_classes == len(contents.class_names)
+  assert dataset.validation is None
+  for split in (dataset.train, dataset.test):
+    assert split.images.dtype == np.uint8
+    assert split.labels.dtype == np.int32
+  _assert_same_examples(
+    dataset.train, contents.train_images, contents.train_labels
+  )
+  _assert_same_examples(
+    dataset.test, contents.test_images, contents.test_labels
+  )
+  np.testing.assert_array_equal(
+    dataset.class_counts, np.bincount(contents.train_labels)
+  )
+  assert dataset.class_counts.dtype == np.int64
+
+
+def test_cifar_records_follow_their_ids(official):
+  contents = official.contents["cifar100"]
+  builder = sources.make_builder("cifar100", official.data_dir)
+  records = sources.read(builder, "train", num_classes=100)
+  ids = [r["id"].decode() for r in builder.as_data_source("train")]
+  order = [int(i.removeprefix("train_")) for i in ids]
+  images = sources.decode(records, range(len(order)), shape=(32, 32, 3))
+  np.testing.assert_array_equal(images, contents.train_images[order])
+  np.testing.assert_array_equal(records.labels, contents.train_labels[order])
+
+
+def test_digits_are_scikit_learns(digits_dir, data_config):
+  dataset = data.load(data_config("digits", digits_dir))
+  digits = load_digits()
+  place = np.empty(1797, int)
+  for k in range(10):
+    members = np.flatnonzero(digits.target == k)
+    place[members] = np.arange(1, len(members) + 1)
+  is_test = place % 5 == 0
+  for split, members in ((dataset.train, ~is_test), (dataset.test, is_test)):
+    # 16 levels on 0..255: rounding back finds each of them.
+    np.testing.assert_array_equal(
+      np.rint(split.images[..., 0] * (16 / 255)), digits.images[members]
+    )
+    np.testing.assert_array_equal(split.labels, digits.target[members])
+  assert (len(dataset.train.labels), len(dataset.test.labels)) == (1442, 355)
+  assert dataset.train.images.max() == 255
+  assert dataset.class_names == tuple("0123456789")
+  source = sources.make_builder("digits", digits_dir).as_data_source("test")
+  assert source[0]["id"] == f"digit_{np.flatnonzero(is_test)[0]:04d}".encode()
+
+
+def test_long_tail_and_validation_of_digits(digits_dir, data_config):
+  def load(**fields):
+    return data.load(data_config("digits", digits_dir, **fields))
+
+  tail = {"profile": "exponential", "validation_fraction": 0.2}
+  whole = load()
+  small, large = (load(**tail, imbalance=ratio) for ratio in (0.05, 0.5))
+  # A fifth of each class, before the cut and whatever the imbalance.
+  np.testing.assert_array_equal(
+    np.bincount(small.validation.labels), whole.class_counts // 5
+  )
+  np.testing.assert_array_equal(
+    small.validation.images, large.validation.images
+  )
+  # Largest class: (1442 - 284) // 10 = 115.
+  expected = np.floor(115 * 0.05 ** (np.arange(10) / 9))
+  np.testing.assert_array_equal(small.class_counts, expected)
+  np.testing.assert_array_equal(np.bincount(small.train.labels), expected)
+  np.testing.assert_array_equal(small.test.images, whole.test.images)
+
+  def examples(split):
+    return {image.tobytes() for image in split.images}
+
+  assert examples(small.train) < examples(large.train)
+  assert not examples(large.train) & examples(large.validation)
+  other = load(**tail, imbalance=0.05, seed=1)
+  assert examples(other.train) != examples(small.train)
+  np.testing.assert_array_equal(other.class_counts, expected)
+
+
+def test_same_config_gives_the_same_arrays(official, data_config):
+  config = data_config(
+    "cifar10", official.data_dir, profile="step", imbalance=0.25
+  )
+  first, second = data.load(config), data.load(config)
+  np.testing.assert_array_equal(first.train.images, second.train.images)
+  np.testing.assert_array_equal(first.class_counts, [12] * 5 + [3] * 5)
+
+
+def test_missing_data_names_the_command(tmp_path, data_config):
+  config = data_config("cifar10", tmp_path, manual_dir="/data/my archives")
+  with pytest.raises(InputError) as error:
+    data.load(config)
+  assert str(error.value) == (
+    f"cifar10 is not prepared in {tmp_path}/cifar10/3.0.2; run: python -m "
+    f"etf_jax.prepare cifar10 --data_dir={tmp_path} "
+    "'--manual_dir=/data/my archives'"
+  )
+
+
+def test_loading_prepares_missing_data_without_tensorflow(tmp_path):
+  program = """
+import sys, types
+from etf_jax import data
+dataset = data.load(types.SimpleNamespace(
+  name="digits", data_dir=sys.argv[1], manual_dir=None, profile="none",
+  imbalance=1.0, seed=0, validation_fraction=0.0, prepare=True))
+assert len(dataset.train.labels) == 1442
+assert "tensorflow" not in sys.modules
+"""
+  done = subprocess.run(
+    [sys.executable, "-c", program, tmp_path],
+    cwd=pathlib.Path(__file__).parents[2],
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  assert "digits is ready in" in done.stdout
+
+
+def test_label_outside_the_classes_is_named(tmp_path):
+  builder = MislabelledImages(data_dir=tmp_path)
+  builder.download_and_prepare(file_format=sources.FILE_FORMAT)
+  with pytest.raises(InputError) as error:
+    sources.read(builder, "train", num_classes=3)
+  assert str(error.value) == (
+    f"record 2 of split 'train' in {tmp_path}/mislabelled_images/1.0.0 has "
+    "label 7, outside 0..2; the data and the number of classes do not belong "
+    "together"
+  )
+  assert sources.read(builder, "train", num_classes=8).labels.tolist() == [
+    0,
+    1,
+    7,
+    2,
+  ]
+
+
+def test_image_of_another_shape_is_named(digits_dir):
+  builder = sources.make_builder("digits", digits_dir)
+  records = sources.read(builder, "test", num_classes=10)
+  with pytest.raises(InputError) as error:
+    sources.decode(records, [4], shape=(28, 28, 1))
+  assert str(error.value) == (
+    "record 4 holds an image of shape (8, 8), not (28, 28, 1); prepare the "
+    "data again"
+  )
+
+
+def test_data_in_a_format_without_random_access(digits_dir, tmp_path):
+  prepared = tmp_path / "scikit_digits" / "1.0.0"
+  shutil.copytree(digits_dir / "scikit_digits" / "1.0.0", prepared)
+  info = prepared / "dataset_info.json"
+  facts = json.loads(info.read_text())
+  info.write_text(json.dumps(facts | {"fileFormat": "tfrecord"}))
+  for shard in prepared.glob("*array_record*"):
+    shard.rename(
+      shard.with_name(shard.name.replace("array_record", "tfrecord"))
+    )
+  with pytest.raises(InputError) as error:
+    sources.is_prepared(sources.make_builder("digits", tmp_path))
+  assert str(error.value) == (
+    f"{prepared} is prepared as tfrecord, and etf_jax reads array_record; "
+    "give another data_dir, or remove it and prepare it again"
+  )
