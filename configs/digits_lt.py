@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Long-tailed digits: scikit-learn's 8x8 scans, the embedded example.
 
-  python -m etf_jax.main --config=configs/digits_lt.py --config.method=ce
+python -m etf_jax.main --config=configs/digits_lt.py --config.method=ce
 """
 
 from etf_jax.configs import base

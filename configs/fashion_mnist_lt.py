@@ -1,8 +1,8 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Long-tailed Fashion-MNIST, 6000 to 60 images a class at imbalance 0.01.
 
-  python -m etf_jax.main --config=configs/fashion_mnist_lt.py        # a GPU
-  python -m etf_jax.main --config=configs/fashion_mnist_lt.py:cpu    # 2 cores
+python -m etf_jax.main --config=configs/fashion_mnist_lt.py        # a GPU
+python -m etf_jax.main --config=configs/fashion_mnist_lt.py:cpu    # 2 cores
 """
 
 from etf_jax.configs import base

@@ -171,7 +171,7 @@ def batch_class_lengths(
   if num_classes < 1:
     raise ValueError(f"num_classes must be at least 1, got {num_classes}")
   labels, valid, mask = _arrays.check_labels(
-    labels, num_classes, jnp.shape(labels), where
+    labels, num_classes, np.shape(labels), where
   )
   counted = jnp.ones(labels.shape, jnp.int32) if mask is None else mask
   counts = _arrays.count(labels, counted.astype(jnp.int32), num_classes)

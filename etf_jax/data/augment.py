@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 
 def example_keys(key: jax.Array, batch_size: int) -> jax.Array:
@@ -69,7 +70,7 @@ def normalize(
     std: per channel, of pixels in [0, 1].
     dtype: of the result.
   """
-  wide = jnp.promote_types(dtype, jnp.float32)
+  wide = np.promote_types(dtype, np.float32)
   mean, std = (jnp.asarray(x, wide).reshape(1, 1, 1, -1) for x in (mean, std))
   return ((images.astype(wide) / 255 - mean) / std).astype(dtype)
 

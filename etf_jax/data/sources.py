@@ -5,7 +5,7 @@
     records = read(builder, "train", num_classes=10)
     images = decode(records, indices, shape=(32, 32, 3))
 
-Reading is fast enough (70,000 Fashion-MNIST records in 2 s and their images in
+Reading is fast enough (60,000 Fashion-MNIST records in 2 s and their images in
 3 s more on one core) that nothing decoded is kept on disk, where it could grow
 stale; only the images that are used are decoded.
 """

@@ -1,8 +1,8 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Evaluates a model's variables on a split: every example once.
 
-  evaluate = evaluator.create(model, normalize, num_classes)
-  sums = evaluate(variables, batches)    # metrics.Sums, as NumPy arrays
+evaluate = evaluator.create(model, normalize, num_classes)
+sums = evaluate(variables, batches)    # metrics.Sums, as NumPy arrays
 """
 
 from collections.abc import Callable
@@ -33,9 +33,7 @@ def create(
   def update(variables, batches, index, sums):
     batch = jax.tree.map(lambda x: x[index], batches)
     output = model.apply(variables, normalize(batch.images), train=False)
-    return metrics.update(
-      sums, output.logits, batch.labels, where=batch.where
-    )
+    return metrics.update(sums, output.logits, batch.labels, where=batch.where)
 
   def evaluate(variables, batches):
     sums = metrics.zeros(num_classes)

@@ -1,9 +1,9 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Classification metrics from sums that add over batches and devices.
 
-  sums = metrics.zeros(num_classes)
-  sums = metrics.update(sums, logits, labels, where=mask)    # any number
-  row = metrics.compute(jax.device_get(sums), class_counts)
+sums = metrics.zeros(num_classes)
+sums = metrics.update(sums, logits, labels, where=mask)    # any number
+row = metrics.compute(jax.device_get(sums), class_counts)
 """
 
 from typing import NamedTuple
@@ -60,7 +60,7 @@ def update(
   """
   counted = where.astype(jnp.int32)
   predicted = jnp.argmax(logits, axis=-1)
-  correct = counted * (predicted == labels)
+  correct = (where & (predicted == labels)).astype(jnp.int32)
   # The rank of the label's logit; ties count against it, as in a sort.
   own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
   rank = jnp.sum(logits >= own, axis=-1, dtype=jnp.int32)
@@ -70,7 +70,7 @@ def update(
   bins = jnp.clip(jnp.ceil(confidence * BINS).astype(jnp.int32) - 1, 0)
   return Sums(
     sums.confusion.at[labels, predicted].add(counted),
-    sums.top + jnp.sum(counted * (rank <= TOP)),
+    sums.top + jnp.sum(where & (rank <= TOP), dtype=jnp.int32),
     sums.bin_count.at[bins].add(counted),
     sums.bin_correct.at[bins].add(correct),
     sums.bin_confidence.at[bins].add(confidence),
@@ -97,7 +97,9 @@ def compute(sums: Sums, class_counts: ArrayLike) -> dict:
   class_counts = np.asarray(class_counts)
   total, num_classes = confusion.sum(), len(confusion)
   right, true, predicted = (
-    confusion.diagonal(), confusion.sum(1), confusion.sum(0)
+    confusion.diagonal(),
+    confusion.sum(1),
+    confusion.sum(0),
   )
   present = true > 0
   recall = right / np.where(present, true, 1)

@@ -28,15 +28,14 @@ def examples(
   """Checks logits and labels; `others` may widen the dtype."""
   logits = jnp.asarray(logits)
   check_logits(logits)
-  num_classes = logits.shape[-1]
   labels, valid, mask = _arrays.check_labels(
-    labels, num_classes, logits.shape[:-1], where
+    labels, logits.shape[-1], logits.shape[:-1], where
   )
   logits = logits.astype(_arrays.result_dtype(logits, *others))
   if mask is not None:
     # Before any arithmetic, or NaN would come back through the gradient.
     logits = jnp.where(mask[..., None], logits, 0)
-  return Examples(logits, own_class(labels, num_classes), valid, mask)
+  return Examples(logits, _arrays.own_class(labels, logits), valid, mask)
 
 
 def check_logits(logits: jax.Array) -> None:
@@ -46,12 +45,6 @@ def check_logits(logits: jax.Array) -> None:
       "logits must be floating with shape [..., num_classes], got "
       f"{logits.dtype} of shape {logits.shape}"
     )
-
-
-def own_class(labels: jax.Array, num_classes: int) -> jax.Array:
-  """One-hot booleans; a comparison, so that any sharding is followed."""
-  classes = jnp.arange(num_classes, dtype=labels.dtype)
-  return labels[..., None] == along_classes(classes, labels.ndim + 1)
 
 
 def along_classes(x: jax.Array, ndim: int) -> jax.Array:

@@ -129,7 +129,8 @@ def hinge_cross_entropy_with_integer_labels(
     >>> h = jnp.array([[1.0, 0.0], [0.0, 1.0]])
     >>> y = jnp.array([0, 0])
     >>> loss = losses.hinge_cross_entropy_with_integer_labels(
-    ...     h, y, prototypes, tau_plus=jnp.pi / 3)
+    ...   h, y, prototypes, tau_plus=jnp.pi / 3
+    ... )
     >>> print(loss)
     [0.2014 0.6931]
 
@@ -158,14 +159,14 @@ def _hinged(
 ) -> ce.Examples:
   features, prototypes = _arrays.check_vectors(features, prototypes)
   num_classes = prototypes.shape[1]
-  if jnp.shape(tau_plus) not in ((), (num_classes,)):
+  if np.shape(tau_plus) not in ((), (num_classes,)):
     raise ValueError(
       f"tau_plus must be a scalar or have shape ({num_classes},), got "
-      f"{jnp.shape(tau_plus)}"
+      f"{np.shape(tau_plus)}"
     )
-  if jnp.shape(tau_minus):
+  if np.shape(tau_minus):
     raise ValueError(
-      f"tau_minus must be a scalar, got shape {jnp.shape(tau_minus)}"
+      f"tau_minus must be a scalar, got shape {np.shape(tau_minus)}"
     )
   _arrays.check_range("tau_plus", tau_plus, 0.0, _LARGEST_ANGLE)
   _arrays.check_range("tau_minus", tau_minus, 0.0, _LARGEST_ANGLE)
@@ -178,7 +179,7 @@ def _hinged(
     # Before any arithmetic, or NaN would come back through the gradient.
     features = jnp.where(mask[..., None], features, 0)
   logits = jnp.matmul(features, prototypes)
-  own = ce.own_class(labels, num_classes)
+  own = _arrays.own_class(labels, logits)
 
   tau_plus = jnp.asarray(tau_plus, dtype)
   if tau_plus.ndim:

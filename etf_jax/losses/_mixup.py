@@ -13,6 +13,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
+import numpy as np
 
 from etf_jax import _arrays
 
@@ -58,15 +59,15 @@ def mixup(
     Zhang et al., `mixup: Beyond Empirical Risk Minimization
     <https://arxiv.org/abs/1710.09412>`_, 2017
   """
-  shape = jnp.shape(labels_a)
-  if jnp.shape(labels_b) != shape:
+  shape = np.shape(labels_a)
+  if np.shape(labels_b) != shape:
     raise ValueError(
       f"labels_b must have the shape of labels_a {shape}, got "
-      f"{jnp.shape(labels_b)}"
+      f"{np.shape(labels_b)}"
     )
-  if jnp.shape(lam) not in ((), shape):
+  if np.shape(lam) not in ((), shape):
     raise ValueError(
-      f"lam must be a scalar or have shape {shape}, got {jnp.shape(lam)}"
+      f"lam must be a scalar or have shape {shape}, got {np.shape(lam)}"
     )
   _arrays.check_range("lam", lam, 0.0, 1.0)
   first, second = loss(labels_a), loss(labels_b)

@@ -14,7 +14,6 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from etf_jax import _arrays
-from etf_jax.losses import _cross_entropy as ce
 
 
 class PullPush(NamedTuple):
@@ -81,14 +80,14 @@ def pull_push(
     raise ValueError(
       f"features must have shape [batch, feature_dim], got {features.shape}"
     )
-  num_classes = weights.shape[1]
   labels, valid, _ = _arrays.check_labels(
-    labels, num_classes, features.shape[:1], None
+    labels, weights.shape[1], features.shape[:1], None
   )
   dtype = _arrays.result_dtype(features, weights)
   features, weights = features.astype(dtype), weights.astype(dtype)
-  own = ce.own_class(labels, num_classes)
-  others = jnp.where(own, 0, jax.nn.softmax(features @ weights))
+  logits = features @ weights
+  own = _arrays.own_class(labels, logits)
+  others = jnp.where(own, 0, jax.nn.softmax(logits))
   others = _arrays.finish(others, valid[:, None], None)
   # The sum of the others' probabilities keeps the digits that 1 - p loses.
   missing = jnp.where(own, jnp.sum(others, axis=-1, keepdims=True), 0)

@@ -6,12 +6,8 @@ features. It may take the keywords `train` and `mask`; what it does not take
 is not passed.
 """
 
-from etf_jax.models.classifier import BACKBONES
-from etf_jax.models.classifier import Classifier
-from etf_jax.models.classifier import create_model
-from etf_jax.models.heads import ETFHead
-from etf_jax.models.heads import LinearHead
-from etf_jax.models.heads import Output
+from etf_jax.models.classifier import BACKBONES, Classifier, create_model
+from etf_jax.models.heads import ETFHead, LinearHead, Output
 from etf_jax.models.resnet_cifar import ResNetCIFAR
 
 __all__ = [

@@ -1,8 +1,8 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """A backbone and a head as one module, built from a config.
 
-  model = create_model(config)
-  output = model.apply(variables, images)   # .features .logits .weights
+model = create_model(config)
+output = model.apply(variables, images)   # .features .logits .weights
 """
 
 import dataclasses

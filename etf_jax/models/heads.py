@@ -18,6 +18,7 @@ from typing import NamedTuple
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from etf_jax import etf
 from etf_jax.models.resnet_cifar import BATCH_NORM
@@ -150,7 +151,7 @@ def _uniform(limit: float):
 
 def _prepare(features, head, train, mask):
   """The steps before a classifier, in at least float32."""
-  features = features.astype(jnp.promote_types(features.dtype, jnp.float32))
+  features = features.astype(np.promote_types(features.dtype, np.float32))
   dtype = {"dtype": features.dtype, "param_dtype": features.dtype}
   if head.projector is not None:
     features = nn.Dense(head.projector, name="projector", **dtype)(features)
@@ -173,4 +174,3 @@ def unit_length(features: jax.Array, epsilon: float = 1e-8) -> jax.Array:
   long_enough = squared > epsilon**2
   inverse = jax.lax.rsqrt(jnp.where(long_enough, squared, 1))
   return features * jnp.where(long_enough, inverse, 0)
-

@@ -13,6 +13,7 @@ never negative.
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from etf_jax.models import convolution
 
@@ -91,7 +92,7 @@ class BasicBlock(nn.Module):
 
 def _conv_norm(x, filters, stride, train, mask, suffix):
   """Adds a 3x3 convolution and its BatchNorm to the calling module."""
-  param_dtype = jnp.promote_types(x.dtype, jnp.float32)
+  param_dtype = np.promote_types(x.dtype, np.float32)
   x = nn.Conv(
     filters,
     (3, 3),

@@ -53,6 +53,8 @@ def confusion(
   for axes in grid[len(panels) :]:
     axes.set_visible(False)
   if len(names) > _VALUES:
+    # A shared colour bar makes the layout engine forget part of its margin.
+    figure.get_layout_engine().set(h_pad=0.12)
     bar = figure.colorbar(
       image,
       ax=list(grid[: len(panels)]),

@@ -126,8 +126,13 @@ def svg(figure: Figure, prefix: str) -> str:
     )
   text = buffer.getvalue()
   text = text[text.index("<svg") :]
-  text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
+  text = re.sub(
+    r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL
+  )
   text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
+  # As wide as its column, but never with letters much larger than the page's.
+  widest = f'style="max-width: {110 * figure.get_figwidth():.0f}px"'
+  text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', widest, text, count=1)
   text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
   return re.sub(
     "|".join(_THEMED),

@@ -45,9 +45,8 @@ h1, h2, h3, p, td, th, figcaption { overflow-wrap: break-word; }
     12px 100%, 12px 100%, 100% 100%;
   background-attachment: local, local, scroll, scroll, local; }
 figure { margin: 0 0 18px; padding: 18px 18px 14px; }
-figure svg { display: block; width: 100%; height: auto; }
+figure svg { display: block; width: 100%; height: auto; margin: 0 auto; }
 figure .narrow { display: none; }
-figure .small { max-width: 640px; margin: 0 auto; }
 figcaption { color: var(--muted); font-size: 13.5px; margin-top: 10px;
   padding-top: 10px; border-top: 1px solid var(--grid); }
 figcaption b { color: var(--ink); }

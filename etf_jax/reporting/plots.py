@@ -149,7 +149,7 @@ def shots(
   groups = ["all", *(name for name in runs.SHOTS if held[name])]
   figure = Figure((4, 3.8) if narrow else (10, 4), layout="constrained")
   axes = figure.subplots()
-  width = 0.8 / max(1, len(series))
+  width = 0.8 / max(2, len(series))
   written = len(series) * len(groups) <= (12 if narrow else 28)
   for index, (label, values) in enumerate(series.items()):
     colour = figures.SERIES[index % len(figures.SERIES)]

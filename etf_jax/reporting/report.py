@@ -60,13 +60,13 @@ def result(section: runs.Section) -> str:
   seeds = len(first.finished)
   of_seeds = f"mean of {seeds} seeds" if seeds > 1 else "one seed"
   said = (
-    f"{first.label} reaches {_accuracy(first)} % test accuracy at its last"
+    f"{first.label} reaches {_percent(first)} test accuracy at its last"
     f" epoch ({of_seeds})"
   )
   if len(ranked) == 1:
     return said + "."
   second = ranked[1]
-  said += f"; {second.label} follows with {_accuracy(second)} %."
+  said += f"; {second.label} follows with {_percent(second)}."
   one, other = (
     {run.seed: run.final["last"]["accuracy"] for run in group.finished}
     for group in (first, second)
@@ -83,6 +83,13 @@ def result(section: runs.Section) -> str:
 
 def _accuracy(group: runs.Group) -> tables.Stat:
   return tables.stat([run.final["last"]["accuracy"] for run in group.finished])
+
+
+def _percent(group: runs.Group) -> str:
+  accuracy = _accuracy(group)
+  if accuracy.deviation is None:
+    return f"{accuracy.mean:.1f} %"
+  return f"{accuracy} %"
 
 
 def _title(sections: Sequence[runs.Section]) -> str:
@@ -255,7 +262,7 @@ def _classes(section: runs.Section) -> str:
   header += [f"{group.label}, %" for group in ended]
   table = _page.panel(_page.table(header, rows), "tall")
   return _page.details(
-    f"Training images and test accuracy of all {len(rows)} classes", table
+    f"Training images and test accuracy of all {len(rows):,} classes", table
   )
 
 

@@ -24,6 +24,12 @@ MANY_ABOVE = 100
 FEW_BELOW = 20
 SHOTS = ("many", "medium", "few")
 _IDENTITY = ("config", "name", "seed", "hash")
+# Without these a row cannot be shown; everything else may be missing.
+_REQUIRED = {
+  "train": ("epoch",),
+  "eval": ("epoch", "split", "accuracy", "per_class_accuracy"),
+  "final": ("last", "best", "best_selected_on"),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,22 +140,22 @@ def load_run(directory: str | os.PathLike) -> Run:
     InputError: a file is missing or does not hold what it should.
   """
   directory = Path(directory)
-  meta = _read_json(directory / "config.json")
+  meta = _read_json(directory / "config.json", dict)
   lacking = [key for key in _IDENTITY if key not in meta]
   if lacking or "method" not in meta["config"]:
     missing = lacking[0] if lacking else "config.method"
     raise InputError(
-      f"{directory / 'config.json'} has no {missing!r}; it was not written"
-      " by etf_jax.main"
+      f"{directory / 'config.json'} has no {missing!r}; it was not written by"
+      " etf_jax.main"
     )
-  counts = _read_json(directory / "class_counts.json")
-  names = _read_json(directory / "class_names.json")
+  counts = _read_json(directory / "class_counts.json", list)
+  names = _read_json(directory / "class_names.json", list)
   if not counts or len(counts) != len(names):
     raise InputError(
       f"{directory}: class_counts.json has {len(counts)} classes and"
       f" class_names.json {len(names)}; they must agree"
     )
-  rows = _read_metrics(directory / "metrics.jsonl")
+  rows = _read_metrics(directory / "metrics.jsonl", len(counts))
   finals = [row for row in rows if row["kind"] == "final"]
   return Run(
     directory=directory,
@@ -263,18 +269,21 @@ def _walk(path: Path) -> Iterable[Path]:
       yield from _walk(child)
 
 
-def _read_json(path: Path) -> Any:
+def _read_json(path: Path, kind: type) -> Any:
   try:
-    return json.loads(path.read_bytes())
+    content = json.loads(path.read_bytes())
   except FileNotFoundError as error:
     raise InputError(
       f"{path} is missing; this is no complete run directory"
     ) from error
   except (OSError, ValueError) as error:
     raise InputError(f"cannot read {path}: {error}") from error
+  if not isinstance(content, kind):
+    raise InputError(f"cannot read {path}: it does not hold a {kind.__name__}")
+  return content
 
 
-def _read_metrics(path: Path) -> list[dict[str, Any]]:
+def _read_metrics(path: Path, num_classes: int) -> list[dict[str, Any]]:
   try:
     lines = path.read_bytes().splitlines()
   except FileNotFoundError:
@@ -283,7 +292,30 @@ def _read_metrics(path: Path) -> list[dict[str, Any]]:
   except OSError as error:
     raise InputError(f"cannot read {path}: {error}") from error
   rows, _ = writers.parse_lines(lines, path)
+  for number, row in enumerate(rows, 1):
+    if row is not None:
+      _check_row(row, num_classes, f"{path}, line {number}")
   return [row for row in rows if row]
+
+
+def _check_row(row: Mapping[str, Any], num_classes: int, where: str) -> None:
+  lacking = [
+    key for key in _REQUIRED.get(row["kind"], ()) if row.get(key) is None
+  ]
+  if lacking:
+    raise InputError(
+      f"cannot read {where}: {row['kind']} row without {', '.join(lacking)}"
+    )
+  if row["kind"] == "final":
+    for part in ("last", "best"):
+      _check_row(row[part], num_classes, f"{where}, {part}")
+  elif row["kind"] == "eval":
+    found = len(row["per_class_accuracy"])
+    if found != num_classes:
+      raise InputError(
+        f"cannot read {where}: accuracies of {found} classes, but the run has"
+        f" {num_classes}"
+      )
 
 
 def _data(run: Run) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
@@ -296,16 +328,16 @@ def _label(run: Run, peers: Sequence[Run]) -> str:
   same = [peer for peer in peers if peer.method == run.method]
   if len(same) == 1:
     return run.method
-  values = [_flatten(peer.config) for peer in same]
+  others = [_flatten(peer.config) for peer in same]
   own = _flatten(run.config)
   differing = [
     key
     for key in own
-    if any(other.get(key, "not set") != own[key] for other in values)
+    if any(other.get(key, "not set") != own[key] for other in others)
   ]
-  short = [f"{key.rpartition('.')[2]}={own[key]}" for key in differing]
-  if 0 < len(short) <= 2:
-    return f"{run.method} ({', '.join(short)})"
+  if 0 < len(differing) <= 2:
+    values = ", ".join(f"{key}={own[key]}" for key in differing)
+    return f"{run.method} ({values})"
   return f"{run.method} ({run.name} {run.hash})"
 
 
@@ -316,6 +348,5 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
       flat |= _flatten(value, f"{prefix}{key}.")
     # Seeds differ inside a group, so they tell no two groups apart.
     elif f"{prefix}{key}" not in ("seed", "seeds", "workdir"):
-      text = value if isinstance(value, str) else json.dumps(value)
-      flat[f"{prefix}{key}"] = text
+      flat[f"{prefix}{key}"] = str(value)
   return flat

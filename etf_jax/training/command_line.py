@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Command lines of the form --config=FILE --config.field=value --workdir=DIR."""
+"""Command lines: --config=FILE --config.field=value --workdir=DIR."""
 
 import difflib
 import re
@@ -43,6 +43,9 @@ def _parse(argv):
   config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
   flags.DEFINE_string("workdir", None, "the run's place", flag_values=values)
   rest = values(argv)[1:]
+  if values.config is not None:
+    # A file that failed to load raises when it is first looked into.
+    _ = values.config.is_locked
   return values.config, values.workdir, rest
 
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What the runs of one config share: data on the devices, compiled functions."""
+"""What all runs of a config share: data on devices, compiled functions."""
 
 from collections.abc import Callable
 import functools
@@ -12,8 +12,7 @@ from ml_collections import ConfigDict
 import optax
 
 from etf_jax import models
-from etf_jax.data import augment, resident
-from etf_jax.data import Dataset
+from etf_jax.data import Dataset, augment, resident
 from etf_jax.errors import InputError
 from etf_jax.evaluation import evaluator
 from etf_jax.training import durations, objectives, optimizer, sharding, step

@@ -1,12 +1,10 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The loop: one run of one seed, resumed if it had begun.
 
-  experiment = experiment.create(config, data.load(config.data))
-  final = train(experiment, seed=0, workdir=Path("runs/first"))
+experiment = experiment.create(config, data.load(config.data))
+final = train(experiment, seed=0, workdir=Path("runs/first"))
 """
 
-import json
-import math
 from pathlib import Path
 import time
 
@@ -16,7 +14,8 @@ import numpy as np
 from etf_jax.errors import InputError
 from etf_jax.evaluation import metrics
 from etf_jax.reporting import writers
-from etf_jax.training import durations, sharding, state as train_state
+from etf_jax.training import durations, sharding
+from etf_jax.training import state as train_state
 from etf_jax.training import workdir as workdirs
 from etf_jax.training.checkpoint import Checkpoints
 from etf_jax.training.experiment import Experiment
@@ -37,6 +36,10 @@ def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
     InputError: a directory of another run, or a loss that is not finite.
   """
   config, dataset = experiment.config, experiment.dataset
+  image_shape = dataset.train.images.shape[1:]
+  # First, since it refuses models that cannot serve: a directory made for
+  # one would be in the way of the mended config.
+  fixed = train_state.draw_classifier(experiment.model, image_shape, seed)
   workdirs.open_run(
     workdir, config, seed, dataset.class_counts, dataset.class_names
   )
@@ -52,7 +55,8 @@ def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
     state = train_state.create(
       experiment.model,
       experiment.optimizer,
-      dataset.train.images.shape[1:],
+      image_shape,
+      fixed,
       seed,
       sharding.replicated(experiment.mesh),
     )
@@ -240,9 +244,7 @@ def _open_writers(config, workdir, start, total_steps):
   ]
   if config.report.tensorboard:
     opened.append(
-      writers.tensorboard(
-        workdir / "tensorboard", restored_step=start or None
-      )
+      writers.tensorboard(workdir / "tensorboard", restored_step=start or None)
     )
   if config.report.tracker:
     opened.append(

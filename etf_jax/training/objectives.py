@@ -1,9 +1,9 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Method names: which head each takes, and its loss. One table.
 
-  config = objectives.resolve(config, num_classes=10)
-  loss = objectives.create_loss(config, class_counts)
-  per_example = loss(output, labels, Context(batch_labels, where, epoch))
+config = objectives.resolve(config, num_classes=10)
+loss = objectives.create_loss(config, class_counts)
+per_example = loss(output, labels, Context(batch_labels, where, epoch))
 """
 
 from collections.abc import Callable

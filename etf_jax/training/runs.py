@@ -27,7 +27,8 @@ def run(config: ConfigDict, directory: str | None) -> list[Path]:
   """
   objectives.check_choices(config)
   seeds = tuple(config.seeds)
-  if not seeds or len(set(seeds)) < len(seeds) or set(map(type, seeds)) != {int}:
+  distinct = len(set(seeds)) == len(seeds) > 0
+  if not distinct or not all(type(seed) is int for seed in seeds):
     raise InputError(
       f"config.seeds={seeds} must be different whole numbers, as in 0,1,2"
     )

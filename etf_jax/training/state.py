@@ -4,12 +4,12 @@
 from flax import struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from etf_jax import etf
 from etf_jax.errors import InputError
-from etf_jax.models import Classifier
-from etf_jax.models import ETFHead
+from etf_jax.models import Classifier, ETFHead
 
 
 class TrainState(struct.PyTreeNode):
@@ -66,7 +66,7 @@ def draw_classifier(
     )[0]
   )
   width = model.head.projector or features.shape[-1]
-  dtype = jnp.promote_types(features.dtype, jnp.float32)
+  dtype = np.promote_types(features.dtype, np.float32)
   try:
     prototypes = etf.simplex_etf(
       keys(seed)["prototypes"], width, model.head.num_classes, dtype=dtype
@@ -80,6 +80,7 @@ def create(
   model: Classifier,
   optimizer: optax.GradientTransformation,
   image_shape: tuple[int, ...],
+  fixed: dict,
   seed: int,
   sharding: jax.sharding.Sharding,
 ) -> TrainState:
@@ -89,24 +90,27 @@ def create(
     model: see `models.create_model`.
     optimizer: see `optimizer.create_optimizer`.
     image_shape: `(H, W, C)`.
-    seed: decides the weights and the prototypes.
+    fixed: see `draw_classifier`.
+    seed: decides the weights.
     sharding: of every leaf.
   """
-  fixed = draw_classifier(model, image_shape, seed)
 
   def init(key, fixed):
-    images = jnp.zeros((1, *image_shape))
     _, variables = model.apply(
       {"etf": fixed} if fixed else {},
-      images,
+      jnp.zeros((1, *image_shape)),
       rngs={"params": key},
       mutable=["params", "batch_stats", "etf"],
     )
     params = variables["params"]
+    # linen makes running statistics in float32, whatever the rest is.
+    widest = np.result_type(np.float32, *jax.tree.leaves(params))
     return TrainState(
       step=jnp.zeros((), jnp.int32),
       params=params,
-      batch_stats=variables.get("batch_stats", {}),
+      batch_stats=jax.tree.map(
+        lambda x: x.astype(widest), variables.get("batch_stats", {})
+      ),
       etf=variables.get("etf", fixed),
       opt_state=optimizer.init(params),
     )

@@ -11,7 +11,9 @@ import json
 import os
 from pathlib import Path
 import platform
+import shlex
 import subprocess
+import sys
 from typing import Any
 
 import jax
@@ -104,6 +106,7 @@ def _facts(config, seed) -> dict[str, Any]:
     "name": config.name,
     "seed": seed,
     "hash": fingerprint(config),
+    "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
     "versions": {
       "python": platform.python_version(),
       **{name: _version(name) for name in _PACKAGES},

@@ -10,8 +10,6 @@ import types
 import official_archives
 import pytest
 
-from etf_jax.data import prepare
-
 
 @dataclasses.dataclass(frozen=True)
 class Official:
@@ -38,6 +36,9 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Official:
   for file in archives.iterdir():
     if file.name not in downloaded:
       shutil.copy(file, manual)
+  # What TFDS would take for the unpacked archive, since it goes by file name.
+  stale = data_dir / "downloads/extracted/TAR_GZ.cifar-10-binary.tar.gz"
+  stale.mkdir(parents=True)
   with official_archives.file_server(archives) as url:
     done = official_archives.prepare(
       list(contents),
@@ -48,13 +49,6 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Official:
     )
   assert done.returncode == 0, done.stderr
   return Official(archives, data_dir, contents, downloaded)
-
-
-@pytest.fixture(scope="session")
-def digits_dir(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-  directory = tmp_path_factory.mktemp("digits")
-  prepare.prepare("digits", directory)
-  return directory
 
 
 @pytest.fixture(scope="session")

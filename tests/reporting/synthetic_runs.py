@@ -19,11 +19,11 @@ SHOTS = ("many", "medium", "few")
 def config(method, counts, **changes):
   """A configuration with the fields that reports look at."""
   return {
-      "method": method,
-      "seed": 0,
-      "model": {"depth": 8, "width": 1},
-      "data": {"name": "digits", "imbalance": min(counts) / max(counts)},
-      "mixup": {"alpha": 1.0},
+    "method": method,
+    "seed": 0,
+    "model": {"depth": 8, "width": 1},
+    "data": {"name": "digits", "imbalance": min(counts) / max(counts)},
+    "mixup": {"alpha": 1.0},
   } | changes
 
 
@@ -41,43 +41,43 @@ def evaluation(step, epoch, accuracy, counts, rng):
   per_class = np.clip(per_class + rng.normal(0, 0.03, len(counts)), 0, 1)
   shot = np.where(counts > 100, 0, np.where(counts >= 20, 1, 2))
   means = {
-      name: float(per_class[shot == index].mean())
-      if (shot == index).any()
-      else None
-      for index, name in enumerate(SHOTS)
+    name: float(per_class[shot == index].mean())
+    if (shot == index).any()
+    else None
+    for index, name in enumerate(SHOTS)
   }
   return {
-      "kind": "eval",
-      "split": "test",
-      "step": step,
-      "epoch": epoch,
-      "loss": 2 * (1 - accuracy),
-      "accuracy": accuracy,
-      "top5": min(1.0, accuracy + 0.1),
-      "balanced_accuracy": float(per_class.mean()),
-      "macro_f1": accuracy - 0.01,
-      **means,
-      "ece": 0.05,
-      "per_class_accuracy": per_class,
-      "images_per_second": 5000.0,
+    "kind": "eval",
+    "split": "test",
+    "step": step,
+    "epoch": epoch,
+    "loss": 2 * (1 - accuracy),
+    "accuracy": accuracy,
+    "top5": min(1.0, accuracy + 0.1),
+    "balanced_accuracy": float(per_class.mean()),
+    "macro_f1": accuracy - 0.01,
+    **means,
+    "ece": 0.05,
+    "per_class_accuracy": per_class,
+    "images_per_second": 5000.0,
   }
 
 
 def write_run(
-    directory,
-    method,
-    seed,
-    accuracy,
-    *,
-    best=None,
-    counts=COUNTS_10,
-    names=None,
-    name="digits_lt",
-    hash_="ab12cd34",
-    epochs=10,
-    finished=True,
-    selected_on="test",
-    changes=None,
+  directory,
+  method,
+  seed,
+  accuracy,
+  *,
+  best=None,
+  counts=COUNTS_10,
+  names=None,
+  name="digits_lt",
+  hash_="ab12cd34",
+  epochs=10,
+  finished=True,
+  selected_on="test",
+  changes=None,
 ):
   """Writes one run directory and returns its path.
 
@@ -104,19 +104,19 @@ def write_run(
   rng = np.random.default_rng(seed)
   best = accuracy + 0.004 if best is None else best
   meta = {
-      "config": config(method, counts, **(changes or {})),
-      "name": name,
-      "seed": seed,
-      "hash": hash_,
-      "versions": {"python": "3.11.2", "jax": "0.10.2", "etf_jax": "0.1.0"},
-      "git_revision": "0123456789abcdef",
-      "device": "2 x cpu",
+    "config": config(method, counts, **(changes or {})),
+    "name": name,
+    "seed": seed,
+    "hash": hash_,
+    "versions": {"python": "3.11.2", "jax": "0.10.2", "etf_jax": "0.1.0"},
+    "git_revision": "0123456789abcdef",
+    "device": "2 x cpu",
   }
   names = names or [str(c) for c in range(len(counts))]
   for file, content in (
-      ("config.json", meta),
-      ("class_counts.json", counts),
-      ("class_names.json", names),
+    ("config.json", meta),
+    ("class_counts.json", counts),
+    ("class_names.json", names),
   ):
     (directory / file).write_text(json.dumps(content))
   writer = writers.jsonl(directory / "metrics.jsonl")
@@ -124,14 +124,16 @@ def write_run(
   for epoch in range(1, (epochs if finished else epochs // 2) + 1):
     for part in range(4):
       done = epoch - 1 + (part + 1) / 4
-      writer.write({
+      writer.write(
+        {
           "kind": "train",
           "step": int(40 * done),
           "epoch": done,
           "loss": 2.3 * np.exp(-done / 4) + rng.normal(0, 0.02) ** 2 + 0.05,
           "learning_rate": 0.1,
           "images_per_second": 4200.0,
-      })
+        }
+      )
     rising = accuracy * (1 - np.exp(-6 * epoch / epochs))
     at = {epochs: accuracy, epochs - 1: best}.get(epoch, rising)
     row = evaluation(40 * epoch, epoch, at, counts, rng)
@@ -147,19 +149,21 @@ def _final(evaluations, counts, rng, selected_on):
   last = evaluations[-1]
   right = np.asarray(last["per_class_accuracy"])
   # Fifty test images a class; mistakes go to neighbours and larger classes.
-  weights = np.exp(-np.abs(np.subtract.outer(range(len(counts)), range(len(counts)))) / 2)
+  weights = np.exp(
+    -np.abs(np.subtract.outer(range(len(counts)), range(len(counts)))) / 2
+  )
   weights *= np.asarray(counts) ** 0.5
   np.fill_diagonal(weights, 0)
   weights = weights / weights.sum(1, keepdims=True) * (1 - right[:, None])
   np.fill_diagonal(weights, right)
   confusion = np.stack([rng.multinomial(50, row) for row in weights])
   return {
-      "kind": "final",
-      "step": last["step"],
-      "epoch": last["epoch"],
-      "seconds": 61.5,
-      "last": last,
-      "best": evaluations[-2],
-      "best_selected_on": selected_on,
-      "confusion": confusion,
+    "kind": "final",
+    "step": last["step"],
+    "epoch": last["epoch"],
+    "seconds": 61.5,
+    "last": last,
+    "best": evaluations[-2],
+    "best_selected_on": selected_on,
+    "confusion": confusion,
   }

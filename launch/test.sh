@@ -1,0 +1,10 @@
+#!/usr/bin/env bash
+# Installs etf_jax with its test extra into a virtual environment and runs all
+# tests. Usage: bash launch/test.sh [arguments of pytest]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+python=${PYTHON:-python3}
+venv=${VENV:-.venv}
+[ -d "$venv" ] || "$python" -m venv "$venv"
+"$venv/bin/python" -m pip install --quiet --editable '.[test]'
+"$venv/bin/python" -m pytest "$@"
