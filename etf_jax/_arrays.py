@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Dtypes, label checks and gathers that the geometry and the losses share.
+"""Dtypes, checks and gathers that the geometry and the losses share.
 
 One rule for labels holds everywhere. Labels whose values are known (outside
 ``jit``) are checked and raise ``ValueError``. Compiled code cannot raise: there
@@ -9,6 +9,7 @@ an out-of-range label makes the result and the gradient of its example NaN, and
 
 import jax
 from jax.experimental import checkify
+from jax.experimental.layout import Layout, with_layout_constraint
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
 from jax.typing import ArrayLike
@@ -202,12 +203,23 @@ def check_positive(name: str, x: ArrayLike) -> None:
     )
 
 
-def gather(table: jax.Array, labels: jax.Array) -> jax.Array:
-  """Returns ``table[labels]`` along its first axis; labels must be in range.
+def take_columns(table: jax.Array, labels: jax.Array) -> jax.Array:
+  """Returns the columns of a `[d, K]` table that belong to the labels.
 
-  On a mesh with Explicit axes the result is laid out as the labels are, which
-  indexing alone cannot know.
+  ``[..., d]`` for ``[...]`` labels, which must be in range. On a mesh with
+  Explicit axes the result is laid out as the labels are, which indexing alone
+  cannot know.
   """
+  return jax.lax.platform_dependent(
+    table,
+    labels,
+    cpu=_take_columns_on_cpu,
+    default=lambda table, labels: take_rows(table.T, labels),
+  )
+
+
+def take_rows(table: jax.Array, labels: jax.Array) -> jax.Array:
+  """Returns ``table[labels]``; the labels must be in range."""
   if not _explicit(labels):
     return table.at[labels].get(mode="promise_in_bounds")
   sharding = jax.typeof(labels).sharding
@@ -215,6 +227,25 @@ def gather(table: jax.Array, labels: jax.Array) -> jax.Array:
   return table.at[labels].get(
     mode="promise_in_bounds", out_sharding=NamedSharding(sharding.mesh, spec)
   )
+
+
+def _take_columns_on_cpu(table: jax.Array, labels: jax.Array) -> jax.Array:
+  """What `take_columns` returns, without jumping from row to row of the table.
+
+  XLA fuses the usual form on CPUs into a loop that reads one number from each
+  row in turn, a cache miss each time. Pinned layouts keep the gather and the
+  transpose apart, which makes the head about twice as fast.
+  """
+  layout = None
+  if _explicit(labels):
+    sharding = jax.typeof(labels).sharding
+    layout = NamedSharding(sharding.mesh, PartitionSpec(None, *sharding.spec))
+  columns = table.at[:, labels].get(
+    mode="promise_in_bounds", out_sharding=layout
+  )
+  order = Layout(tuple(range(columns.ndim)))
+  columns = with_layout_constraint(columns, order)
+  return with_layout_constraint(jnp.moveaxis(columns, 0, -1), order)
 
 
 def replicated(x: jax.Array) -> NamedSharding | None:

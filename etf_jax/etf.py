@@ -195,8 +195,9 @@ def softmax_code(
 
   The problem is not convex: this follows a smoothed margin from one random
   start while the smoothing shrinks, and may end in a local optimum. Compare the
-  margins of a few keys. Where the simplex ETF fits it is the answer, and is
-  returned.
+  margins of a few keys. Time grows as ``feature_dim * num_classes ** 2``: 500
+  classes take about a minute on two CPU cores. Where the simplex ETF fits it is
+  the answer, and is returned at once.
 
   Args:
     key: a `jax.random` key, not traced.

@@ -13,7 +13,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 import numpy as np
 
-MANY, FEW = 100, 20  # many: more than 100 training images; few: less than 20
+from etf_jax.reporting import shot_groups
+
 BINS = 15  # of confidence, for the calibration error
 TOP = 5
 
@@ -94,7 +95,7 @@ def compute(sums: Sums, class_counts: ArrayLike) -> dict:
     `per_class_accuracy`, a list with None for an absent class.
   """
   confusion = np.asarray(sums.confusion, np.int64)
-  class_counts = np.asarray(class_counts)
+  shot = shot_groups.of(class_counts)
   total, num_classes = confusion.sum(), len(confusion)
   right, true, predicted = (
     confusion.diagonal(),
@@ -118,9 +119,7 @@ def compute(sums: Sums, class_counts: ArrayLike) -> dict:
     "top5": float(sums.top / total) if num_classes > TOP else None,
     "balanced_accuracy": over(present),
     "macro_f1": float(f1[true + predicted > 0].mean()),
-    "many": over(class_counts > MANY),
-    "medium": over((class_counts >= FEW) & (class_counts <= MANY)),
-    "few": over(class_counts < FEW),
+    **{name: over(shot == i) for i, name in enumerate(shot_groups.NAMES)},
     "ece": float(gap.sum() / total),
     "per_class_accuracy": [
       float(r) if p else None for r, p in zip(recall, present, strict=True)

@@ -157,7 +157,7 @@ def dot_regression_with_integer_labels(
   labels, valid, mask = _arrays.check_labels(
     labels, num_classes, features.shape[:-1], where
   )
-  targets = _arrays.gather(prototypes.T, labels)
+  targets = _arrays.take_columns(prototypes, labels)
   if class_lengths is not None:
     lengths = jnp.asarray(class_lengths)
     if lengths.shape != (num_classes,):
@@ -166,7 +166,7 @@ def dot_regression_with_integer_labels(
       )
     _arrays.check_positive("class_lengths", class_lengths)
     dtype = _arrays.result_dtype(targets, lengths)
-    lengths = _arrays.gather(lengths.astype(dtype), labels)
+    lengths = _arrays.take_rows(lengths.astype(dtype), labels)
     targets = targets.astype(dtype) * lengths[..., None]
   return _arrays.finish(
     _dot_regression(features, targets, feature_length, scaling, mask),

@@ -63,6 +63,7 @@ def hinge_logits(
   Examples:
     >>> import jax.numpy as jnp
     >>> from etf_jax import losses
+    >>> jnp.set_printoptions(precision=4)
     >>> prototypes = jnp.array([[1.0, -1.0], [0.0, 0.0]])
     >>> h = jnp.array([[1.0, 0.0], [0.0, 1.0]])
     >>> y = jnp.array([0, 0])

@@ -8,7 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting import _figures, plots, runs
+from etf_jax.reporting import _figures, plots, runs, shot_groups
 
 # A training curve keeps this many points; each is a mean over its bin.
 _POINTS = 150
@@ -121,7 +121,7 @@ def _shots(section, measured) -> Shown:
   series = {
     label: {
       "all": _known(rows, "accuracy"),
-      **{name: _known(rows, name) for name in runs.SHOTS},
+      **{name: _known(rows, name) for name in shot_groups.NAMES},
     }
     for label, rows in measured
   }

@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 import numpy as np
 
 from etf_jax.reporting import _figures as figures
-from etf_jax.reporting import runs
+from etf_jax.reporting import shot_groups
 from etf_jax.reporting._confusion import block_size as block_size
 from etf_jax.reporting._confusion import confusion as confusion
 
@@ -144,9 +144,9 @@ def shots(
   Returns:
     The figure: bars are means, lines one standard deviation, dots the seeds.
   """
-  members = np.bincount(runs.shots_of(class_counts), minlength=3)
-  held = dict(zip(runs.SHOTS, members, strict=True))
-  groups = ["all", *(name for name in runs.SHOTS if held[name])]
+  members = np.bincount(shot_groups.of(class_counts), minlength=3)
+  held = dict(zip(shot_groups.NAMES, members, strict=True))
+  groups = ["all", *(name for name in shot_groups.NAMES if held[name])]
   figure = Figure((4, 3.8) if narrow else (10, 4), layout="constrained")
   axes = figure.subplots()
   width = 0.8 / max(2, len(series))
@@ -265,9 +265,9 @@ def _many_classes(
 
 
 def _mark_shots(axes: Axes, counts: np.ndarray, labels: bool = True) -> None:
-  shots = runs.shots_of(counts)
+  shots = shot_groups.of(counts)
   per_class = axes.figure.get_figwidth() * 0.85 / len(counts)
-  for shot, name in enumerate(runs.SHOTS):
+  for shot, name in enumerate(shot_groups.NAMES):
     members = np.flatnonzero(shots == shot)
     if not members.size:
       continue
@@ -307,9 +307,9 @@ def _class_axis(axes: Axes, names: Sequence[str], narrow: bool) -> None:
 
 def _shot_names(groups: Sequence[str], held: Mapping[str, int]) -> list[str]:
   bounds = {
-    "many": f"> {runs.MANY_ABOVE}",
-    "medium": f"{runs.FEW_BELOW}-{runs.MANY_ABOVE}",
-    "few": f"< {runs.FEW_BELOW}",
+    "many": f"> {shot_groups.MANY_ABOVE}",
+    "medium": f"{shot_groups.FEW_BELOW}-{shot_groups.MANY_ABOVE}",
+    "few": f"< {shot_groups.FEW_BELOW}",
   }
   named = [
     f"{name}\n{bounds[name]} images\n{held[name]:,} classes"

@@ -16,7 +16,14 @@ from typing import Any
 import numpy as np
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import _figures, _page, _shown, runs, tables
+from etf_jax.reporting import (
+  _figures,
+  _page,
+  _shown,
+  runs,
+  shot_groups,
+  tables,
+)
 
 
 def write(
@@ -243,7 +250,7 @@ def _runs(section: runs.Section) -> str:
 def _classes(section: runs.Section) -> str:
   counts = np.asarray(section.class_counts)
   order = np.argsort(-counts, kind="stable")
-  shots = runs.shots_of(counts)
+  shots = shot_groups.of(counts)
   ended = [group for group in section.groups if group.finished]
   accuracy = [
     [run.final["last"]["per_class_accuracy"] for run in group.finished]
@@ -253,7 +260,7 @@ def _classes(section: runs.Section) -> str:
     [
       section.class_names[c],
       f"{counts[c]:,}",
-      runs.SHOTS[shots[c]],
+      shot_groups.NAMES[shots[c]],
       *(str(tables.stat([seed[c] for seed in seeds])) for seeds in accuracy),
     ]
     for c in order

@@ -14,15 +14,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from etf_jax.errors import InputError
 from etf_jax.reporting import writers
 
 # Many, medium and few by training images: > 100, 20..100, < 20.
-MANY_ABOVE = 100
-FEW_BELOW = 20
-SHOTS = ("many", "medium", "few")
 _IDENTITY = ("config", "name", "seed", "hash")
 # Without these a row cannot be shown; everything else may be missing.
 _REQUIRED = {
@@ -224,19 +219,6 @@ def sections(groups: Sequence[Group]) -> list[Section]:
     Section(title, counts, names, tuple(entries))
     for (title, counts, names), entries in held.items()
   ]
-
-
-def shots_of(class_counts: Sequence[int]) -> np.ndarray:
-  """Gives 0, 1, 2 for the many, medium and few classes.
-
-  Args:
-    class_counts: training images of each class.
-
-  Returns:
-    One index into `SHOTS` per class.
-  """
-  counts = np.asarray(class_counts)
-  return np.where(counts > MANY_ABOVE, 0, np.where(counts >= FEW_BELOW, 1, 2))
 
 
 def differences(groups: Sequence[Group]) -> dict[str, list[str]]:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from etf_jax.reporting import runs as runs_lib
+from etf_jax.reporting import shot_groups
 
 _COLUMNS = {
   "accuracy": "accuracy",
@@ -252,12 +253,12 @@ def _unfinished(
 
 
 def _shots_note(class_counts: Sequence[int]) -> str:
-  number = np.bincount(runs_lib.shots_of(class_counts), minlength=3)
+  number = np.bincount(shot_groups.of(class_counts), minlength=3)
   return (
-    f"many: more than {runs_lib.MANY_ABOVE} training images"
-    f" ({number[0]} classes); medium: {runs_lib.FEW_BELOW} to"
-    f" {runs_lib.MANY_ABOVE} ({number[1]}); few: fewer than"
-    f" {runs_lib.FEW_BELOW} ({number[2]})."
+    f"many: more than {shot_groups.MANY_ABOVE} training images"
+    f" ({number[0]} classes); medium: {shot_groups.FEW_BELOW} to"
+    f" {shot_groups.MANY_ABOVE} ({number[1]}); few: fewer than"
+    f" {shot_groups.FEW_BELOW} ({number[2]})."
   )
 
 

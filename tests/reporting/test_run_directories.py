@@ -7,7 +7,7 @@ import pytest
 import synthetic_runs
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import runs
+from etf_jax.reporting import runs, shot_groups
 
 
 @pytest.fixture
@@ -220,5 +220,5 @@ def test_other_counts_are_another_section(tmp_path):
 
 
 def test_shots_have_their_bounds():
-  found = runs.shots_of([5000, 101, 100, 50, 20, 19, 1])
+  found = shot_groups.of([5000, 101, 100, 50, 20, 19, 1])
   assert found.tolist() == [0, 0, 1, 1, 1, 2, 2]
