@@ -10,6 +10,8 @@ one; where several are set the finest unit decides (steps, then examples, then
 epochs), so that a command line can override a file.
 """
 
+import math
+
 import ml_collections
 from ml_collections.config_dict import placeholder
 
@@ -19,8 +21,14 @@ def get_config() -> ml_collections.ConfigDict:
   c = ml_collections.ConfigDict()
 
   c.name = "base"  # names the run in directories and tables
-  # ce | ce_weighted | ce_frozen | etf_ce | etf_dr
+  # ce | ce_weighted | ce_frozen | etf_ce | etf_dr | etf_hinge | ldam_drw |
+  # logit_adjusted | balanced_softmax | focal | class_balanced, and on the
+  # model of a finished run, named in init_from: crt | tau_norm
   c.method = "etf_dr"
+  # Directory of that run, or the one above its seed=N: the run of the same
+  # seed is taken. Its data.*, model.* and head.* must be those of this run.
+  c.init_from = placeholder(str)
+  c.init_hash = placeholder(str)  # that run's hash; None: whatever is there
   # One independent run each. The seed decides the initial weights, the
   # prototypes, the order of the data and every augmentation; not the subset.
   c.seeds = (0,)
@@ -52,12 +60,15 @@ def get_config() -> ml_collections.ConfigDict:
   m.kwargs = ml_collections.ConfigDict()  # further arguments of the backbone
   m.num_classes = placeholder(int)  # None: as many as the data have
 
-  # None: the method's own (etf_*: both normalisations; others: neither).
+  # None: the method's own. Both normalisations for etf_ce and etf_dr; neither
+  # for the others, but unit length for cosine heads.
   c.head = h = ml_collections.ConfigDict()
-  h.name = placeholder(str)  # etf | linear | frozen_linear
-  h.batch_norm = placeholder(bool)
-  h.l2_normalize = placeholder(bool)
-  h.projector = placeholder(int)  # width of a linear layer before the head
+  h.name = placeholder(str)  # etf | linear | frozen_linear | cosine
+  h.batch_norm = placeholder(bool)  # of the features, before the head
+  h.l2_normalize = placeholder(bool)  # features of length 1
+  # Width of a linear layer before them; -1: as wide as the backbone's features
+  # (etf_hinge's own); 0: no such layer (the others').
+  h.projector = placeholder(int)
 
   c.loss = s = ml_collections.ConfigDict()
   # Lengths of the targets of dot regression, sqrt(gamma / n_class) with the
@@ -69,16 +80,34 @@ def get_config() -> ml_collections.ConfigDict:
   # unit length, otherwise each feature's own, detached.
   s.feature_length = placeholder(float)
   s.feature_length_penalty = 0.0  # times mean |feature|; ImageNet-LT: 0.01
-  # ce_weighted: the batch's weighted sum over its size, or over its weights:
-  # batch_size | weight_sum.
-  s.weight_reduction = "batch_size"
+  # Losses with class weights: the batch's weighted sum over its size, or over
+  # its weights: batch_size | weight_sum. None: weight_sum for ldam_drw,
+  # batch_size for ce_weighted and class_balanced.
+  s.weight_reduction = placeholder(str)
+  # a in targets (1 - a) [k = y] + a / K, in [0, 1]; cross-entropies, etf_hinge.
+  s.label_smoothing = 0.0
+  # etf_hinge does not pull features that are within an angle of their own
+  # prototype, nor push those beyond another from a wrong one; radians, [0, pi].
+  s.hinge_tau_minor = math.pi / 4  # own, classes of few images ...
+  s.hinge_minor_count = 50  # ... which are at most so many
+  s.hinge_tau_major = 0.0  # own, all other classes
+  s.hinge_tau_minus = math.pi  # the wrong ones
+  s.ldam_max_margin = 0.5  # of the smallest class, in cosines, >= 0
+  s.ldam_scale = 30.0  # of the cosines in the softmax, > 0
+  s.drw_start = 0.8  # ldam_drw: fraction of the epochs without weights
+  s.class_balanced_beta = 0.9999  # class_balanced, ldam_drw: in [0, 1)
+  s.temperature = 1.0  # of the log priors in logit_adjusted, >= 0
+  s.focal_gamma = 2.0  # exponent of 1 - p, >= 0; 0: cross-entropy
+  # tau_norm: exponents of the columns' norms, >= 0, of which the one that is
+  # most accurate on validation images is taken.
+  s.tau_grid = tuple(i / 10 for i in range(21))
 
   # SGD as PyTorch's: the decay joins the gradient before the momentum.
   c.optimizer = o = ml_collections.ConfigDict()
-  o.learning_rate = 0.1
-  o.momentum = 0.9
-  o.nesterov = False
-  o.weight_decay = 2e-4
+  o.learning_rate = 0.1  # highest of the schedule, > 0
+  o.momentum = 0.9  # in [0, 1)
+  o.nesterov = False  # Nesterov's form of the momentum
+  o.weight_decay = 2e-4  # >= 0
   o.decayed = "all"  # all | kernels (neither biases nor BatchNorm)
 
   # The learning rate is constant inside an epoch.
@@ -90,7 +119,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.eval = e = ml_collections.ConfigDict()
   _duration(e, "every", epochs=1.0)
-  e.batch_size = 1000
+  e.batch_size = 1000  # images per evaluation step
   e.train_accuracy_steps = 10  # training accuracy on every n-th step only
 
   c.checkpoint = k = ml_collections.ConfigDict()
@@ -100,7 +129,7 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.report = p = ml_collections.ConfigDict()
   _duration(p, "log_every", steps=50)  # rows of training metrics
-  p.tensorboard = True
+  p.tensorboard = True  # event files, without TensorFlow
   # package.module:function, called with (config as a dict, directory); it
   # returns an object with write(row) and close(), beside TensorBoard.
   p.tracker = placeholder(str)

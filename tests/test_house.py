@@ -29,9 +29,10 @@ MAY_IMPORT = {
 }
 # Inside training, from the bottom up: each may import what stands before it.
 TRAINING = [
-  {"durations", "objectives", "sharding", "command_line"},
+  {"durations", "methods", "sharding", "command_line"},
+  {"objectives"},
   {"optimizer", "state", "workdir"},
-  {"step", "checkpoint"},
+  {"step", "checkpoint", "two_stage"},
   {"experiment"},
   {"loop"},
   {"runs"},

@@ -89,9 +89,13 @@ def mixup_partners(
       jax.random.fold_in(key, 2), dtype=jnp.float32
     )
   )(keys)
-  if where is not None:
-    order = jnp.where(where, order, 2)
-  return jnp.argsort(order)
+  if where is None:
+    return jnp.argsort(order)
+  drawn = jnp.argsort(jnp.where(where, order, 2))
+  # The n-th example that counts takes the n-th of those that were drawn, and
+  # the others take theirs behind them, wherever in the batch they stand.
+  places = jnp.argsort(~where, stable=True)
+  return jnp.zeros_like(drawn).at[places].set(drawn)
 
 
 def mix(images: jax.Array, partners: jax.Array, lam: jax.Array) -> jax.Array:

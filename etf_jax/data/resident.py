@@ -56,6 +56,31 @@ def epoch_order(key: jax.Array, epoch: jax.Array, size: int) -> jax.Array:
   )
 
 
+def class_balanced_order(
+  key: jax.Array, epoch: jax.Array, labels: np.ndarray
+) -> jax.Array:
+  """An epoch in which every class is as likely: `[N]` indices, int32.
+
+  Each draw takes a class uniformly and then one of its examples, with
+  replacement. Classes without an example are left out.
+
+  Args:
+    key: of the run.
+    epoch: which epoch.
+    labels: `[N]`, of the split.
+  """
+  by_class = jnp.asarray(np.argsort(labels, kind="stable"), jnp.int32)
+  _, first, counts = np.unique(
+    np.sort(labels), return_index=True, return_counts=True
+  )
+  first, counts = (jnp.asarray(x, jnp.int32) for x in (first, counts))
+  class_key, example_key = jax.random.split(jax.random.fold_in(key, epoch))
+  shape = (len(labels),)
+  drawn = jax.random.randint(class_key, shape, 0, len(counts), jnp.int32)
+  place = jax.random.randint(example_key, shape, 0, counts[drawn], jnp.int32)
+  return by_class[first[drawn] + place]
+
+
 def take(
   data: Resident,
   order: jax.Array,

@@ -7,12 +7,13 @@ is not passed.
 """
 
 from etf_jax.models.classifier import BACKBONES, Classifier, create_model
-from etf_jax.models.heads import ETFHead, LinearHead, Output
+from etf_jax.models.heads import CosineHead, ETFHead, LinearHead, Output
 from etf_jax.models.resnet_cifar import ResNetCIFAR
 
 __all__ = [
   "BACKBONES",
   "Classifier",
+  "CosineHead",
   "ETFHead",
   "LinearHead",
   "Output",

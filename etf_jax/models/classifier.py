@@ -26,6 +26,7 @@ BACKBONES = {
 }
 
 HEADS = {
+  "cosine": heads.CosineHead,
   "etf": heads.ETFHead,
   "linear": heads.LinearHead,
   "frozen_linear": functools.partial(heads.LinearHead, frozen=True),
@@ -146,6 +147,12 @@ def _create_backbone(config: ConfigDict) -> nn.Module:
 
 def _import_module(name: str) -> type[nn.Module]:
   module_name, _, class_name = name.partition(":")
+  if not all(
+    part.isidentifier() for part in (*module_name.split("."), class_name)
+  ):
+    raise InputError(
+      f"config.model.name={name!r} must look like package.module:Class"
+    )
   try:
     found = getattr(importlib.import_module(module_name), class_name)
   except (ImportError, AttributeError) as error:

@@ -1,8 +1,8 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Classifier heads: a fixed simplex ETF, a learned layer, a frozen layer.
+"""Classifier heads: a fixed simplex ETF, a learned or frozen layer, cosines.
 
-Each maps a backbone's features to an `Output`. All three share the steps
-before the classifier: an optional linear projector, BatchNorm, and scaling to
+Each maps a backbone's features to an `Output`. All share the steps before the
+classifier: an optional linear projector, BatchNorm, and scaling to
 unit length. What is fixed lives in the collection `etf`, where no optimiser
 and no weight decay can reach it.
 
@@ -60,7 +60,8 @@ class ETFHead(nn.Module):
     num_classes: K >= 2.
     batch_norm: normalise the features by the batch, with a learned affine map.
     l2_normalize: scale the features to length 1.
-    projector: width of a linear layer after the backbone, None for none.
+    projector: width of a linear layer after the backbone, whose output, unlike
+      a ReLU's, can be negative; -1: as wide as its input; None or 0: no layer.
   """
 
   num_classes: int
@@ -139,7 +140,46 @@ class LinearHead(nn.Module):
     return Output(features, kernel, bias)
 
 
+class CosineHead(nn.Module):
+  """Cosines between features and learned columns (Cao et al. 2019, LDAM).
+
+  No bias; whoever takes the logits scales them. The columns are normalised
+  where they are used: the parameter may have any length.
+
+  Attributes:
+    num_classes: K >= 2.
+    batch_norm: see `ETFHead`.
+    l2_normalize: see `ETFHead`; False leaves the features' lengths in the
+      logits.
+    projector: see `ETFHead`.
+  """
+
+  num_classes: int
+  batch_norm: bool = False
+  l2_normalize: bool = True
+  projector: int | None = None
+
+  @nn.compact
+  def __call__(
+    self,
+    features: jax.Array,
+    *,
+    train: bool = False,
+    mask: jax.Array | None = None,
+  ) -> Output:
+    """Maps `[B, d]` features to logits; arguments as `ETFHead`'s."""
+    features = _prepare(features, self, train, mask)
+    shape = (features.shape[-1], self.num_classes)
+    kernel = self.param("kernel", _unit_columns, shape, features.dtype)
+    return Output(features, unit_length(kernel.T).T)
+
+
 _KAIMING_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+
+def _unit_columns(key, shape, dtype):
+  """Columns spread evenly over the unit sphere."""
+  return unit_length(jax.random.normal(key, shape[::-1], dtype)).T
 
 
 def _uniform(limit: float):
@@ -153,8 +193,9 @@ def _prepare(features, head, train, mask):
   """The steps before a classifier, in at least float32."""
   features = features.astype(np.promote_types(features.dtype, np.float32))
   dtype = {"dtype": features.dtype, "param_dtype": features.dtype}
-  if head.projector is not None:
-    features = nn.Dense(head.projector, name="projector", **dtype)(features)
+  if head.projector:
+    width = projected_width(head.projector, features.shape[-1])
+    features = nn.Dense(width, name="projector", **dtype)(features)
   if head.batch_norm:
     features = nn.BatchNorm(
       use_running_average=not train, name="norm", **BATCH_NORM, **dtype
@@ -162,6 +203,11 @@ def _prepare(features, head, train, mask):
   if head.l2_normalize:
     features = unit_length(features)
   return features
+
+
+def projected_width(projector: int | None, feature_dim: int) -> int:
+  """The width of what a classifier sees; `projector` as `ETFHead`'s."""
+  return feature_dim if projector in (None, 0, -1) else projector
 
 
 def unit_length(features: jax.Array, epsilon: float = 1e-8) -> jax.Array:

@@ -34,7 +34,8 @@ def steps(node: ConfigDict, name: str, epoch: Epoch) -> int:
   """The duration `name` of a config node, in whole steps, rounded up.
 
   Raises:
-    InputError: none of its fields is set, or the one that decides is negative.
+    InputError: none of its fields is set, or the one that decides is negative
+      or not finite.
   """
   for unit, steps_per_unit in (
     ("steps", 1),
@@ -45,8 +46,8 @@ def steps(node: ConfigDict, name: str, epoch: Epoch) -> int:
     value = node.get(field)
     if value is None:
       continue
-    if value < 0:
-      raise InputError(f"{field}={value} must not be negative")
+    if not 0 <= value < math.inf:
+      raise InputError(f"{field}={value} must not be negative, infinite or NaN")
     # 0.1 epochs of 230 steps are 23 steps, not the 24 of a rounding error.
     return math.ceil(value * steps_per_unit - 1e-6)
   raise InputError(

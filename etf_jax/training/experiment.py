@@ -15,7 +15,14 @@ from etf_jax import models
 from etf_jax.data import Dataset, augment, resident
 from etf_jax.errors import InputError
 from etf_jax.evaluation import evaluator
-from etf_jax.training import durations, objectives, optimizer, sharding, step
+from etf_jax.training import (
+  durations,
+  objectives,
+  optimizer,
+  sharding,
+  step,
+  two_stage,
+)
 
 
 class Experiment(NamedTuple):
@@ -62,13 +69,16 @@ def create(config: ConfigDict, dataset: Dataset) -> Experiment:
     InputError: a config that cannot be run, in one line.
   """
   config = objectives.resolve(config, dataset.num_classes)
+  method = objectives.METHODS[config.method]
+  if method.trains != "all":
+    config = two_stage.resolve(config, dataset)
   if config.dtype == "float64" and not jax.config.jax_enable_x64:
     raise InputError("config.dtype='float64' needs JAX_ENABLE_X64=1")
   mesh = sharding.make_mesh(config.devices, config.batch_size)
   examples = len(dataset.train.labels)
   epoch = durations.Epoch(examples, min(config.batch_size, examples))
   total_steps = durations.steps(config, "total", epoch)
-  if total_steps < 1:
+  if total_steps < 1 and method.trains != "nothing":
     raise InputError("the run has no step: raise config.total_epochs")
   model = models.create_model(config)
   learning_rate = optimizer.create_schedule(config, epoch, total_steps)
@@ -86,6 +96,7 @@ def create(config: ConfigDict, dataset: Dataset) -> Experiment:
     objectives.create_loss(config, dataset.class_counts),
     normalize,
     epoch.steps,
+    total_steps,
   )
   evaluate = evaluator.create(model, normalize, config.model.num_classes)
   batches = _evaluation_batches(config, dataset, mesh)
@@ -99,7 +110,11 @@ def create(config: ConfigDict, dataset: Dataset) -> Experiment:
     optimizer=sgd,
     learning_rate=learning_rate,
     epoch_order=jax.jit(
-      functools.partial(resident.epoch_order, size=examples),
+      functools.partial(
+        resident.class_balanced_order, labels=dataset.train.labels
+      )
+      if method.class_balanced
+      else functools.partial(resident.epoch_order, size=examples),
       out_shardings=sharding.replicated(mesh),
     ),
     train_step=_fed(train_step, dataset, epoch, mesh),

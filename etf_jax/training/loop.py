@@ -14,7 +14,7 @@ import numpy as np
 from etf_jax.errors import InputError
 from etf_jax.evaluation import metrics
 from etf_jax.reporting import writers
-from etf_jax.training import durations, sharding
+from etf_jax.training import durations, sharding, two_stage
 from etf_jax.training import state as train_state
 from etf_jax.training import workdir as workdirs
 from etf_jax.training.checkpoint import Checkpoints
@@ -51,7 +51,7 @@ def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
     rows = _read(rows_path)
     if start == experiment.total_steps and rows and rows[-1]["kind"] == "final":
       return rows[-1]
-    # 2. Otherwise the newest checkpoint, and the rows that led to it.
+    # 2. Otherwise the newest checkpoint, and the rows that led to it,
     state = train_state.create(
       experiment.model,
       experiment.optimizer,
@@ -60,21 +60,27 @@ def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
       seed,
       sharding.replicated(experiment.mesh),
     )
+    facts = {}
     if start:
       state = checkpoints.restore(state)
-    writers.truncate_after(rows_path, start)
+    # 3. or else the model of a run that this one is to start from,
+    elif config.init_from:
+      state, facts = two_stage.start(config, state, seed, experiment.evaluate)
+    writers.truncate_after(rows_path, start or -1)
     history = [r for r in _read(rows_path) if r["kind"] == "eval"]
     writer = _open_writers(config, workdir, start, experiment.total_steps)
     try:
-      # 3. Or else from the start.
-      return _run(experiment, seed, state, start, checkpoints, writer, history)
+      # 4. or else a fresh one.
+      return _run(
+        experiment, seed, state, start, checkpoints, writer, history, facts
+      )
     finally:
       writer.close()
   finally:
     checkpoints.close()
 
 
-def _run(experiment, seed, state, step, checkpoints, writer, history):
+def _run(experiment, seed, state, step, checkpoints, writer, history, facts):
   config, epoch = experiment.config, experiment.epoch
   total = experiment.total_steps
   log_every, eval_every, save_every = (
@@ -110,20 +116,18 @@ def _run(experiment, seed, state, step, checkpoints, writer, history):
       window.flush()
     # 2. evaluation, and the best variables so far,
     if evaluate:
-      rows, confusion = _evaluate(experiment, state, step)
-      for row in rows:
-        writer.write(row)
-      history += rows
-      if best_step(history, experiment.splits[0]) == step:
-        checkpoints.save_best(state.variables, step)
+      confusion = _record(experiment, state, step, checkpoints, writer, history)
     # 3. the state to resume from: everything up to here is on disk.
     if save:
       checkpoints.save(state, step)
     if evaluate or save:
       window.restart_clock()
+  if not total:  # a model that is built, not trained
+    confusion = _record(experiment, state, step, checkpoints, writer, history)
+    checkpoints.save(state, step)
   if confusion is None:  # killed after its last step
     _, confusion = _evaluate(experiment, state, step)
-  final = _final_row(experiment, history, confusion)
+  final = _final_row(experiment, history, confusion) | facts
   final["seconds"] = time.perf_counter() - started
   writer.write(final)
   return final
@@ -220,6 +224,17 @@ def _evaluate(experiment, state, step):
     row["images_per_second"] = float(np.sum(sums.confusion)) / seconds
     rows.append(row)
   return rows, sums.confusion.tolist()
+
+
+def _record(experiment, state, step, checkpoints, writer, history):
+  """Evaluates, writes the rows and keeps the best; the confusion matrix."""
+  rows, confusion = _evaluate(experiment, state, step)
+  for row in rows:
+    writer.write(row)
+  history += rows
+  if best_step(history, experiment.splits[0]) == step:
+    checkpoints.save_best(state.variables, step)
+  return confusion
 
 
 def _final_row(experiment, history, confusion):

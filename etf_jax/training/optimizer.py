@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import optax
 
-from etf_jax.training import durations
+from etf_jax.training import durations, objectives
 
 
 def create_schedule(
@@ -30,8 +30,9 @@ def create_schedule(
   total = total_steps / epoch.steps
 
   def learning_rate(step):
-    passed = (step // epoch.steps).astype(jnp.float32)
-    rate = jnp.float32(config.optimizer.learning_rate)
+    dtype = jnp.result_type(float)  # float64 where a run may be in float64
+    passed = (step // epoch.steps).astype(dtype)
+    rate = jnp.asarray(config.optimizer.learning_rate, dtype)
     if warmup:
       rate *= jnp.minimum(1.0, (passed + 1) / warmup)
     match schedule.name:
@@ -54,14 +55,28 @@ def create_optimizer(
 
   Args:
     config: `optimizer` is read; `decayed="kernels"` leaves out every
-      parameter of fewer than two axes (biases, BatchNorm).
+      parameter of fewer than two axes (biases, BatchNorm). `method` says
+      whether all parameters are trained or the classifier's only.
     schedule: step to learning rate.
   """
   optimizer = config.optimizer
   mask = None
   if optimizer.decayed == "kernels":
     mask = lambda params: jax.tree.map(lambda x: x.ndim > 1, params)  # noqa: E731
-  return optax.chain(
+  sgd = optax.chain(
     optax.add_decayed_weights(optimizer.weight_decay, mask),
     optax.sgd(schedule, optimizer.momentum or None, optimizer.nesterov),
   )
+  if objectives.METHODS[config.method].trains == "all":
+    return sgd
+  return optax.partition(
+    {"classifier": sgd, "fixed": optax.set_to_zero()},
+    lambda params: jax.tree_util.tree_map_with_path(_part, params),
+  )
+
+
+def _part(path, leaf):
+  del leaf
+  names = tuple(key.key for key in path)
+  classifier = names in (("head", "kernel"), ("head", "bias"))
+  return "classifier" if classifier else "fixed"

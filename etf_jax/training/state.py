@@ -9,7 +9,7 @@ import optax
 
 from etf_jax import etf
 from etf_jax.errors import InputError
-from etf_jax.models import Classifier, ETFHead
+from etf_jax.models import Classifier, ETFHead, heads
 
 
 class TrainState(struct.PyTreeNode):
@@ -65,7 +65,7 @@ def draw_classifier(
       method=Classifier.features,
     )[0]
   )
-  width = model.head.projector or features.shape[-1]
+  width = heads.projected_width(model.head.projector, features.shape[-1])
   dtype = np.promote_types(features.dtype, np.float32)
   try:
     prototypes = etf.simplex_etf(

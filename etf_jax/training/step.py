@@ -35,6 +35,7 @@ def create(
   loss: objectives.Loss,
   normalize: Callable[[jax.Array], jax.Array],
   steps_per_epoch: int,
+  total_steps: int,
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, StepMetrics]]:
   """Builds `train_step(state, batch, key)`.
 
@@ -44,24 +45,30 @@ def create(
     optimizer: see `optimizer.create_optimizer`.
     loss: see `objectives.create_loss`.
     normalize: uint8 images to what the model takes.
-    steps_per_epoch: tells the loss which epoch it is in.
+    steps_per_epoch: tells the loss which epoch it is in ...
+    total_steps: ... and of how many.
 
   Returns:
     The step. Its key is the run's; the step number is folded in.
   """
 
+  # Only where everything is trained do the statistics follow the batches.
+  train = objectives.METHODS[config.method].trains == "all"
+
   def train_step(state, batch, key):
     key = jax.random.fold_in(key, state.step)
     images, partners, lam = _augment(config.augment, normalize, batch, key)
+    epoch = state.step // steps_per_epoch
+    passed = epoch.astype(jnp.result_type(float))
     context = objectives.Context(
-      batch.labels, batch.where, state.step // steps_per_epoch
+      batch.labels, batch.where, epoch, passed * steps_per_epoch / total_steps
     )
 
     def mean_loss(params):
       output, updates = model.apply(
         state.variables | {"params": params},
         images,
-        train=True,
+        train=train,
         mask=batch.where,
         mutable=["batch_stats"],
       )

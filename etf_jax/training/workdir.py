@@ -26,6 +26,7 @@ from etf_jax.errors import InputError
 _INCIDENTAL = (
   "seeds",
   "devices",
+  "init_from",  # init_hash says which run that is
   "data.data_dir",
   "data.manual_dir",
   "data.prepare",
@@ -97,6 +98,26 @@ def fingerprint(config: ConfigDict) -> str:
   """Eight hexadecimal digits of what the run computes, seeds apart."""
   text = json.dumps(_identity(_plain(config)), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+
+def differences(there: dict, here: ConfigDict, *parts: str) -> list[str]:
+  """The fields that decide what a run computes, where two configs differ.
+
+  Args:
+    there: a config as `config.json` records it. None, 0, False and a field
+      that it lacks are the same.
+    here: a resolved config.
+    parts: the top-level fields to compare.
+  """
+  old, new = (
+    {k: v for k, v in _identity(c).items() if k.split(".")[0] in parts}
+    for c in (there, _plain(here))
+  )
+  return [
+    f"{name}: {old.get(name)!r} there, {new.get(name)!r} here"
+    for name in sorted(old | new)
+    if (old.get(name) or None) != (new.get(name) or None)
+  ]
 
 
 def _facts(config, seed) -> dict[str, Any]:

@@ -1,0 +1,275 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Method names: the head, the loss and the sampling of each. One table.
+
+method = METHODS["etf_dr"]
+loss = method.create_loss(config, class_counts)
+per_example = loss(output, labels, Context(batch_labels, where, epoch))
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+import optax
+
+from etf_jax import etf, losses
+from etf_jax.models import Output
+
+
+class Context(NamedTuple):
+  """What a loss may depend on besides the model's output and the labels.
+
+  Attributes:
+    labels: `[B]`, the batch's own labels (mixup also asks for its partners').
+    where: `[B]` booleans, False for padding; None: all count.
+    epoch: int32 scalar, epochs completed.
+    progress: float scalar, the same as a fraction of the run's epochs; only
+      deferred re-weighting asks for it.
+  """
+
+  labels: jax.Array
+  where: jax.Array | None
+  epoch: jax.Array
+  progress: jax.Array | None = None
+
+
+Loss = Callable[[Output, jax.Array, Context], jax.Array]
+
+
+class Method(NamedTuple):
+  """What a name in `config.method` stands for.
+
+  Attributes:
+    head: the head's name, unless the config names another.
+    normalize: BatchNorm and unit length before the head, unless configured.
+    create_loss: (resolved config, class counts) -> loss.
+    projector: its width before the head, unless configured; see `ETFHead`.
+    only_head: the method works with its own head only.
+    smooths: whether the loss takes `label_smoothing`.
+    weight_reduction: the default of the config's.
+    trains: all | classifier | nothing; but for `all`, the model comes from the
+      run in `config.init_from`.
+    class_balanced: an epoch draws classes uniformly.
+  """
+
+  head: str
+  normalize: bool
+  create_loss: Callable[[ConfigDict, np.ndarray], Loss]
+  projector: int = 0
+  only_head: bool = False
+  smooths: bool = False
+  weight_reduction: str = "batch_size"
+  trains: str = "all"
+  class_balanced: bool = False
+
+
+def masked_mean(values: jax.Array, where: jax.Array | None) -> jax.Array:
+  """The mean of `[B]` values over the examples that count."""
+  if where is None:
+    return jnp.mean(values)
+  return jnp.sum(jnp.where(where, values, 0)) / jnp.sum(
+    where, dtype=values.dtype
+  )
+
+
+def _cross_entropy(config: ConfigDict, class_counts: np.ndarray) -> Loss:
+  del class_counts
+  smoothing = config.loss.label_smoothing
+
+  def loss(output, labels, context):
+    del context
+    logits = output.logits
+    if not smoothing:
+      return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
+    targets = jax.nn.one_hot(labels, logits.shape[-1], dtype=logits.dtype)
+    return optax.softmax_cross_entropy(
+      logits, optax.smooth_labels(targets, smoothing)
+    )
+
+  return loss
+
+
+def _weighted_cross_entropy(config, class_counts) -> Loss:
+  """CE*: weights N / (K n_k), whose mean over the training set is 1."""
+  total = float(np.sum(class_counts))
+  weights = total * losses.inverse_frequency_weights(class_counts)
+  cross_entropy = _cross_entropy(config, class_counts)
+
+  def loss(output, labels, context):
+    values = cross_entropy(output, labels, context)
+    return _weigh(config, values, weights, labels, context)
+
+  return loss
+
+
+def _class_balanced(config, class_counts) -> Loss:
+  weights = _effective_weights(config, class_counts)
+  cross_entropy = _cross_entropy(config, class_counts)
+
+  def loss(output, labels, context):
+    values = cross_entropy(output, labels, context)
+    return _weigh(config, values, weights, labels, context)
+
+  return loss
+
+
+def _ldam_drw(config, class_counts) -> Loss:
+  """LDAM; from `drw_start` on weighted by the effective numbers of samples."""
+  weights = _effective_weights(config, class_counts)
+  # A fraction of whole epochs must not be missed by a rounding error.
+  start = config.loss.drw_start - 1e-6
+
+  def loss(output, labels, context):
+    values = losses.ldam(
+      output.logits,
+      labels,
+      class_counts=class_counts,
+      max_margin=config.loss.ldam_max_margin,
+      scale=config.loss.ldam_scale,
+    )
+    now = losses.deferred_weights(weights, step=context.progress, start=start)
+    return _weigh(config, values, now, labels, context)
+
+  return loss
+
+
+def _effective_weights(config, class_counts):
+  return losses.class_balanced_weights(
+    class_counts, beta=config.loss.class_balanced_beta
+  )
+
+
+def _weigh(config, values, weights, labels, context):
+  """Per-example values times their class's weight."""
+  weight = weights.astype(values.dtype)[labels]
+  if config.loss.weight_reduction == "weight_sum":
+    weight /= masked_mean(weight, context.where)
+  return weight * values
+
+
+def _logit_adjusted(config, class_counts) -> Loss:
+  def loss(output, labels, context):
+    del context
+    return losses.logit_adjusted(
+      output.logits,
+      labels,
+      class_counts=class_counts,
+      temperature=config.loss.temperature,
+    )
+
+  return loss
+
+
+def _balanced_softmax(config, class_counts) -> Loss:
+  del config
+
+  def loss(output, labels, context):
+    del context
+    return losses.balanced_softmax(
+      output.logits, labels, class_counts=class_counts
+    )
+
+  return loss
+
+
+def _focal(config, class_counts) -> Loss:
+  del class_counts
+
+  def loss(output, labels, context):
+    del context
+    return losses.focal(output.logits, labels, gamma=config.loss.focal_gamma)
+
+  return loss
+
+
+def _hinge(config, class_counts) -> Loss:
+  settings = config.loss
+  tau_plus = np.where(
+    np.asarray(class_counts) <= settings.hinge_minor_count,
+    settings.hinge_tau_minor,
+    settings.hinge_tau_major,
+  )
+
+  def loss(output, labels, context):
+    del context
+    return losses.hinge_cross_entropy_with_integer_labels(
+      output.features,
+      labels,
+      output.weights,
+      tau_plus=tau_plus,
+      tau_minus=settings.hinge_tau_minus,
+      label_smoothing=settings.label_smoothing,
+    )
+
+  return loss
+
+
+def _dot_regression(config, class_counts) -> Loss:
+  num_classes = len(class_counts)
+  feature_length = config.loss.feature_length
+  if feature_length is None and config.head.l2_normalize:
+    feature_length = 1.0
+
+  def lengths(context):
+    match config.loss.class_lengths:
+      case "batch":
+        return etf.batch_class_lengths(
+          context.labels, num_classes, where=context.where
+        )
+      case "global":
+        return etf.class_lengths(class_counts)
+      case "none":
+        return None
+
+  def loss(output, labels, context):
+    class_lengths = lengths(context)
+    if class_lengths is not None:
+      class_lengths = class_lengths.astype(output.features.dtype)
+    return losses.dot_regression_with_integer_labels(
+      output.features,
+      labels,
+      output.weights,
+      class_lengths=class_lengths,
+      feature_length=feature_length,
+      scaling=config.loss.scaling,
+      where=context.where,
+    )
+
+  return loss
+
+
+METHODS = {
+  "ce": Method("linear", False, _cross_entropy, smooths=True),
+  "ce_weighted": Method("linear", False, _weighted_cross_entropy, smooths=True),
+  "ce_frozen": Method("frozen_linear", False, _cross_entropy, smooths=True),
+  "etf_ce": Method("etf", True, _cross_entropy, smooths=True),
+  "etf_dr": Method("etf", True, _dot_regression, only_head=True),
+  "etf_hinge": Method(
+    "etf", False, _hinge, projector=-1, only_head=True, smooths=True
+  ),
+  "ldam_drw": Method("cosine", False, _ldam_drw, weight_reduction="weight_sum"),
+  "logit_adjusted": Method("linear", False, _logit_adjusted),
+  "balanced_softmax": Method("linear", False, _balanced_softmax),
+  "focal": Method("linear", False, _focal),
+  "class_balanced": Method("linear", False, _class_balanced, smooths=True),
+  "crt": Method(
+    "linear",
+    False,
+    _cross_entropy,
+    only_head=True,
+    smooths=True,
+    trains="classifier",
+    class_balanced=True,
+  ),
+  "tau_norm": Method(
+    "linear",
+    False,
+    _cross_entropy,
+    only_head=True,
+    smooths=True,
+    trains="nothing",
+  ),
+}

@@ -1,0 +1,166 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Learning rates by hand, and SGD against PyTorch's."""
+
+import pathlib
+
+from golden import formula
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from etf_jax.configs import base, cifar10_lt
+from etf_jax.training import durations, optimizer
+
+# CIFAR-10-LT at imbalance 0.01: 97 steps an epoch, the last of 118 examples.
+CIFAR = durations.Epoch(examples=12_406, batch_size=128)
+
+
+def rate(config, epoch=CIFAR, epochs=200):
+  """The learning rate as a function of the step."""
+  total = round(epochs * epoch.steps)
+  schedule = jax.jit(optimizer.create_schedule(config, epoch, total))
+  return lambda step: float(schedule(jnp.int32(step)))
+
+
+def test_the_recipe_of_cifar():
+  config = cifar10_lt.get_config()
+  found = rate(config)
+  # Epochs counted from 1, as the recipe does.
+  wanted = {
+    1: 0.02,
+    2: 0.04,
+    3: 0.06,
+    4: 0.08,
+    5: 0.1,
+    6: 0.1,
+    160: 0.1,
+    161: 0.01,
+    180: 0.01,
+    181: 0.001,
+    200: 0.001,
+  }
+  for epoch, value in wanted.items():
+    for step in ((epoch - 1) * 97, epoch * 97 - 1):
+      assert found(step) == pytest.approx(value, rel=1e-6), (epoch, step)
+
+
+def changed(**fields):
+  config = base.get_config()
+  config.schedule.update(warmup_epochs=0.0)
+  config.schedule.update(fields)
+  return config
+
+
+def test_cosine():
+  config = changed(name="cosine")
+  config.optimizer.learning_rate = 0.4
+  found = rate(config, epochs=256)
+  assert found(0) == pytest.approx(0.4)
+  assert found(96) == found(0)
+  assert found(64 * 97) == pytest.approx(0.4 * (1 + np.sqrt(0.5)) / 2)
+  assert found(128 * 97) == pytest.approx(0.2)
+  last = 0.2 * (1 + np.cos(np.pi * 255 / 256))
+  assert found(256 * 97 - 1) == pytest.approx(last, rel=1e-3)
+  assert last > 0
+
+
+def test_constant_after_its_warm_up():
+  found = rate(changed(name="constant", warmup_epochs=4.0))
+  rates = [found(epoch * 97) for epoch in (0, 1, 2, 3, 4, 199)]
+  np.testing.assert_allclose(
+    rates, [0.025, 0.05, 0.075, 0.1, 0.1, 0.1], rtol=1e-6
+  )
+
+
+def test_warm_up_in_steps_still_changes_by_epochs():
+  # 60 steps are one and a half epochs of 40.
+  config = changed(name="constant", warmup_steps=60)
+  found = rate(config, durations.Epoch(80, 2))
+  rates = [found(step) for step in (0, 39, 40, 80)]
+  np.testing.assert_allclose(rates, [0.2 / 3, 0.2 / 3, 0.1, 0.1], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+  ("epochs", "fraction", "first"),
+  [
+    (60, 0.8, 48),
+    (200, 0.57, 114),
+    (100, 0.29, 29),
+    (7, 0.5, 4),  # 3.5: the fourth epoch has begun
+    (2.5, 0.8, 2),  # a run that ends in the middle of an epoch
+  ],
+)
+def test_decay_begins_with_an_epoch(epochs, fraction, first):
+  config = changed(decay_fractions=(fraction,), decay_factor=0.5)
+  found = rate(config, epochs=epochs)
+  assert found(first * 97 - 1) == pytest.approx(0.1, rel=1e-6)
+  assert found(first * 97) == pytest.approx(0.05, rel=1e-6)
+
+
+def test_rates_are_exact_in_float64():
+  with jax.enable_x64(True):
+    schedule = optimizer.create_schedule(changed(), CIFAR, 200 * 97)
+    for step, value in ((0, 0.1), (170 * 97, 0.1 * 0.1)):
+      found = schedule(jnp.int32(step))
+      assert found.dtype == jnp.float64
+      assert float(found) == value
+
+
+def path(config, parameters, gradients, rates):
+  """Parameters after each step of our optimiser, in float64."""
+  table = jnp.asarray(rates)
+  sgd = optimizer.create_optimizer(config, lambda step: table[step])
+  state, result = sgd.init(parameters), []
+  for gradient in gradients:
+    updates, state = sgd.update(gradient, state, parameters)
+    parameters = optax.apply_updates(parameters, updates)
+    result.append(parameters)
+  return result
+
+
+@pytest.mark.parametrize("name", formula.SGD)
+def test_steps_are_those_of_pytorch(name):
+  golden = pathlib.Path(formula.__file__).with_name("parity.npz")
+  with np.load(golden) as file:
+    expected = file[f"sgd/{name}"]
+  config = base.get_config()
+  config.optimizer.update(formula.SGD[name])
+  with jax.enable_x64(True):
+    start, gradients, rates = formula.sgd_problem()
+    found = path(config, jnp.asarray(start), jnp.asarray(gradients), rates)
+  np.testing.assert_allclose(np.stack(found), expected, rtol=1e-13, atol=1e-15)
+
+
+def test_decay_of_kernels_only():
+  config = base.get_config()
+  config.optimizer.update(decayed="kernels", weight_decay=0.5, momentum=0.0)
+  with jax.enable_x64(True):
+    parameters = {
+      "conv": {"kernel": jnp.full((1, 1, 2, 2), 2.0)},
+      "norm": {"scale": jnp.full(2, 2.0), "bias": jnp.full(2, 2.0)},
+      "head": {"kernel": jnp.full((2, 3), 2.0), "bias": jnp.full(3, 2.0)},
+    }
+    gradient = jax.tree.map(jnp.ones_like, parameters)
+    (after,) = path(config, parameters, [gradient], [0.1])
+  # 2 - .1 (1 + .5 * 2) with decay, 2 - .1 without.
+  for place, name, value in (
+    ("conv", "kernel", 1.8),
+    ("head", "kernel", 1.8),
+    ("head", "bias", 1.9),
+    ("norm", "scale", 1.9),
+    ("norm", "bias", 1.9),
+  ):
+    np.testing.assert_allclose(after[place][name], value, rtol=1e-15)
+
+
+def test_decay_of_everything_is_the_default():
+  config = base.get_config()
+  with jax.enable_x64(True):
+    parameters = {"norm": {"scale": jnp.full(2, 2.0)}}
+    zero = jax.tree.map(jnp.zeros_like, parameters)
+    (after,) = path(config, parameters, [zero], [0.1])
+  np.testing.assert_allclose(
+    after["norm"]["scale"], 2 - 0.1 * 2e-4 * 2, rtol=1e-15
+  )
