@@ -99,6 +99,10 @@ def mixup_partners(
 
 
 def mix(images: jax.Array, partners: jax.Array, lam: jax.Array) -> jax.Array:
-  """`lam * images + (1 - lam) * images[partners]` (Zhang et al. 2018)."""
-  lam = lam.astype(images.dtype)
-  return lam * images + (1 - lam) * images[partners]
+  """`lam * images + (1 - lam) * images[partners]` (Zhang et al. 2018).
+
+  In at least float32, since the loss mixes the labels with the same `lam`.
+  """
+  wide = images.astype(np.promote_types(images.dtype, np.float32))
+  lam = lam.astype(wide.dtype)
+  return (lam * wide + (1 - lam) * wide[partners]).astype(images.dtype)

@@ -130,10 +130,21 @@ def _create_backbone(config: ConfigDict) -> nn.Module:
         f"config.model.name={name!r} is unknown; did you mean {near[0]!r}?"
         f" (known: {', '.join(BACKBONES)}, or package.module:Class)"
       )
+    taken = {"depth", "width", "dtype"} & set(kwargs)
+    if taken:
+      raise InputError(
+        f"config.model.kwargs sets {min(taken)!r} of {name}, which"
+        " config.model.name, config.model.width and config.dtype decide"
+      )
     build = functools.partial(
       BACKBONES[name], width=config.model.width, dtype=dtype
     )
   else:
+    if config.model.width != 1:
+      raise InputError(
+        f"config.model.width={config.model.width} is for the resnets here;"
+        f" give {name} its width in config.model.kwargs"
+      )
     build = _import_module(name)
     if "dtype" in {field.name for field in dataclasses.fields(build)}:
       kwargs.setdefault("dtype", dtype)

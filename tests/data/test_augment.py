@@ -172,6 +172,13 @@ def test_mixing_by_hand(dtype):
   )
 
 
+def test_the_weight_is_not_rounded_to_bfloat16():
+  images = jnp.array([1.0, 0.0], jnp.bfloat16).reshape(2, 1, 1, 1)
+  mixed = augment.mix(images, jnp.array([0, 0]), jnp.float32(0.502))
+  # bfloat16 has .50390625 for .502; 1 - .502 = .498 is .498046875 there.
+  assert float(mixed[1, 0, 0, 0]) == 0.498046875
+
+
 def test_a_weight_of_one_mixes_nothing(images):
   x = augment.normalize(images, (0.5,), (0.25,))
   mixed = augment.mix(x, jnp.array([1, 2, 0]), jnp.float32(1))

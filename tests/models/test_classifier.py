@@ -171,6 +171,7 @@ def test_keyword_arguments_reach_the_backbone():
     ("resnet33", {}, r"'resnet33' is unknown; did you mean 'resnet32'\? \("),
     ("vit", {}, r"or package\.module:Class\)"),
     ("resnet8", {"deep": 3}, r"\{'deep': 3\} does not fit resnet8: .*'deep'"),
+    ("resnet8", {"depth": 20}, r"kwargs sets 'depth' of resnet8, which"),
     ("elsewhere:Patches", {"wide": 3}, r"does not fit elsewhere:Patches"),
     ("elsewhere:Missing", {}, r"cannot be imported: .*'Missing'"),
     ("nowhere.at_all:Net", {}, r"cannot be imported: No module named 'nowhere"),
@@ -184,6 +185,14 @@ def test_keyword_arguments_reach_the_backbone():
 def test_backbones_that_cannot_be_made(backbone, kwargs, message):
   c = config(backbone=backbone, **{"model.kwargs": kwargs})
   with pytest.raises(InputError, match=message):
+    create_model(c)
+
+
+def test_the_width_of_the_resnets_is_not_for_other_backbones():
+  c = config(backbone="elsewhere:Patches", **{"model.width": 2})
+  with pytest.raises(
+    InputError, match=r"width=2 is for the resnets here;"
+  ):
     create_model(c)
 
 
