@@ -190,9 +190,7 @@ def test_backbones_that_cannot_be_made(backbone, kwargs, message):
 
 def test_the_width_of_the_resnets_is_not_for_other_backbones():
   c = config(backbone="elsewhere:Patches", **{"model.width": 2})
-  with pytest.raises(
-    InputError, match=r"width=2 is for the resnets here;"
-  ):
+  with pytest.raises(InputError, match=r"width=2 is for the resnets here;"):
     create_model(c)
 
 
