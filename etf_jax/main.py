@@ -16,6 +16,9 @@ from etf_jax.training import command_line
 
 def main(argv: list[str]) -> int:
   """Runs the command; returns its exit code."""
+  if {"--help", "-h"} & set(argv):
+    print(__doc__)
+    return 0
   try:
     config, workdir = command_line.parse(argv)
     # Imported late, so that a mistyped command is answered at once.

@@ -278,6 +278,11 @@ def test_the_remedies_for_narrow_features_are_named(refused, tmp_path):
   assert "softmax_code" in line
 
 
+def test_help_shows_a_command(capsys):
+  assert main.main(["main", "--help"]) == 0
+  assert "--config=configs/digits_lt.py" in capsys.readouterr().out
+
+
 def test_missing_config_files(refused):
   assert "no --config was given" in _error([])
   line = _error(["--config=configs/nothing.py"])
