@@ -110,7 +110,7 @@ def _losses_arguments(parser: argparse.ArgumentParser) -> None:
     help="numbers of classes, separated by commas",
   )
   parser.add_argument("--feature_dim", type=_size, default=4096)
-  parser.add_argument("--batch_size", type=_size, default=256)
+  parser.add_argument("--batch_size", type=_size, default=1024)
 
 
 def _losses(options: argparse.Namespace) -> list[dict[str, Any]]:
