@@ -263,14 +263,16 @@ def test_float32_keeps_to_the_float64_trajectory(golden, resnet32):
   # 1. The first step against PyTorch's. Rounding turns a few of ReLU's
   #    derivatives over, so gradients differ by more than losses do.
   grads = formula.fingerprints(gradients(narrow))
-  assert relative(losses[:1], golden["etf_dr/losses"][:1]) < 2e-6
+  #    What float32 costs depends on the CPU: the loss is off by 5e-7 on an
+  #    Intel Xeon, by 4e-6 on an AMD EPYC.
+  assert relative(losses[:1], golden["etf_dr/losses"][:1]) < 2e-5
   assert relative(grads, golden["etf_dr/gradients"]) < 5e-3
   # 2. Each step alone, from where the float64 trajectory is.
   for index, (before, after) in enumerate(itertools.pairwise(wide)):
     ours, metrics = program.train_step(
       as_float32(before), padded_batch(case, index), jax.random.key(0)
     )
-    assert abs(metrics.loss - wide_losses[index]) < 2e-6
+    assert abs(metrics.loss - wide_losses[index]) < 2e-5
     assert moved(before, after, ours, "batch_stats") < 5e-5
     assert moved(before, after, ours, "params") < 2e-2
   # 3. All 20 from the start, through which rounding grows.
