@@ -122,6 +122,15 @@ def get_config() -> ml_collections.ConfigDict:
   e.batch_size = 1000  # images per evaluation step
   e.train_accuracy_steps = 10  # training accuracy on every n-th step only
 
+  # Neural collapse: etf_jax/collapse.py says what is measured.
+  c.collapse = n = ml_collections.ConfigDict()
+  _duration(n, "every", epochs=10.0)  # and after the last step
+  n.splits = ("train", "test")  # of train (not augmented), validation, test
+  # Keep a split's features on the devices, 4 bytes a number, for what needs
+  # the class means first: agreement with the nearest mean, cosines, ranks.
+  n.hold_features = True
+  n.rank_images = 100  # of each class enter the numerical rank; 0: no rank
+
   c.checkpoint = k = ml_collections.ConfigDict()
   _duration(k, "every", epochs=10.0)
   k.keep = 2  # resumable checkpoints kept

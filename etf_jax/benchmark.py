@@ -5,6 +5,7 @@ In use::
 
     python -m etf_jax.benchmark losses
     python -m etf_jax.benchmark losses --num_classes=100,1000 --json=losses.json
+    python -m etf_jax.benchmark collapse --config=configs/cifar10_lt.py
 
 Arms are timed in turns, A B A B, so that a machine that slows down or speeds up
 does so for all of them. Each block ends with one synchronisation; reported are
@@ -203,7 +204,113 @@ def _losses_table(results: list[dict[str, Any]]) -> list[str]:
   return lines
 
 
+def _collapse_arguments(parser: argparse.ArgumentParser) -> None:
+  parser.add_argument(
+    "--config",
+    default="etf_jax:digits_lt",
+    help="an experiment file; its fields may follow, as for etf_jax.main",
+  )
+
+
+def _collapse(options: argparse.Namespace) -> list[dict[str, Any]]:
+  """Epochs of training, evaluations and measurements of collapse, in turns."""
+  # They need the whole trainer; the other commands start without it.
+  from etf_jax import data
+  from etf_jax.training import (
+    command_line,
+    durations,
+    experiment,
+    objectives,
+    sharding,
+    state,
+  )
+
+  config, _ = command_line.parse(
+    ["benchmark", f"--config={options.config}", *options.fields]
+  )
+  objectives.check_choices(config)
+  run = experiment.create(config, data.load(config.data))
+  shape, seed = run.dataset.train.images.shape[1:], config.seeds[0]
+  keys = state.keys(seed)
+  current = state.create(
+    run.model,
+    run.optimizer,
+    shape,
+    state.draw_classifier(run.model, shape, seed),
+    seed,
+    sharding.replicated(run.mesh),
+  )
+  order = run.epoch_order(keys["order"], 0)
+
+  def epoch():
+    nonlocal current
+    for position in range(run.epoch.steps):
+      current, metrics = run.train_step(
+        current, order, keys["augment"], position
+      )
+    return metrics
+
+  arms = {
+    "epoch": epoch,
+    "evaluation": lambda: [
+      run.evaluate(current.variables, split) for split in run.splits
+    ],
+    "measurement": lambda: [
+      run.measure(current.variables, split) for split in config.collapse.splits
+    ],
+  }
+  begun = time.perf_counter()
+  epoch()
+  arms["measurement"]()
+  compiled = time.perf_counter() - begun
+  taken = time_in_turns(arms, blocks=options.blocks, seconds=options.seconds)
+  row = {name: summary(seconds) for name, seconds in taken.items()}
+  # A measured split is not evaluated again.
+  measured = set(config.collapse.splits)
+  saved = row["evaluation"]["ms"] if measured >= set(run.splits) else 0.0
+  extra = row["measurement"]["ms"] - saved
+  every, evaluations = (
+    max(1, durations.steps(node, "every", run.epoch)) / run.epoch.steps
+    for node in (config.collapse, config.eval)
+  )
+  training = every * (
+    row["epoch"]["ms"] + row["evaluation"]["ms"] / evaluations
+  )
+  return [
+    row
+    | {
+      "config": options.config,
+      "method": config.method,
+      "every_epochs": every,
+      "first_seconds": compiled,
+      "extra_ms": extra,
+      "share": extra / training,
+    }
+  ]
+
+
+def _collapse_table(results: list[dict[str, Any]]) -> list[str]:
+  lines = []
+  for row in results:
+    lines.append(f"{row['config']}, {row['method']}: median (range) in ms")
+    for name in ("epoch", "evaluation", "measurement"):
+      span = f"({row[name]['ms_min']:.4g}-{row[name]['ms_max']:.4g})"
+      lines.append(f"  {name:<12} {row[name]['ms']:>9.4g} {span}")
+    lines.append(
+      f"measured every {row['every_epochs']:g} epochs, in place of an"
+      f" evaluation: {row['extra_ms']:.4g} ms more, {row['share']:.1%} of the"
+      " time of training"
+    )
+  return lines
+
+
 COMMANDS = {
+  "collapse": Command(
+    "time of measuring neural collapse against that of training",
+    _collapse_arguments,
+    _collapse,
+    _collapse_table,
+  ),
   "losses": Command(
     "time and memory of the DR head and a learnable CE head, by class count",
     _losses_arguments,
@@ -246,8 +353,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command and returns its exit code."""
-  options = _parser().parse_args(argv)
+  parser = _parser()
+  options, options.fields = parser.parse_known_args(argv)
   command = COMMANDS[options.command]
+  if options.fields and options.command != "collapse":
+    parser.error(f"unrecognized arguments: {' '.join(options.fields)}")
   try:
     if options.json is not None and not options.json.absolute().parent.is_dir():
       raise InputError(

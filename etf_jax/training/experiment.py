@@ -9,14 +9,16 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
+import numpy as np
 import optax
 
 from etf_jax import models
 from etf_jax.data import Dataset, augment, resident
 from etf_jax.errors import InputError
-from etf_jax.evaluation import evaluator
+from etf_jax.evaluation import evaluator, geometry
 from etf_jax.training import (
   durations,
+  methods,
   objectives,
   optimizer,
   sharding,
@@ -41,6 +43,8 @@ class Experiment(NamedTuple):
     train_step: (state, order, key, position) -> (state, metrics); position
       is a Python integer, the place of the step in its epoch.
     evaluate: (variables, split name) -> metrics.Sums.
+    measure: (variables, split name, matrices=False) -> the fields of a
+      collapse row, and metrics.Sums.
     splits: the splits that are evaluated, the one that selects `best/` first.
   """
 
@@ -55,6 +59,7 @@ class Experiment(NamedTuple):
   epoch_order: Callable
   train_step: Callable
   evaluate: Callable
+  measure: Callable
   splits: tuple[str, ...]
 
 
@@ -100,6 +105,7 @@ def create(config: ConfigDict, dataset: Dataset) -> Experiment:
   )
   evaluate = evaluator.create(model, normalize, config.model.num_classes)
   batches = _evaluation_batches(config, dataset, mesh)
+  data = resident.put(dataset.train, mesh)
   return Experiment(
     config=config,
     dataset=dataset,
@@ -117,15 +123,15 @@ def create(config: ConfigDict, dataset: Dataset) -> Experiment:
       else functools.partial(resident.epoch_order, size=examples),
       out_shardings=sharding.replicated(mesh),
     ),
-    train_step=_fed(train_step, dataset, epoch, mesh),
+    train_step=_fed(train_step, data, epoch, mesh),
     evaluate=lambda variables, name: evaluate(variables, batches[name]),
+    measure=_measure(config, dataset, model, normalize, data, batches, mesh),
     splits=tuple(batches),
   )
 
 
-def _fed(train_step, dataset, epoch, mesh):
+def _fed(train_step, data, epoch, mesh):
   """The train step on the resident data: two programs, full and last batch."""
-  data = resident.put(dataset.train, mesh)
 
   @functools.partial(
     jax.jit,
@@ -161,3 +167,47 @@ def _evaluation_batches(config, dataset, mesh):
     for name, split in splits.items()
     if split is not None
   }
+
+
+def _measure(config, dataset, model, normalize, data, batches, mesh):
+  """Neural collapse on any split; nothing compiles before the first call."""
+  size = sharding.padded(
+    min(config.eval.batch_size, len(dataset.train.labels)), mesh
+  )
+
+  def take_train(data, index):
+    batch = resident.in_order(data, index, size)
+    return jax.lax.with_sharding_constraint(batch, sharding.batch_sharded(mesh))
+
+  def take_stacked(batches, index):
+    return jax.tree.map(lambda x: x[index], batches)
+
+  if "validation" in config.collapse.splits and dataset.validation is None:
+    raise InputError(
+      "config.collapse.splits names validation, and there is none: set"
+      " config.data.validation_fraction or leave it out"
+    )
+
+  def feed(name):
+    split = getattr(dataset, name)
+    arrays, take, number = (
+      (data, take_train, -(-len(split.labels) // size))
+      if name == "train"
+      else (batches[name], take_stacked, len(batches[name].labels))
+    )
+    shown = geometry.references(split, dataset.num_classes)
+    return geometry.Feed(arrays, take, number, shown, np.asarray(split.labels))
+
+  measure = geometry.create(
+    model,
+    normalize,
+    dataset.num_classes,
+    tau=methods.hinge_tau(config, dataset.class_counts)
+    if config.method == "etf_hinge"
+    else None,
+    hold_features=config.collapse.hold_features,
+    rank_images=config.collapse.rank_images,
+  )
+  return lambda variables, name, matrices=False: measure(
+    variables, feed(name), matrices=matrices
+  )

@@ -83,11 +83,12 @@ def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
 def _run(experiment, seed, state, step, checkpoints, writer, history, facts):
   config, epoch = experiment.config, experiment.epoch
   total = experiment.total_steps
-  log_every, eval_every, save_every = (
+  log_every, eval_every, measure_every, save_every = (
     max(1, durations.steps(node, name, epoch))
     for node, name in (
       (config.report, "log_every"),
       (config.eval, "every"),
+      (config.collapse, "every"),
       (config.checkpoint, "every"),
     )
   )
@@ -102,31 +103,38 @@ def _run(experiment, seed, state, step, checkpoints, writer, history, facts):
       state, order, keys["augment"], position
     )
     step += 1
-    log, evaluate, save = (
+    log, evaluate, measure, save = (
       step % every == 0 or step == total
-      for every in (log_every, eval_every, save_every)
+      for every in (log_every, eval_every, measure_every, save_every)
     )
     # The order of events after a step:
     # 1. its metrics join the window; a full one is written one window late,
     #    so that the device never waits for the host,
     window.add(step_metrics)
-    if log or evaluate or save:
+    if log or evaluate or measure or save:
       window.close(step)
-    if evaluate or save:
+    if evaluate or measure or save:
       window.flush()
-    # 2. evaluation, and the best variables so far,
+    # 2. neural collapse, whose forward pass serves the evaluation as well,
+    sums = _measure(experiment, state, step, writer) if measure else {}
+    # 3. evaluation, and the best variables so far,
     if evaluate:
-      confusion = _record(experiment, state, step, checkpoints, writer, history)
-    # 3. the state to resume from: everything up to here is on disk.
+      confusion = _record(
+        experiment, state, step, checkpoints, writer, history, sums
+      )
+    # 4. the state to resume from: everything up to here is on disk.
     if save:
       checkpoints.save(state, step)
-    if evaluate or save:
+    if evaluate or measure or save:
       window.restart_clock()
   if not total:  # a model that is built, not trained
-    confusion = _record(experiment, state, step, checkpoints, writer, history)
+    sums = _measure(experiment, state, step, writer)
+    confusion = _record(
+      experiment, state, step, checkpoints, writer, history, sums
+    )
     checkpoints.save(state, step)
   if confusion is None:  # killed after its last step
-    _, confusion = _evaluate(experiment, state, step)
+    _, confusion = _evaluate(experiment, state, step, {})
   final = _final_row(experiment, history, confusion) | facts
   final["seconds"] = time.perf_counter() - started
   writer.write(final)
@@ -207,12 +215,17 @@ def _images(epoch, first, last):
   return seen[1] - seen[0]
 
 
-def _evaluate(experiment, state, step):
-  """A row per split, and the confusion matrix of the test split."""
+def _evaluate(experiment, state, step, known):
+  """A row per split, and the confusion matrix of the test split.
+
+  `known` holds the sums of splits that have just been measured.
+  """
   rows = []
   for split in experiment.splits:
     started = time.perf_counter()
-    sums = experiment.evaluate(state.variables, split)
+    sums = known.get(split)
+    if sums is None:
+      sums = experiment.evaluate(state.variables, split)
     seconds = time.perf_counter() - started
     row = {
       "kind": "eval",
@@ -221,20 +234,41 @@ def _evaluate(experiment, state, step):
       "epoch": step / experiment.epoch.steps,
     }
     row |= metrics.compute(sums, experiment.dataset.class_counts)
-    row["images_per_second"] = float(np.sum(sums.confusion)) / seconds
+    if split not in known:
+      row["images_per_second"] = float(np.sum(sums.confusion)) / seconds
     rows.append(row)
   return rows, sums.confusion.tolist()
 
 
-def _record(experiment, state, step, checkpoints, writer, history):
+def _record(experiment, state, step, checkpoints, writer, history, known):
   """Evaluates, writes the rows and keeps the best; the confusion matrix."""
-  rows, confusion = _evaluate(experiment, state, step)
+  rows, confusion = _evaluate(experiment, state, step, known)
   for row in rows:
     writer.write(row)
   history += rows
   if best_step(history, experiment.splits[0]) == step:
     checkpoints.save_best(state.variables, step)
   return confusion
+
+
+def _measure(experiment, state, step, writer):
+  """Writes a row of neural collapse for each split; their sums by name."""
+  known = {}
+  for split in experiment.config.collapse.splits:
+    started = time.perf_counter()
+    row = {
+      "kind": "collapse",
+      "split": split,
+      "step": step,
+      "epoch": step / experiment.epoch.steps,
+    }
+    fields, known[split] = experiment.measure(
+      state.variables, split, matrices=step == experiment.total_steps
+    )
+    row |= fields
+    row["seconds"] = time.perf_counter() - started
+    writer.write(row)
+  return known
 
 
 def _final_row(experiment, history, confusion):

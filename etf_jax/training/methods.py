@@ -185,13 +185,19 @@ def _focal(config, class_counts) -> Loss:
   return loss
 
 
-def _hinge(config, class_counts) -> Loss:
+def hinge_tau(config: ConfigDict, class_counts: np.ndarray) -> np.ndarray:
+  """The half angles of the classes' cones, `[K]`, in radians."""
   settings = config.loss
-  tau_plus = np.where(
+  return np.where(
     np.asarray(class_counts) <= settings.hinge_minor_count,
     settings.hinge_tau_minor,
     settings.hinge_tau_major,
   )
+
+
+def _hinge(config, class_counts) -> Loss:
+  settings = config.loss
+  tau_plus = hinge_tau(config, class_counts)
 
   def loss(output, labels, context):
     del context

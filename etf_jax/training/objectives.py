@@ -47,7 +47,15 @@ _CHOICES = {
 _UNIT = ("lie in [0, 1]", lambda x: 0 <= x <= 1)
 _NOT_NEGATIVE = ("be finite and >= 0", lambda x: 0 <= x < math.inf)
 _ANGLE = ("be an angle in radians, in [0, pi]", lambda x: 0 <= x <= math.pi)
+_SPLITS = ("train", "validation", "test")
 _RANGES = {
+  "collapse.splits": (
+    f"be some of {_SPLITS}, or () for none",
+    lambda splits: (
+      isinstance(splits, tuple | list) and set(splits) <= set(_SPLITS)
+    ),
+  ),
+  "collapse.rank_images": _NOT_NEGATIVE,
   "head.projector": ("be a width, 0 or -1", lambda x: x is None or x >= -1),
   "loss.label_smoothing": _UNIT,
   "loss.hinge_tau_minor": _ANGLE,

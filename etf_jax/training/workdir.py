@@ -31,6 +31,7 @@ _INCIDENTAL = (
   "data.manual_dir",
   "data.prepare",
   "checkpoint",
+  "collapse",
   "report",
 )
 _PACKAGES = (

@@ -1,0 +1,228 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""The arithmetic of `etf_jax.collapse.compute`, and cosines."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from etf_jax import _arrays
+
+# Accelerators multiply float32 in fewer bits unless told otherwise.
+EXACT = jax.lax.Precision.HIGHEST
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Metrics:
+  """What `collapse.compute` returns: scalars, in its docstring's symbols.
+
+  Standard deviations are those of a population. Pairs are ordered, j != k.
+
+  Attributes:
+    nc1: >= 0; 0 when every class has collapsed to its mean.
+    nc2_deviation: the Frobenius norm of A, the distance from a simplex
+      equiangular tight frame.
+    nc2_max: the largest absolute entry of A.
+    equinorm_cv: the standard deviation of the lengths of the m_k over their
+      mean.
+    cos_features_mean: of the cosines between m_j and m_k, over pairs.
+    cos_features_std: their standard deviation.
+    cos_features_classifier_mean: of the cosines between m_j and w_k, over
+      pairs.
+    cos_features_classifier_std: their standard deviation.
+    nc3_alignment_mean: of the cosines between m_k and w_k, over classes.
+    nc3_alignment_std: their standard deviation.
+    nc3_distance: the squared Frobenius norm of B, from 0 to 4.
+    cdnv: class-distance normalised variance, >= 0, the mean over pairs.
+  """
+
+  nc1: jax.Array
+  nc2_deviation: jax.Array
+  nc2_max: jax.Array
+  equinorm_cv: jax.Array
+  cos_features_mean: jax.Array
+  cos_features_std: jax.Array
+  cos_features_classifier_mean: jax.Array
+  cos_features_classifier_std: jax.Array
+  nc3_alignment_mean: jax.Array
+  nc3_alignment_std: jax.Array
+  nc3_distance: jax.Array
+  cdnv: jax.Array
+
+
+@jax.jit
+def measure(
+  count: jax.Array,
+  shifted_sum: jax.Array,
+  shifted_square: jax.Array,
+  shifted_scatter: jax.Array,
+  reference: jax.Array,
+  prototypes: jax.Array,
+  *,
+  by_sample: jax.Array,
+) -> Metrics:
+  """Computes what `collapse.compute` defines."""
+  dtype = prototypes.dtype
+  present = count > 0
+  rows = present[:, None]
+  size = jnp.where(present, count, 1)
+  classes = jnp.sum(present, dtype=dtype)
+
+  # Around a common anchor, so that large numbers are subtracted first and the
+  # means of what is left are exact: `_nc1` needs them to add up to zero.
+  offset = jnp.where(rows, shifted_sum / size[:, None], 0)
+  anchor = jnp.where(rows, reference + offset, 0)
+  anchor = jnp.sum(anchor, axis=0, keepdims=True) / jnp.maximum(classes, 1)
+  means = jnp.where(rows, reference - anchor + offset, 0)
+  weights = jnp.where(by_sample, count, 1)
+  weights = jnp.where(present, weights, 0)
+  weights /= jnp.maximum(jnp.sum(weights), 1)
+  centre = jnp.sum(weights[:, None] * means, axis=0, keepdims=True)
+  centred = jnp.where(rows, means - centre, 0)
+
+  same = jnp.eye(present.size, dtype=bool)
+  both = rows & present[None]
+  pairs = both & ~same
+  between = cosines(centred.T)
+  to_prototypes = cosines(centred.T, prototypes)
+  frame = jnp.where(same, 1, -1 / jnp.maximum(classes - 1, 1))
+  missed = jnp.where(both, jnp.abs(between - frame), 0)
+  lengths = jnp.sqrt(jnp.sum(centred * centred, axis=1))
+  length_mean, length_std = _moments(lengths, present)
+  features_mean, features_std = _moments(between, pairs)
+  classifier_mean, classifier_std = _moments(to_prototypes, pairs)
+  aligned_mean, aligned_std = _moments(to_prototypes, both & same)
+  apart = unit(centred.T, axis=None) - unit(
+    jnp.where(rows.T, prototypes, 0), axis=None
+  )
+
+  variance = shifted_square / size - jnp.sum(offset * offset, axis=1)
+  variance = jnp.maximum(variance, 0)
+  # Row by row: differences of inner products would lose close pairs.
+  distance = jax.lax.map(
+    lambda mean: jnp.sum(jnp.square(mean[None] - means), axis=1), means
+  )
+  distance = jnp.where(distance > 0, distance, jnp.nan)
+  fuzziness, _ = _moments(
+    (variance[:, None] + variance[None]) / (2 * distance), pairs
+  )
+
+  metrics = Metrics(
+    nc1=_nc1(
+      shifted_scatter,
+      shifted_sum / jnp.sqrt(size)[:, None],
+      centred,
+      jnp.sum(jnp.where(present, count, 0)),
+      classes,
+    ),
+    nc2_deviation=jnp.sqrt(jnp.sum(missed * missed)),
+    nc2_max=jnp.max(missed),
+    equinorm_cv=length_std / jnp.where(length_mean > 0, length_mean, jnp.nan),
+    cos_features_mean=features_mean,
+    cos_features_std=features_std,
+    cos_features_classifier_mean=classifier_mean,
+    cos_features_classifier_std=classifier_std,
+    nc3_alignment_mean=aligned_mean,
+    nc3_alignment_std=aligned_std,
+    nc3_distance=jnp.sum(apart * apart),
+    cdnv=fuzziness,
+  )
+  defined = classes >= 2
+  return jax.tree.map(lambda x: jnp.where(defined, x, jnp.nan), metrics)
+
+
+def _nc1(
+  scatter: jax.Array,
+  spokes: jax.Array,
+  centred: jax.Array,
+  examples: jax.Array,
+  classes: jax.Array,
+) -> jax.Array:
+  """Tr(S_W S_B^+)/K by the singular vectors of the centred means.
+
+  The within-class scatter is `scatter` minus the squares of the `spokes`. Only
+  its products with the singular vectors are formed.
+  """
+  safe = jnp.maximum(classes, 1)
+  basis, sizes, _ = jnp.linalg.svd(
+    centred.T / jnp.sqrt(safe), full_matrices=False
+  )
+  within = jnp.sum(basis * matmul(scatter, basis), axis=0)
+  within -= jnp.sum(jnp.square(matmul(spokes, basis)), axis=0)
+  within = jnp.maximum(within, 0) / jnp.maximum(examples, 1)
+  # One direction at least is zero up to rounding: the means are centred.
+  resolution = 1e-12 if sizes.dtype == jnp.float64 else 1e-5
+  kept = sizes > resolution * sizes[0]
+  ratios = jnp.where(kept, within / jnp.where(kept, sizes, 1) ** 2, 0)
+  return jnp.where(jnp.any(kept), jnp.sum(ratios) / safe, jnp.nan)
+
+
+def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
+  """Multiplies in all the bits of the inputs' dtype."""
+  return jnp.matmul(a, b, precision=EXACT)
+
+
+def _moments(x: jax.Array, where: jax.Array) -> tuple[jax.Array, jax.Array]:
+  """Mean and population standard deviation of the entries that count."""
+  size = jnp.maximum(jnp.sum(where, dtype=x.dtype), 1)
+  mean = jnp.sum(jnp.where(where, x, 0)) / size
+  square = jnp.sum(jnp.where(where, jnp.square(x - mean), 0)) / size
+  return mean, jnp.sqrt(square)
+
+
+def unit(x: jax.Array, axis: int | None) -> jax.Array:
+  """Scales to length 1 along `axis`; zero vectors become NaN."""
+  # By the largest entry first, or squares of small numbers would be zero.
+  largest = jnp.max(jnp.abs(x), axis=axis, keepdims=True)
+  x = x / jnp.where(largest > 0, largest, jnp.nan)
+  return x / jnp.sqrt(jnp.sum(x * x, axis=axis, keepdims=True))
+
+
+def cosines(a: ArrayLike, b: ArrayLike | None = None) -> jax.Array:
+  """Computes the cosines between the columns of two matrices.
+
+  Args:
+    a: floating ``[d, K]``, a vector per column: prototypes, or class means
+      transposed.
+    b: floating ``[d, L]``; None is `a`.
+
+  Returns:
+    ``[K, L]``, entry (j, k) the cosine of column j of `a` and column k of `b`,
+    in ``[-1, 1]``; NaN where one of them is zero. float64 if an input is, else
+    float32.
+
+  Raises:
+    ValueError: if the inputs are not matrices of equally many rows.
+
+  Examples:
+    >>> import jax.numpy as jnp
+    >>> from etf_jax import collapse
+    >>> print(collapse.cosines(jnp.array([[2.0, 0.0, 0.0], [0.0, -1.0, 0.0]])))
+    [[ 1.  0. nan]
+     [ 0.  1. nan]
+     [nan nan nan]]
+  """
+  a = jnp.asarray(a)
+  b = a if b is None else jnp.asarray(b)
+  for name, x in (("a", a), ("b", b)):
+    if x.ndim != 2 or not jnp.issubdtype(x.dtype, jnp.floating):
+      raise ValueError(
+        f"{name} must be floating with shape [feature_dim, vectors], got "
+        f"{x.dtype} of shape {x.shape}"
+      )
+  if a.shape[0] != b.shape[0]:
+    raise ValueError(
+      f"a and b must have equally many rows, got {a.shape} and {b.shape}"
+    )
+  dtype = _arrays.result_dtype(a, b)
+  a, b = unit(a.astype(dtype), axis=0), unit(b.astype(dtype), axis=0)
+  product = jax.lax.dot_general(
+    a,
+    b,
+    (((0,), (0,)), ((), ())),
+    precision=EXACT,
+    out_sharding=_arrays.replicated(a),
+  )
+  return jnp.clip(product, -1, 1)

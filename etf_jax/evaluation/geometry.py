@@ -1,0 +1,232 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Neural collapse of a model on a split: one forward pass, one row.
+
+measure = geometry.create(model, normalize, num_classes)
+row, sums = measure(variables, feed)
+
+The statistics are taken around one example of each class, so they depend on
+the model and the data alone and a resumed run measures the same.
+"""
+
+from collections.abc import Callable
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from etf_jax import collapse
+from etf_jax.data import Split
+from etf_jax.data.resident import Batch
+from etf_jax.evaluation import metrics
+from etf_jax.models import Output
+
+# Up to this many classes a row may hold whole matrices of cosines.
+MATRIX_CLASSES = 100
+
+
+class Feed(NamedTuple):
+  """A split, in batches on the devices.
+
+  Attributes:
+    arrays: what `take` reads, a pytree of arrays.
+    take: (arrays, index) -> `Batch`; it is traced.
+    batches: how many there are.
+    references: uint8 `[K, H, W, C]`, an image of each class.
+    labels: int32 `[N]` on the host, in the order of the batches.
+  """
+
+  arrays: Any
+  take: Callable[[Any, jax.Array], Batch]
+  batches: int
+  references: np.ndarray
+  labels: np.ndarray
+
+
+def references(split: Split, num_classes: int) -> np.ndarray:
+  """The first image of each class, `[K, H, W, C]`; any for an absent class."""
+  present, first = np.unique(split.labels, return_index=True)
+  chosen = np.zeros(num_classes, np.int64)
+  chosen[present] = first
+  return np.asarray(split.images[chosen])
+
+
+def create(
+  model,
+  normalize: Callable[[jax.Array], jax.Array],
+  num_classes: int,
+  *,
+  tau: np.ndarray | None = None,
+  hold_features: bool = True,
+  rank_images: int = 100,
+) -> Callable[..., dict]:
+  """Builds `measure(variables, feed, *, matrices=False)`.
+
+  Args:
+    model: a linen module that returns an `Output`.
+    normalize: uint8 images to what the model takes.
+    num_classes: K.
+    tau: `[K]` half angles of the classes' cones, in radians; None or 0 where
+      there is none.
+    hold_features: keep the split's features on the devices (4 N d bytes) for
+      what needs the class means first.
+    rank_images: the numerical rank is that of the first so many features of
+      each class; 0 leaves it out.
+
+  Returns:
+    A function of the model's variables and a `Feed` to the fields of a
+    "collapse" row (etf_jax/reporting/README.md), in which undefined numbers are
+    NaN, and to the `metrics.Sums` that the same forward pass gives.
+    With `matrices`, and at most 100 classes, it also has the cosines between
+    all class means and between all classifier vectors.
+  """
+  cones = None if tau is None or not np.any(tau) else np.asarray(tau)
+
+  @jax.jit
+  def begin(variables, images):
+    output = model.apply(variables, normalize(images), train=False)
+    features = output.features
+    stats = collapse.init(*features.shape, reference=features)
+    return stats, output.weights, output.bias
+
+  takes = {}
+
+  def update_of(take):
+    # A jitted function for each way to read, which is one a split.
+    if take not in takes:
+
+      def update(variables, arrays, index, stats, sums):
+        batch = take(arrays, index)
+        output = model.apply(variables, normalize(batch.images), train=False)
+        stats = collapse.update(
+          stats, output.features, batch.labels, where=batch.where
+        )
+        sums = metrics.update(
+          sums, output.logits, batch.labels, where=batch.where
+        )
+        held = (output.features, batch.labels, batch.where)
+        return stats, sums, held if hold_features else None
+
+      takes[take] = jax.jit(update, donate_argnums=(3, 4))
+    return takes[take]
+
+  @jax.jit
+  def finish(stats, weights):
+    by_class, by_sample = (
+      collapse.compute(stats, weights, global_mean=name)
+      for name in ("class", "sample")
+    )
+    means = collapse.class_means(stats)
+    centred = means - jnp.nanmean(means, axis=0, keepdims=True)
+    return (
+      by_class,
+      by_sample,
+      means,
+      collapse.cosines(weights),
+      collapse.cosines(centred.T),
+      jnp.linalg.norm(weights, axis=0),
+    )
+
+  @jax.jit
+  def look_again(held, weights, bias, means):
+    features, labels, where = held
+    number = jnp.sum(where, dtype=features.dtype)
+    logits = Output(features, weights, bias).logits
+    agreement = collapse.nearest_mean_agreement(
+      logits, features, means, where=where
+    )
+    own, others = collapse.centre_cosines(
+      features, labels, means.T, where=where
+    )
+    sums = {
+      "nearest_mean_agreement": jnp.where(number > 0, agreement, 0) * number,
+      "cos_own_centre": jnp.sum(own),
+      "cos_other_centres": jnp.sum(others),
+    }
+    if cones is not None:
+      angles = jnp.asarray(cones, features.dtype)
+      has_cone = where & (angles > 0)[labels]
+      sums["in_cone"] = jnp.sum(
+        collapse.in_cone(features, labels, weights, angles, where=has_cone)
+      )
+    return sums
+
+  def measure(variables, feed, *, matrices=False):
+    stats, weights, bias = begin(variables, feed.references)
+    update, every, sums = update_of(feed.take), [], metrics.zeros(num_classes)
+    for index in range(feed.batches):
+      stats, sums, held = update(variables, feed.arrays, index, stats, sums)
+      every.append(held)
+    by_class, by_sample, means, classifier, features, norms = finish(
+      stats, weights
+    )
+    counts = np.bincount(feed.labels, minlength=num_classes)
+    row = {
+      "images": int(counts.sum()),
+      "absent_classes": np.flatnonzero(counts == 0).tolist(),
+      **_numbers(by_class),
+      "sample_mean": _numbers(by_sample),
+    }
+    if hold_features:
+      parts = [look_again(held, weights, bias, means) for held in every]
+      totals = {k: float(sum(part[k] for part in parts)) for k in parts[0]}
+      with_cones = counts[cones > 0].sum() if cones is not None else 0
+      for name, total in totals.items():
+        number = with_cones if name == "in_cone" else counts.sum()
+        row[name] = total / number if number else float("nan")
+      if rank_images:
+        row |= _ranks(every, feed.labels, num_classes, rank_images)
+    classifier, features = np.asarray(classifier), np.asarray(features)
+    row |= {
+      "classifier_norms": np.asarray(norms),
+      "classifier_nearest": _nearest(classifier),
+      "feature_nearest": _nearest(features),
+    }
+    if matrices and num_classes <= MATRIX_CLASSES:
+      row |= {
+        "classifier_cosines": classifier.round(4),
+        "feature_cosines": features.round(4),
+      }
+    return row, jax.device_get(sums)
+
+  return measure
+
+
+def _numbers(metrics: collapse.Metrics) -> dict[str, float]:
+  fields = dataclasses.asdict(jax.device_get(metrics))
+  return {name: float(value) for name, value in fields.items()}
+
+
+def _ranks(every, labels, num_classes, limit):
+  """The numerical ranks over the first `limit` examples of each class."""
+  order = np.argsort(labels, kind="stable")
+  starts = np.searchsorted(labels[order], np.arange(num_classes))
+  place = np.empty(len(labels), np.int64)
+  place[order] = np.arange(len(labels)) - starts[labels[order]]
+  chosen, position = [], 0
+  for features, _, where in every:
+    size = int(np.sum(where))
+    keep = place[position : position + size] < limit
+    chosen.append(np.asarray(features)[:size][keep])
+    position += size
+  features = np.concatenate(chosen).astype(np.float64)
+  # The field is that of the first images, so both ranks see the same ones.
+  kept = labels[place < limit]
+  return {
+    name: float(
+      collapse.numerical_rank(features, kept, num_classes, centred=centred)
+    )
+    for name, centred in (
+      ("numerical_rank", False),
+      ("numerical_rank_centred", True),
+    )
+  }
+
+
+def _nearest(cosines: np.ndarray) -> np.ndarray:
+  """The largest cosine of each class to another; NaN where it has none."""
+  off = np.where(np.eye(len(cosines), dtype=bool), np.nan, cosines)
+  known = np.isfinite(off)
+  largest = np.max(off, axis=1, initial=-np.inf, where=known)
+  return np.where(known.any(axis=1), largest, np.nan)
