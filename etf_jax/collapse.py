@@ -150,7 +150,8 @@ def update(
 
   Returns:
     `Statistics`; float64 if an input is, else float32. Under ``jit`` an
-    out-of-range label that counts makes all the sums NaN.
+    out-of-range label that counts makes all the sums NaN. A feature that counts
+    and is not finite makes sums of every class NaN.
 
   Raises:
     ValueError: if shapes do not match or, outside ``jit``, a label that counts

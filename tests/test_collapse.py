@@ -397,7 +397,7 @@ def test_in_cone_without_a_direction_is_nan():
   h = np.array([[0.0, 0.0], [1.0, 0.0]], np.float32)
   w = np.array([[1.0, 0.0], [0.0, 0.0]], np.float32)
   np.testing.assert_array_equal(
-    collapse.in_cone(h[[0, 1, 1]], np.array([0, 0, 1]), w, 1.0),
+    in_cone(h[[0, 1, 1]], np.array([0, 0, 1]), w, 1.0),
     [np.nan, 1, np.nan],
   )
 
@@ -486,6 +486,10 @@ def test_numerical_rank_of_nothing_is_nan():
   assert np.isnan(collapse.numerical_rank(h, y, 4))
   assert np.isnan(collapse.numerical_rank(h[:0], y[:0], 4))
   assert np.isnan(collapse.numerical_rank(h + 1, y, 4, centred=True))
+  # Ten times 0.1 over ten is not 0.1: nor is that a rank.
+  equal = np.full((10, 3), 0.1)
+  assert equal.mean(axis=0)[0] != 0.1
+  assert np.isnan(collapse.numerical_rank(equal, [0] * 10, 1, centred=True))
   h[1] = np.nan
   assert np.isnan(collapse.numerical_rank(h, y, 4))
 

@@ -12,7 +12,8 @@ PACKAGE = ROOT / "etf_jax"
 
 # Each part may import those named here, itself, and nothing else of etf_jax.
 BOTTOM = {"errors", "configs"}
-LIBRARY = {"etf", "losses", "_arrays"}
+LIBRARY = {"etf", "losses", "collapse", "_arrays"}
+COLLAPSE = {"_collapse_features", "_collapse_metrics"}
 COMMANDS = {"main", "prepare", "benchmark"}
 MAY_IMPORT = {
   "errors": set(),
@@ -20,6 +21,10 @@ MAY_IMPORT = {
   "_arrays": set(),
   "etf": {"_arrays"},
   "losses": {"_arrays", "etf"},
+  "_collapse_metrics": {"_arrays"},
+  "_collapse_features": {"_arrays", "_collapse_metrics"},
+  "collapse": {"_arrays"} | COLLAPSE,
+  "theory": BOTTOM | LIBRARY,
   "__init__": LIBRARY,
   "reporting": BOTTOM,
   "data": BOTTOM,
@@ -37,7 +42,13 @@ TRAINING = [
   {"loop"},
   {"runs"},
 ]
-ONLY_JAX_AND_NUMPY = ("_arrays.py", "etf.py", "losses/*.py")
+ONLY_JAX_AND_NUMPY = (
+  "_arrays.py",
+  "etf.py",
+  "losses/*.py",
+  "collapse.py",
+  "_collapse_*.py",
+)
 STANDALONE = {"jax", "numpy", "etf_jax"}
 
 

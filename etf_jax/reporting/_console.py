@@ -101,6 +101,14 @@ def _line(row: Row, name: str) -> str:
   if row["kind"] == "train":
     parts.append(f"loss {_number(row.get('loss'), '.4f')}")
     parts.append(f"lr {_number(row.get('learning_rate'), '.3g')}")
+  elif row["kind"] == "collapse":
+    cosine = _defined(row.get("cos_features_mean"))
+    spread = _defined(row.get("cos_features_std"))
+    parts.append(
+      f"collapse {row['split']}: NC1 {_defined(row.get('nc1'), '.3g')},"
+      f" cos {cosine} ± {spread},"
+      f" alignment {_defined(row.get('nc3_alignment_mean'))}"
+    )
   else:
     parts.append(f"{row.get('split')} accuracy {_percent(row.get('accuracy'))}")
     parts += [
@@ -115,6 +123,13 @@ def _line(row: Row, name: str) -> str:
 
 def _number(value: Any, style: str) -> str:
   return "-" if value is None else format(float(value), style)
+
+
+def _defined(value: Any, style: str = ".3f") -> str:
+  """A measurement of collapse; a vector of length zero makes them NaN."""
+  if value is None or math.isnan(value):
+    return "undefined"
+  return format(float(value), style)
 
 
 def _percent(value: Any) -> str:

@@ -17,6 +17,8 @@ import numpy as np
 
 from etf_jax.errors import InputError
 from etf_jax.reporting import (
+  _collapse,
+  _collapse_table,
   _figures,
   _page,
   _shown,
@@ -137,11 +139,34 @@ def _body(sections: Sequence[runs.Section], folder: Path) -> Iterable[str]:
 def _section(section: runs.Section, prefix: str, folder: Path) -> Iterable[str]:
   yield _page.element("h3", "Results")
   yield _page.panel(tables.html(section))
-  notes = "".join(_page.element("li", note) for note in tables.notes(section))
-  yield f"<ul class='notes'>{notes}</ul>"
+  yield _notes(tables.notes(section))
   shown = _shown.figures(section)
   if shown:
     yield _page.element("h3", "Figures")
+  yield from _drawn(shown, prefix, folder)
+  if _collapse.methods(section):
+    yield _page.element("h3", "Neural collapse")
+    yield _page.panel(_collapse_table.main(section))
+    yield _notes(_collapse_table.notes(section))
+    every = _page.panel(_collapse_table.everything(section), "tall")
+    yield _page.details("All measurements of collapse", every)
+    yield from _drawn(_collapse.figures(section), prefix, folder)
+  yield _page.element("h3", "Configuration")
+  yield _configuration(section)
+  yield _page.element("h3", "Runs")
+  yield _page.panel(_runs(section))
+  yield _page.element("h3", "Classes")
+  yield _classes(section)
+
+
+def _notes(notes: Iterable[str]) -> str:
+  items = "".join(_page.element("li", note) for note in notes)
+  return f"<ul class='notes'>{items}</ul>"
+
+
+def _drawn(
+  shown: Iterable[_shown.Shown], prefix: str, folder: Path
+) -> Iterable[str]:
   for figure in shown:
     wide = figure.draw(narrow=False)
     _figures.png(wide, folder / "figures" / f"{prefix}{figure.name}.png")
@@ -152,12 +177,6 @@ def _section(section: runs.Section, prefix: str, folder: Path) -> Iterable[str]:
       figure.title,
       figure.caption,
     )
-  yield _page.element("h3", "Configuration")
-  yield _configuration(section)
-  yield _page.element("h3", "Runs")
-  yield _page.panel(_runs(section))
-  yield _page.element("h3", "Classes")
-  yield _classes(section)
 
 
 def _facts(sections: Sequence[runs.Section]) -> Iterable[tuple[str, str]]:

@@ -24,7 +24,11 @@ _REQUIRED = {
   "train": ("epoch",),
   "eval": ("epoch", "split", "accuracy", "per_class_accuracy"),
   "final": ("last", "best", "best_selected_on"),
+  "collapse": ("epoch", "split"),
 }
+# The lists of a collapse row: an entry a class, and of matrices a row a class.
+_BY_CLASS = ("classifier_norms", "classifier_nearest", "feature_nearest")
+_BY_PAIR = ("classifier_cosines", "feature_cosines")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +47,7 @@ class Run:
   train: tuple[dict[str, Any], ...]
   tests: tuple[dict[str, Any], ...]
   final: dict[str, Any] | None
+  collapse: tuple[dict[str, Any], ...] = ()
 
   @property
   def epoch(self) -> float:
@@ -167,6 +172,7 @@ def load_run(directory: str | os.PathLike) -> Run:
       row for row in rows if row["kind"] == "eval" and row["split"] == "test"
     ),
     final=finals[-1] if finals else None,
+    collapse=tuple(row for row in rows if row["kind"] == "collapse"),
   )
 
 
@@ -298,6 +304,29 @@ def _check_row(row: Mapping[str, Any], num_classes: int, where: str) -> None:
         f"cannot read {where}: accuracies of {found} classes, but the run has"
         f" {num_classes}"
       )
+  elif row["kind"] == "collapse":
+    _check_collapse(row, num_classes, where)
+
+
+def _check_collapse(
+  row: Mapping[str, Any], num_classes: int, where: str
+) -> None:
+  lists = [(key, row[key]) for key in _BY_CLASS if row.get(key) is not None]
+  for key in _BY_PAIR:
+    if row.get(key) is not None:
+      lists += [(key, row[key]), *((key, part) for part in row[key])]
+  for key, found in lists:
+    if not isinstance(found, list) or len(found) != num_classes:
+      raise InputError(
+        f"cannot read {where}: {key} is not a list of the run's {num_classes}"
+        " classes"
+      )
+  outside = [c for c in row.get("absent_classes") or () if c >= num_classes]
+  if outside:
+    raise InputError(
+      f"cannot read {where}: absent class {outside[0]}, but the run's classes"
+      f" are 0 to {num_classes - 1}"
+    )
 
 
 def _data(run: Run) -> tuple[str, tuple[int, ...], tuple[str, ...]]:

@@ -317,6 +317,8 @@ class _TensorBoard:
       self._writer.flush()
       return
     section = row.get("split", row["kind"])
+    if row["kind"] == "collapse":
+      section = f"collapse_{section}"
     for key, value in row.items():
       value = _plain(value)
       if key != "step" and isinstance(value, (int, float)):

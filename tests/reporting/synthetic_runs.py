@@ -78,6 +78,7 @@ def write_run(
   finished=True,
   selected_on="test",
   changes=None,
+  collapse=None,
 ):
   """Writes one run directory and returns its path.
 
@@ -95,6 +96,8 @@ def write_run(
     finished: False leaves the run without its final row, half way.
     selected_on: what best was chosen on.
     changes: replaced top-level fields of the configuration.
+    collapse: None, or what (split, epoch) shall write: a row of kind collapse
+      less its step and epoch, or None for no row.
 
   Returns:
     The directory.
@@ -139,6 +142,14 @@ def write_run(
     row = evaluation(40 * epoch, epoch, at, counts, rng)
     evaluations.append(row)
     writer.write(row)
+    for split in ("train", "test") if collapse else ():
+      measured = collapse(split, epoch)
+      if measured is not None:
+        writer.write(
+          {"kind": "collapse", "split": split, "step": 40 * epoch}
+          | {"epoch": float(epoch)}
+          | measured
+        )
   if finished:
     writer.write(_final(evaluations, counts, rng, selected_on))
   writer.close()

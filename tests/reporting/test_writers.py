@@ -195,6 +195,7 @@ def test_tensorboard_holds_scalars_the_confusion_and_a_purge(tmp_path):
     "per_class_accuracy": [1.0, 0.5],
   }
   writer.write(evaluation)
+  writer.write(collapse_row(nc1=0.5, sample_mean={"nc1": 1.0}))
   writer.write({"kind": "final", "step": 20, "confusion": [[3, 1], [0, 4]]})
   writer.close()
   writer.close()
@@ -210,7 +211,10 @@ def test_tensorboard_holds_scalars_the_confusion_and_a_purge(tmp_path):
   assert values["confusion", 20].image.encoded_image_string.startswith(
     b"\x89PNG"
   )
+  # Of the collapse row neither lists and parts nor what is undefined.
+  assert values["collapse_test/nc1", 20].simple_value == 0.5
   assert set(values) == {
+    ("collapse_test/nc1", 20),
     ("train/loss", 20),
     ("train/epoch", 20),
     ("test/accuracy", 20),
@@ -219,6 +223,17 @@ def test_tensorboard_holds_scalars_the_confusion_and_a_purge(tmp_path):
   # TensorBoard hides everything from this step on that came before.
   starts = [e.step for e in found if e.session_log.status == 1]
   assert starts == [20]
+
+
+def collapse_row(**more):
+  """Of a run whose classifier has a vector of length zero."""
+  return {
+    "kind": "collapse",
+    "split": "test",
+    "step": 20,
+    "cos_features_mean": np.float32("nan"),
+    "classifier_norms": [1.0, 0.0],
+  } | more
 
 
 def evaluation_row():
@@ -291,6 +306,20 @@ def test_live_console_keeps_one_line_and_scrolls_evaluations():
   lines = [line for line in shown.replace("\r", "\n").split("\n")]
   assert any(line.startswith("step 20  epoch 2.00  test") for line in lines)
   assert any(line.startswith("done in 01:15") for line in lines)
+
+
+def test_console_has_a_short_line_for_collapse(capsys):
+  writer = writers.console(30)
+  defined = {"nc1": np.float32(0.01234), "cos_features_mean": -0.108}
+  defined |= {"cos_features_std": 0.031, "nc3_alignment_mean": 0.9921}
+  writer.write(collapse_row(epoch=2.0, split="train", **defined))
+  writer.write(collapse_row(epoch=2.0, nc1=None))
+  assert capsys.readouterr().out.splitlines() == [
+    "step 20  epoch 2.00  collapse train: NC1 0.0123, cos -0.108 ± 0.031,"
+    " alignment 0.992",
+    "step 20  epoch 2.00  collapse test: NC1 undefined, cos undefined ±"
+    " undefined, alignment undefined",
+  ]
 
 
 def test_console_goes_to_standard_output(capsys):

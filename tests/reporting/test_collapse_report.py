@@ -1,0 +1,399 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Neural collapse in a report: right numbers, and nothing undefined hidden."""
+
+import json
+import re
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+import numpy as np
+import pytest
+import synthetic_collapse
+import synthetic_runs
+
+from etf_jax.errors import InputError
+from etf_jax.reporting import (
+  _collapse,
+  _collapse_table,
+  _figures,
+  collapse_plots,
+  report,
+  runs,
+)
+
+COUNTS = (50, 4, 200)  # the order of the figures is 2, 0, 1
+NAMES = ["middling", "rare", "common"]
+
+
+def row(nc1=0.5, **more):
+  """A row of three classes with round numbers."""
+  return {
+    "images": 254,
+    "absent_classes": [],
+    "nc1": nc1,
+    "cos_features_mean": -0.4,
+    "cos_features_std": 0.1,
+    "sample_mean": {"cos_features_mean": 0.25},
+    "classifier_norms": [1.0, 2.0, 4.0],
+    "classifier_nearest": [-0.5, 0.75, 0.75],
+  } | more
+
+
+def write(directory, method, seed, rows, **more):
+  return synthetic_runs.write_run(
+    directory / method / str(seed),
+    method,
+    seed,
+    0.5,
+    counts=COUNTS,
+    names=NAMES,
+    hash_=method,
+    epochs=2,
+    collapse=rows,
+    **more,
+  )
+
+
+def one_section(*paths):
+  (section,) = runs.sections(runs.group(runs.load_all(paths)))
+  return section
+
+
+def cells(html):
+  """The text of each cell, by row."""
+  return [
+    [
+      re.sub(r"<[^>]*>", "", cell).strip()
+      for cell in re.findall(r"<t[hd].*?</t[hd]>", line)
+    ]
+    for line in re.findall(r"<tr.*?</tr>", html, flags=re.DOTALL)
+  ]
+
+
+def test_the_table_has_mean_and_deviation_of_the_last_measurement(tmp_path):
+  for seed, nc1 in enumerate((0.1, 0.2, 0.3)):
+    # The epoch before the last, and the test split, are other numbers.
+    write(
+      tmp_path,
+      "ce",
+      seed,
+      lambda split, epoch, n=nc1: row(
+        n + 7 * (split == "test") + 9 * (2 - epoch)
+      ),
+    )
+  write(tmp_path, "etf_dr", 0, lambda split, epoch: row(2e-5, cdnv=1234.5))
+  section = one_section(tmp_path)
+  table = cells(_collapse_table.main(section))
+  assert table[1] == ["mean", "by sample", "std"] * 2
+  assert table[2] == ["train: 3 classes, 254 images"]
+  assert table[3][:5] == ["at collapse", "0", "-0.5", "", "0"]
+  assert table[4][:5] == [
+    "ce epoch 2, 3 seeds",
+    "0.2 ± 0.1",
+    "-0.400 ± 0.000",
+    "0.250 ± 0.000",
+    "0.100 ± 0.000",
+  ]
+  assert table[5][:2] == ["etf_dr epoch 2, 1 seed", "2.00e-5 ± -"]
+  assert table[5][-3] == "1,234 ± -"
+  # Not measured is a dash.
+  assert table[4][-1] == "-"
+  assert table[6] == ["test: 3 classes, 254 images"]
+  assert table[8][1] == "7.2 ± 0.1"
+  notes = _collapse_table.notes(section)
+  assert "The global mean is the mean of the class means" in notes[1]
+  assert not any("Without images" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+  ("found", "style", "said"),
+  [
+    ([], ".3f", ("-", "")),
+    ([None, None], ".3f", ("undefined", "")),
+    ([0.5, None], ".3f", ("undefined (seed 4)", "")),
+    ([0.5], ".3f", ("0.500", "± -")),
+    ([0.5, 0.7], ".3f", ("0.600", "± 0.141")),
+    # The mean is 3e-4, the deviation sqrt(2)e-4.
+    ([2e-4, 4e-4], "g", ("3.00e-4", "± 1.4e-4")),
+    ([0.0, 0.0], "g", ("0", "± 0")),
+    ([2000.0, 4000.0], "g", ("3,000", "± 1,414")),
+    ([2e7, 2e7], "g", ("2e+07", "± 0")),
+  ],
+)
+def test_a_cell_says_what_is_known(found, style, said):
+  seeds = (0, 4)[: len(found)]
+  assert _collapse_table.summary(found, seeds, (style, 1)) == said
+
+
+def test_undefined_is_shown_in_every_table_and_figure(tmp_path):
+  lost = [[1.0, None, 0.3], [None, None, None], [0.3, None, 1.0]]
+  matrices = {"classifier_cosines": lost, "feature_cosines": np.eye(3)}
+  for seed in (0, 1):
+    write(
+      tmp_path,
+      "ce",
+      seed,
+      lambda split, epoch, s=seed: row(
+        np.nan if s or epoch == 1 else 0.5,
+        cos_features_mean=np.nan,
+        sample_mean={"nc1": np.nan},
+        classifier_nearest=[0.0, None if s else 0.5, 0.0],
+        absent_classes=[1] * (split == "test"),
+        **matrices,
+      ),
+    )
+  section = one_section(tmp_path)
+  table = cells(_collapse_table.main(section))
+  assert table[4][1:4] == ["undefined (seed 1)", "undefined", "-"]
+  # With one class absent two are left, whose cosine is -1 at collapse.
+  assert table[5] == ["test: 2 classes, 254 images, epoch 2, 2 seeds"]
+  assert table[6][2] == "-1"
+  assert (
+    "test split, and so in none of its numbers: 1 of 3 classes (rare)"
+    in (_collapse_table.notes(section)[-1])
+  )
+  every = {
+    line[0]: line[1:] for line in cells(_collapse_table.everything(section))
+  }
+  assert every["NC1"] == ["undefined (seed 1)"] * 2
+  assert every["NC1 (by sample)"] == ["undefined"] * 2
+  assert every["cos(h, h′), std"] == ["0.100 ± 0.000"] * 2
+  assert "in_cone" not in every
+  shown = {figure.name: figure for figure in _collapse.figures(section)}
+  course = shown["collapse"]
+  assert "-1/2 = -0.5 (train) and -1/1 = -1 (test)" in course.caption
+  assert "interrupted or missing (ce)" in course.caption
+  titles = [
+    axes.get_title(loc="left") for axes in course.draw(narrow=False).axes
+  ]
+  assert "cos(h, h′), mean\nundefined: ce" in titles
+  assert "cos(h, h′), std" in titles
+  by_class = shown["collapse_classes"]
+  assert "A cross at the lower edge: undefined for a seed" in by_class.caption
+  axes = by_class.draw(narrow=False).axes[0]
+  (cross,) = (line for line in axes.lines if line.get_marker() == "x")
+  assert cross.get_xdata().tolist() == [2]  # the smallest class
+  assert np.isnan(axes.lines[0].get_ydata()).tolist() == [False, False, True]
+  heat = shown["collapse_cosines"]
+  assert "Grey cells: undefined for a seed" in heat.caption
+  grey, mesh = heat.draw(narrow=False).axes[0].collections
+  known = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 0]], bool)
+  np.testing.assert_array_equal(mesh.get_array().mask, ~known)
+  np.testing.assert_array_equal(grey.get_array().mask, known)
+
+
+def test_a_method_without_rows_keeps_its_place_and_colour(tmp_path):
+  write(tmp_path, "ce", 0, None)
+  write(tmp_path, "etf_dr", 0, lambda split, epoch: row())
+  section = one_section(tmp_path)
+  table = cells(_collapse_table.main(section))
+  assert set(table[4][1:]) == {"-"}
+  assert table[4][0] == "ce not measured"
+  course, geometry = _collapse.figures(section)
+  axes = course.draw(narrow=False).axes[0]
+  assert axes.get_title(loc="left") == "cos(h, h′), mean\nnot measured: ce"
+  drawn = {line.get_label(): line for line in axes.lines}
+  assert drawn["etf_dr"].get_color() == _figures.SERIES[1]
+  np.testing.assert_array_equal(drawn["etf_dr"].get_ydata(), [-0.4, -0.4])
+  lines = geometry.draw(narrow=False).axes[0].lines
+  assert len(lines[0].get_ydata()) == 3
+
+
+def test_unfinished_seeds_count_only_where_none_has_finished(tmp_path):
+  for seed, done in enumerate((True, False)):
+    write(
+      tmp_path,
+      "ce",
+      seed,
+      lambda split, epoch, s=seed: row(1.0 + s),
+      finished=done,
+    )
+  write(tmp_path, "dr", 0, lambda split, epoch: row(4.0), finished=False)
+  table = cells(
+    _collapse_table.main(one_section(tmp_path / "ce", tmp_path / "dr"))
+  )
+  assert table[4][:2] == ["ce epoch 2, 1 seed", "1 ± -"]
+  assert table[5][:2] == ["dr (unfinished) epoch 1, 1 seed", "4 ± -"]
+
+
+def test_lines_are_means_over_seeds_with_bands_and_ideals():
+  epochs = np.array([1.0, 2.0, 3.0])
+  first = (epochs, np.array([0.2, np.nan, 0.4]))
+  second = (epochs[[0, 2]], np.array([0.4, 0.4]))
+  nc1 = [(epochs, np.array([8.0, 0.4, 0.01])), (epochs, np.full(3, 0.02))]
+  held = {"ce": {"cos_features_mean": [first, second], "nc1": nc1}}
+  figure = collapse_plots.convergence({"train": held}, {"train": 5})
+  cosine, log = (axes for axes in figure.axes if axes.get_visible())
+  line, reference = cosine.lines
+  np.testing.assert_allclose(line.get_ydata(), [0.3, np.nan, 0.4])
+  assert set(reference.get_ydata()) == {-1 / 4}
+  band = cosine.collections[0].get_paths()[0].vertices[:, 1]
+  assert band.min() == pytest.approx(0.3 - 0.2 / 2**0.5)
+  assert log.get_yscale() == "log"
+  np.testing.assert_allclose(log.lines[0].get_ydata(), [4.01, 0.21, 0.015])
+  band = log.collections[0].get_paths()[0].vertices[:, 1]
+  assert (band.min(), band.max()) == (0.01, 8)
+  assert log.get_ylim() == pytest.approx((0.01, 4.01 * 1.5))
+
+
+def test_geometry_is_ordered_by_count_and_lengths_are_relative(tmp_path):
+  write(tmp_path, "ce", 0, lambda split, epoch: row(feature_nearest=[0, 1, 0]))
+  zero = [0.0, 0.0, 0.0]
+  write(tmp_path, "dr", 0, lambda split, epoch: row(classifier_norms=zero))
+  _, shown = _collapse.figures(one_section(tmp_path))
+  nearest, features, lengths = shown.draw(narrow=True).axes
+  np.testing.assert_allclose(nearest.lines[0].get_ydata(), [0.75, -0.5, 0.75])
+  assert {-0.5, 1.0} <= {line.get_ydata()[0] for line in nearest.lines}
+  np.testing.assert_allclose(features.lines[0].get_ydata(), [0, 0, 1])
+  np.testing.assert_allclose(lengths.lines[0].get_ydata(), [1, 0.25, 0.5])
+  labels = [label.get_text() for label in lengths.get_xticklabels()]
+  assert labels == ["common", "middling", "rare"]
+  # Vectors that are all zero have no relative length.
+  (crosses,) = (line for line in lengths.lines if line.get_marker() == "x")
+  assert len(crosses.get_xdata()) == 3
+
+
+def test_heat_maps_are_means_over_seeds_ordered_by_count(tmp_path):
+  for seed, cosine in enumerate((0.2, 0.4)):
+    matrix = np.array([[1, 0.9, 0], [0.9, 1, cosine], [0, cosine, 1]])
+    both = {"classifier_cosines": matrix, "feature_cosines": -matrix}
+    write(tmp_path, "ce", seed, lambda split, epoch, b=both: row(**b))
+  shown = _collapse.figures(one_section(tmp_path))[-1]
+  for narrow in (False, True):
+    left, right = shown.draw(narrow=narrow).axes[:2]
+    mesh = left.collections[1]
+    expected = np.array([[1, 0, 0.3], [0, 1, 0.9], [0.3, 0.9, 1]])
+    np.testing.assert_allclose(mesh.get_array(), expected)
+    np.testing.assert_allclose(right.collections[1].get_array(), -expected)
+    assert mesh.get_clim() == (-1, 1)
+    assert [text.get_text() for text in left.get_yticklabels()] == [
+      "common",
+      "middling",
+      "rare",
+    ]
+
+
+@pytest.mark.parametrize(
+  ("num_classes", "methods", "narrow"),
+  [(2, 1, False), (12, 5, True), (31, 9, False), (100, 2, True)],
+)
+def test_every_size_draws_inside_the_figure(num_classes, methods, narrow):
+  rng = np.random.default_rng(0)
+  counts = synthetic_runs.exponential(num_classes, 1000, 0.01)
+  names = [f"a longer name {c}" for c in range(num_classes)]
+  labels = [f"method_{i} (data.imbalance=0.0{i})" for i in range(methods)]
+  pairs = [(np.arange(3.0), rng.random(3)) for _ in range(2)]
+  held = {key: pairs for key in collapse_plots.CONVERGENCE}
+  series = dict.fromkeys(labels, held) | {"none": {}}
+  values = {
+    key: rng.random((2, num_classes)) for key in collapse_plots.GEOMETRY
+  }
+  matrix = rng.uniform(-1, 1, (num_classes, num_classes))
+  matrix[0] = np.nan
+  both = {"train": series, "test": series}
+  kind = {"narrow": narrow}
+  for figure in (
+    collapse_plots.convergence(both, dict.fromkeys(both, num_classes), **kind),
+    collapse_plots.by_class(
+      dict.fromkeys(labels, values), counts, names, **kind
+    ),
+    collapse_plots.cosines(
+      [(label, matrix, matrix) for label in labels], counts, names, **kind
+    ),
+  ):
+    FigureCanvasAgg(figure).draw()
+    width, height = figure.bbox.size
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    boxes = [axes.get_tightbbox() for axes in shown]
+    legends = [legend.get_window_extent() for legend in figure.legends]
+    for box in [*boxes, *legends]:
+      assert box.x0 >= -1
+      assert box.y0 >= -1
+      assert box.x1 <= width + 1
+      assert box.y1 <= height + 1
+    # Nothing lies on anything else; but the name of a pair of heat maps, which
+    # have no legend, may reach over both.
+    boxes = [box.padded(-1.5) for box in (*boxes, *legends) if legends]
+    for place, box in enumerate(boxes):
+      assert not any(box.overlaps(other) for other in boxes[place + 1 :])
+
+
+def test_svg_colours_are_known_to_the_theme():
+  matrix = np.array([[1, np.nan], [-0.5, 1]])
+  pairs = [(np.arange(2.0), np.ones(2))]
+  series = {"train": {"ce": {"nc1": pairs}, "dr": {}}}
+  left = set()
+  for figure in (
+    collapse_plots.convergence(series, {"train": 2}),
+    collapse_plots.by_class(
+      {"ce": {"classifier_norms": matrix}}, [30, 3], ["a", "b"]
+    ),
+    collapse_plots.cosines([("ce", matrix, matrix)], [30, 3], ["a", "b"]),
+  ):
+    text = re.sub(r"var\([^)]*\)", "", _figures.svg(figure, "x"))
+    left |= set(re.findall(r"#[0-9a-f]{6}", text))
+  # The two colours of cosines stay in both themes.
+  assert left == {"#1f6fb4", "#c2410c"}
+
+
+def test_the_report_has_the_section_where_runs_have_rows(tmp_path):
+  rng = np.random.default_rng(0)
+  counts = synthetic_runs.COUNTS_10
+  course = synthetic_collapse.course(rng, counts, 0.1, 4, 2)
+  synthetic_runs.write_run(
+    tmp_path / "a", "ce", 0, 0.5, epochs=2, collapse=course
+  )
+  # Without figures, which take their time.
+  begun = write(tmp_path, "older", 0, None)
+  (begun / "metrics.jsonl").unlink()
+  older = one_section(tmp_path / "older")
+  assert _collapse.methods(older) == _collapse.figures(older) == []
+  page = report.write([tmp_path], tmp_path / "out" / "r.html").read_text()
+  one, other = page.split("<section ")[1:]
+  for expected in (
+    "Neural collapse",
+    "All measurements of collapse",
+    "Collapse over epochs",
+    "Geometry by class",
+    "Cosines between classes",
+  ):
+    assert expected in one
+    assert expected not in other
+  ids = re.findall(r'\bid="([^"]*)"', page)
+  assert len(ids) == len(set(ids))
+  found = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+  names = ("collapse", "collapse_classes", "collapse_cosines")
+  assert {f"1_digits_{name}.png" for name in names} <= found
+
+
+@pytest.mark.parametrize(
+  ("wrong", "message"),
+  [
+    ({"split": None}, "line 1: collapse row without split$"),
+    (
+      {"classifier_norms": [1.0]},
+      "line 1: classifier_norms is not a list of the run's 3 classes$",
+    ),
+    (
+      {"feature_cosines": [[1.0, 0.5, 0.5], [0.5, 1.0], [0.5, 0.5, 1.0]]},
+      "line 1: feature_cosines is not a list of the run's 3 classes$",
+    ),
+    (
+      {"absent_classes": [3]},
+      "absent class 3, but the run's classes are 0 to 2$",
+    ),
+  ],
+)
+def test_rows_that_cannot_be_shown_are_named(tmp_path, wrong, message):
+  run = write(tmp_path, "ce", 0, None)
+  path = run / "metrics.jsonl"
+  line = {"kind": "collapse", "split": "train", "step": 1, "epoch": 1.0}
+  path.write_text(json.dumps(line | wrong) + "\n" + path.read_text())
+  with pytest.raises(InputError, match=message):
+    runs.load_run(run)
+
+
+def test_a_row_with_nothing_but_its_place_is_no_error(tmp_path):
+  write(tmp_path, "ce", 0, lambda split, epoch: {})
+  section = one_section(tmp_path)
+  assert _collapse.figures(section) == []
+  assert set(cells(_collapse_table.main(section))[4][1:]) == {"-"}
