@@ -193,7 +193,8 @@ def test_tau_norm_takes_the_best_tau(second, first, dataset, tmp_path):
 
   # A finished run is left alone; one killed before its last row repeats it.
   rows = tiny_runs.rows(run)
-  assert [row["kind"] for row in rows] == ["eval", "eval", "final"]
+  kinds = ["collapse", "collapse", "eval", "eval", "final"]
+  assert [row["kind"] for row in rows] == kinds
   before = (run / "metrics.jsonl").read_bytes()
   assert loop.train(experiment, 0, run)["tau"] == final["tau"]
   assert (run / "metrics.jsonl").read_bytes() == before
