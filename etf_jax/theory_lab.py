@@ -6,29 +6,29 @@ In use::
     python -m etf_jax.theory_lab
     python -m etf_jax.theory_lab phase_diagram cosines --out=figures
     python -m etf_jax.theory_lab my_counts --counts=5000,2997,1796,1077,645
-    python -m etf_jax.theory_lab my_counts \
-      --counts_file=runs/my_run/seed=0/class_counts.json --lambda_z=0.001
+    python -m etf_jax.theory_lab my_counts --counts_file=runs/my_run/seed=0
+    python -m etf_jax.theory_lab my_counts --counts=500,50,50 --lambda_z=0.01
 
-Figures: phase_diagram, cosines, pull_push, regularity, geometry, my_counts.
-Without a name all are drawn, my_counts only if there are counts. Writes a PNG
-each and index.html, which needs no network.
+Figures: phase_diagram, cosines, pull_push, regularity, large_sample, simplex,
+cones, my_counts. Without a name all are drawn, my_counts only if there are
+counts. Writes a PNG each and index.html, which needs no network.
 """
 
 import argparse
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 import difflib
 import json
 import math
 from pathlib import Path
 import sys
 import time
+from typing import Any
 
 import jax
 import numpy as np
 
 import etf_jax
 from etf_jax.errors import InputError
-from etf_jax.reporting import _theory_counts, _theory_shown, theory_page
 from etf_jax.theory import laboratory
 
 _TITLE = "Neural collapse on imbalanced data: theory beside solutions"
@@ -38,6 +38,41 @@ _LEAD = (
 )
 # Angles of the table of regularity numbers, radians.
 _ANGLES = (0.1, 0.5, 1.0, 1.5)
+# Where float64 still tells a count of 1 from none in their sum.
+_MOST = 1e15
+_SECONDS_BETWEEN_LINES = 5.0
+
+
+def _cosines() -> Any:
+  return laboratory.classifier_cosines(np.geomspace(1, 1000, 121))
+
+
+def _large_sample() -> Any:
+  return laboratory.large_sample(np.geomspace(10, 1e24, 93))
+
+
+def _phase_diagram() -> Any:
+  return laboratory.phase_diagram(
+    np.geomspace(3e-4, 2e-2, 32), np.geomspace(110, 10000, 17)
+  )
+
+
+def _regularity() -> Any:
+  angles = np.union1d(np.linspace(0.01, 2.5, 250), _ANGLES)
+  return laboratory.regularity_numbers(angles, marked=_ANGLES)
+
+
+# What computes the numbers of a figure; `reporting` has a function of the same
+# name that draws them.
+FIGURES: dict[str, Callable[[], Any]] = {
+  "phase_diagram": _phase_diagram,
+  "cosines": _cosines,
+  "pull_push": laboratory.pull_push_fields,
+  "regularity": _regularity,
+  "large_sample": _large_sample,
+  "simplex": laboratory.tetrahedron,
+  "cones": laboratory.cones,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,94 +84,87 @@ def main(argv: Sequence[str] | None = None) -> int:
   try:
     counts = _counts(options)
     names = _names(options, counts)
+    lambda_z = _positive("--lambda_z", options.lambda_z)
+    lambda_b = _positive("--lambda_b", options.lambda_b)
     out = _folder(options.out)
+    # Not before the arguments are known to be right: matplotlib is slow.
+    from etf_jax.reporting import _theory_shown, theory_page
+
     with jax.default_device(cpu):
       shown = []
-      for name in names:
+      for place, name in enumerate(names):
+        _progress(f"{place + 1} of {len(names)}: {name}")
         if name == "my_counts":
-          shown += _my_counts(counts, options, out)
+          sweep = _sweep(counts, lambda_z, lambda_b, options.exact)
+          shown += _my_counts(sweep, out)
         else:
-          shown += FIGURES[name]()
+          shown.append(getattr(_theory_shown, name)(FIGURES[name]()))
       for figure in shown:
         if figure.error:
           print(f"{figure.name}: {figure.error}")
       seconds = time.perf_counter() - started
       facts = [("figures", f"{len(shown)}"), ("etf_jax", etf_jax.__version__)]
       facts.append(("computed in", f"{seconds:.0f} s"))
-      written = theory_page.write(
+      *pictures, page = theory_page.write(
         shown, out, title=_TITLE, lead=_LEAD, facts=facts
       )
   except InputError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2
   seconds = time.perf_counter() - started
-  *pictures, page = written
   names = ", ".join(path.name for path in pictures)
   print(f"wrote {page}, and beside it {names}, in {seconds:.0f} s")
   return 0
 
 
-def _phase_diagram() -> Iterable[theory_page.TheoryFigure]:
-  yield _theory_shown.phase_diagram(
-    laboratory.phase_diagram(
-      np.geomspace(3e-4, 2e-2, 32), np.geomspace(110, 10000, 17)
-    )
-  )
-
-
-def _cosines() -> Iterable[theory_page.TheoryFigure]:
-  yield _theory_shown.cosines(
-    laboratory.classifier_cosines(np.geomspace(1, 1000, 61))
-  )
-
-
-def _pull_push() -> Iterable[theory_page.TheoryFigure]:
-  yield _theory_shown.pull_push(laboratory.pull_push_fields())
-
-
-def _regularity() -> Iterable[theory_page.TheoryFigure]:
-  angles = np.union1d(np.linspace(0.01, 2.5, 250), _ANGLES)
-  yield _theory_shown.regularity(laboratory.regularity_numbers(angles), _ANGLES)
-
-
-def _geometry() -> Iterable[theory_page.TheoryFigure]:
-  yield _theory_shown.large_sample(
-    laboratory.large_sample(np.geomspace(10, 1e8, 29))
-  )
-  yield _theory_shown.simplex(laboratory.tetrahedron())
-  yield _theory_shown.cones(laboratory.cones())
-
-
-FIGURES: dict[str, Callable[[], Iterable[theory_page.TheoryFigure]]] = {
-  "phase_diagram": _phase_diagram,
-  "cosines": _cosines,
-  "pull_push": _pull_push,
-  "regularity": _regularity,
-  "geometry": _geometry,
-}
-
-
-def _my_counts(
-  counts: np.ndarray, options: argparse.Namespace, out: Path
-) -> list[theory_page.TheoryFigure]:
-  """Solves for the user's counts, prints the table and writes the CSV."""
-  lambda_b = _positive("--lambda_b", options.lambda_b)
-  lambda_z = _positive("--lambda_z", options.lambda_z)
+def _sweep(
+  counts: np.ndarray,
+  lambda_z: float | None,
+  lambda_b: float | None,
+  exact: bool,
+) -> Any:
+  """Solves for the user's counts, with a line now and then."""
   grid = laboratory.default_grid(counts) if lambda_z is None else [lambda_z]
+  started = said = time.perf_counter()
+
+  def progress(done: int) -> None:
+    nonlocal said
+    now = time.perf_counter()
+    if now - said > _SECONDS_BETWEEN_LINES and done < len(grid):
+      said = now
+      _progress(
+        f"my_counts: {done} of {len(grid)} values of lambda_Z solved in"
+        f" {now - started:.0f} s"
+      )
+
   try:
-    sweep = laboratory.sweep_counts(counts, grid, lambda_b, exact=options.exact)
+    return laboratory.sweep_counts(
+      counts, grid, lambda_b, exact=exact, progress=progress
+    )
   except RuntimeError as error:
+    edge = math.sqrt(counts.min()) / counts.sum()
     raise InputError(
-      f"my_counts could not be solved: {error}; try a larger --lambda_z"
+      f"my_counts could not be solved: {error}. Here that means a larger"
+      f" --lambda_z: sqrt(n)/N of the smallest class is {edge:.3g}"
     ) from error
+
+
+def _my_counts(sweep: Any, out: Path) -> list[Any]:
+  """Prints the table, writes the CSV and returns the figures."""
+  from etf_jax.reporting import _theory_counts
+
   print(_theory_counts.text(sweep))
   path = out / "my_counts.csv"
   try:
-    path.write_text(_theory_counts.as_csv(sweep))
+    path.write_text(_theory_counts.as_csv(sweep), encoding="utf-8")
   except OSError as error:
     raise InputError(f"cannot write {path}: {error.strerror}") from error
   print(f"all classes, every lambda_Z: {path}")
   return list(_theory_counts.figures(sweep))
+
+
+def _progress(line: str) -> None:
+  print(line, file=sys.stderr, flush=True)
 
 
 def _names(options: argparse.Namespace, counts: np.ndarray | None) -> list[str]:
@@ -178,9 +206,11 @@ def _counts(options: argparse.Namespace) -> np.ndarray | None:
     return _checked(options.counts.split(","), "--counts")
   if options.counts_file is None:
     return None
-  path = options.counts_file
+  path = Path(options.counts_file)
+  if path.is_dir():  # of a run
+    path /= "class_counts.json"
   try:
-    text = Path(path).read_text(encoding="utf-8")
+    text = path.read_text(encoding="utf-8")
   except (OSError, UnicodeDecodeError) as error:
     said = getattr(error, "strerror", None) or "it is not text"
     raise InputError(f"cannot read --counts_file={path}: {said}") from error
@@ -195,14 +225,14 @@ def _counts(options: argparse.Namespace) -> np.ndarray | None:
   return _checked(held, path)
 
 
-def _checked(values: Sequence[object], where: str) -> np.ndarray:
+def _checked(values: Sequence[object], where: str | Path) -> np.ndarray:
   counts = []
   for place, value in enumerate(values):
     number = _number(value)
-    if number is None:
+    if number is None or number > _MOST:
       raise InputError(
-        f"{where}: the count of class {place} must be a positive number, got"
-        f" {str(value).strip()!r}"
+        f"{where}: the count of class {place} must be a positive number, at"
+        f" most {_MOST:g}, got {str(value).strip()[:40]!r}"
       )
     counts.append(number)
   if len(counts) < 2:
@@ -262,7 +292,9 @@ def _parser() -> argparse.ArgumentParser:
     "--counts", help="samples of each class, with commas between"
   )
   parser.add_argument(
-    "--counts_file", help="the same in a file: a JSON list or lines of text"
+    "--counts_file",
+    help="the same in a file: a JSON list or lines of text; or a run's"
+    " directory",
   )
   parser.add_argument(
     "--lambda_z",

@@ -14,7 +14,7 @@ PACKAGE = ROOT / "etf_jax"
 BOTTOM = {"errors", "configs"}
 LIBRARY = {"etf", "losses", "collapse", "_arrays"}
 COLLAPSE = {"_collapse_features", "_collapse_metrics"}
-COMMANDS = {"main", "prepare", "benchmark"}
+COMMANDS = {"main", "prepare", "benchmark", "theory_lab"}
 MAY_IMPORT = {
   "errors": set(),
   "configs": set(),
@@ -37,7 +37,7 @@ TRAINING = [
   {"durations", "methods", "sharding", "command_line"},
   {"objectives"},
   {"optimizer", "state", "workdir"},
-  {"step", "checkpoint", "two_stage"},
+  {"step", "checkpoint", "two_stage", "feeding"},
   {"experiment"},
   {"loop"},
   {"runs"},

@@ -71,27 +71,26 @@ def text(sweep: Any) -> str:
 
 
 def as_csv(sweep: Any) -> str:
-  """Every class at full precision; empty where there is no number."""
+  """A row for each class and lambda_Z at full precision.
+
+  Cosines and lengths are nan where they are undefined; the two columns about a
+  class are empty where there is no such lambda_Z.
+  """
   out = io.StringIO()
   writer = csv.writer(out, lineterminator="\n")
   writer.writerow(
-    ["class", "samples", "collapses_from_lambda_z", "closed_form_lambda_z"]
-    + [
-      f"{name} at lambda_z={value:.6g}"
-      for value in sweep.lambda_z
-      for name in ("largest_cosine", "relative_length", "collapsed")
-    ]
+    (
+      *("class", "samples", "lambda_z", "largest_cosine", "relative_length"),
+      *("collapsed", "collapses_from_lambda_z", "closed_form_lambda_z"),
+    )
   )
   for k, count in enumerate(sweep.class_counts):
-    line = [k, f"{count:.10g}", _exact(sweep.starts[k])]
-    line.append(_exact(sweep.thresholds[k]))
-    for at in range(sweep.lambda_z.size):
-      line += [
-        _exact(sweep.largest_cosine[k, at]),
-        _exact(sweep.relative_norm[k, at]),
-        int(sweep.collapsed[k, at]),
-      ]
-    writer.writerow(line)
+    about = [sweep.starts[k], sweep.thresholds[k]]
+    about = ["" if np.isnan(value) else f"{value:.9g}" for value in about]
+    for at, value in enumerate(sweep.lambda_z):
+      numbers = [value, sweep.largest_cosine[k, at], sweep.relative_norm[k, at]]
+      line = [k, f"{count:.16g}", *(f"{number:.9g}" for number in numbers)]
+      writer.writerow([*line, int(sweep.collapsed[k, at]), *about])
   return out.getvalue()
 
 
@@ -174,9 +173,10 @@ def _about(sweep: Any) -> str:
   merged = (
     f", different counts merged into {sweep.levels}" if sweep.merged else ""
   )
+  of = _span([f"{count:,.10g}" for count in (counts.max(), counts.min())])
   return (
-    f"{counts.size:,} classes of {counts.max():,.10g} to"
-    f" {counts.min():,.10g} samples ({counts.sum():,.0f} in all{merged}), {over}, {bias}"
+    f"{counts.size:,} classes of {of} samples ({counts.sum():,.0f} in"
+    f" all{merged}), {over}, {bias}"
   )
 
 
@@ -190,7 +190,13 @@ def _which(sweep: Any) -> str:
       if number
       else "the largest tried, at which no class collapses"
     )
-  return f"{said}: {number:,} of {sweep.class_counts.size:,} collapsed."
+  said += f": {number:,} of {sweep.class_counts.size:,} collapsed."
+  if np.isnan(sweep.thresholds).any():
+    said += (
+      " There is no closed form for a class that shares its count with no"
+      " other."
+    )
+  return said
 
 
 def _cells(sweep: Any, classes: np.ndarray) -> list[str]:
@@ -205,7 +211,7 @@ def _cells(sweep: Any, classes: np.ndarray) -> list[str]:
   return [
     _span([f"{sweep.class_counts[k]:,.10g}" for k in classes]),
     when,
-    _numbers(sweep.thresholds[classes], "-", ".3g"),
+    _numbers(sweep.thresholds[classes], "none", ".3g"),
     _numbers(sweep.largest_cosine[classes, at], "undefined", ".3f"),
     _numbers(sweep.relative_norm[classes, at], "undefined", ".3f"),
   ]
@@ -232,10 +238,6 @@ def _numbers(values: np.ndarray, missing: str, form: str) -> str:
 def _span(shown: Sequence[str]) -> str:
   """First and last of a group's cells, where they differ."""
   return shown[0] if shown[0] == shown[-1] else f"{shown[0]} to {shown[-1]}"
-
-
-def _exact(value: float) -> str:
-  return "" if np.isnan(value) else f"{value:.9g}"
 
 
 def _greek(text: str) -> str:

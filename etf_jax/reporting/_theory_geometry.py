@@ -107,7 +107,7 @@ def simplex(
 
   Returns:
     The figure: spheres are the vertices, crosses the prototypes, plus signs
-    where the features started (faint) and ended.
+    where the features started (small) and ended.
   """
   figure = Figure((4, 4.3) if narrow else (7, 6.2), layout="constrained")
   axes = figure.add_subplot(projection="3d")
@@ -130,7 +130,7 @@ def simplex(
   for path, label in zip(paths, labels, strict=True):
     colour = figures.SERIES[label]
     axes.plot(*path.T, color=colour, lw=1.2, alpha=0.75)
-    axes.plot(*path[:1].T, "+", color=colour, ms=7, mew=1.2, alpha=0.75)
+    axes.plot(*path[:1].T, "+", color=colour, ms=6, mew=1.2, alpha=0.75)
   size = 7 if narrow else 9
   for label, vertex in enumerate(vertices):
     colour = figures.SERIES[label]
@@ -199,6 +199,7 @@ def cones(
     The figure, `collapsed` beside `separated`.
   """
   figure = Figure((4, 8) if narrow else (10, 4.9), layout="constrained")
+  figure.get_layout_engine().set(h_pad=0.1)
   left, right = figure.subplots(2, 1) if narrow else figure.subplots(1, 2)
   left.set_title("Cross entropy: every class at one point")
   right.set_title(f"HingeCE: every class in its cone of {np.degrees(tau):.3g}°")
@@ -227,23 +228,30 @@ def cones(
 
 
 def _gradients(axes: Axes, prototypes, feature, arrows, title: str) -> None:
-  """Arrows at `feature`, named beside their tips, at half their length."""
+  """Arrows at `feature`, at half their length, which stands at their tips."""
   axes.set_title(title)
   _plane(axes, prototypes)
   for name, arrow, colour in arrows:
     axes.quiver(
-      *feature, *(0.5 * arrow), color=colour, width=0.028, scale=1, **_ARROW
+      *feature,
+      *(0.5 * arrow),
+      color=colour,
+      width=0.028,
+      scale=1,
+      zorder=3,
+      **_ARROW,
     )
     # A name stands where its arrow points; a short arrow has it below.
     short = np.linalg.norm(arrow) < 0.2
     aside = (-8, -16) if short else (6 * np.sign(arrow[0] - 0.01), 1)
     axes.annotate(
-      name,
+      f"{name}: {np.linalg.norm(arrow):.2f}",
       feature + 0.5 * arrow,
       aside,
       textcoords="offset points",
       ha="right" if aside[0] < 0 else "left",
       color=colour,
+      bbox={"facecolor": figures.SURFACE, "edgecolor": "none", "pad": 0.5},
       parse_math=True,
     )
   axes.plot(*feature, "o", color=figures.INK, ms=6)
@@ -279,6 +287,7 @@ def _field(axes: Axes, prototypes, positions, field, angles, scale):
     pivot="mid",
     width=0.016,
     scale=1,
+    zorder=3,
     **_ARROW,
   )
 

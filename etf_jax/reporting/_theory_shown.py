@@ -5,7 +5,6 @@ Each function takes what the function of the same purpose in
 ``theory.laboratory`` returns.
 """
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -33,8 +32,8 @@ def phase_diagram(found: Any) -> TheoryFigure:
     f" n_B = {found.minority_count:g} samples; λ_Z is the root of λ_W λ_H."
     f" Each of the {found.phases.size} marks is a solved optimum. Lines are"
     " the theory: minority classes merge at λ_Z = √n_B / N, majority classes"
-    " at √n_A / N, with N the number of all samples; between the two the"
-    " minority's vectors vanish (Hong and Ling, 2023). Right: the parts of the"
+    " at √n_A / N, with N the number of all samples (Hong and Ling, 2023);"
+    " between the two the minority's vectors vanish. Right: the parts of the"
     f" solution at n_A = {found.cut_count:g}: gaps between the logits of two"
     " minority classes, of the two clusters (for a minority sample) and of two"
     " majority classes.",
@@ -50,7 +49,11 @@ def phase_diagram(found: Any) -> TheoryFigure:
       found.line_counts,
       dict(
         zip(
-          ("minority merges", "minority vanishes", "everything vanishes"),
+          (
+            "theory: minority merges",
+            "theory: minority vanishes",
+            "theory: everything vanishes",
+          ),
           found.borders,
           strict=True,
         )
@@ -91,9 +94,9 @@ def cosines(found: Any) -> TheoryFigure:
     f" R = {found.critical:.2f} on. The fixed ETF keeps every pair at"
     f" -1/(K-1) = {found.fixed:.4f}, and its solved features stay aligned with"
     " their own vector at every R. Right: the minority's cosine for three"
-    " splits of the classes, K_A + K_B; a line ends where the vectors become"
-    " zero and their cosine undefined (Fang et al., 2021; Yang et al., 2022,"
-    " theorem 1).",
+    " splits of the classes, K_A + K_B; a line ends at a cross where the"
+    " vectors become zero and their cosine undefined (Fang et al., 2021; Yang"
+    " et al., 2022, theorem 1).",
     "Inner products of solved features and fixed ETF differ from theorem 1 by"
     f" at most {found.error:.1e}; the least alignment is"
     f" {_below_one(found.alignment.min())}. The solved minority merges within"
@@ -143,16 +146,16 @@ def pull_push(found: Any) -> TheoryFigure:
   )
 
 
-def regularity(found: Any, marked: Sequence[float]) -> TheoryFigure:
-  """Of `laboratory.regularity_numbers`; `marked` angles must be among its."""
-  at = np.searchsorted(found.angles, marked)
-  header = ["angle, radians", "(1 + cos) / 2", "dot regression", "its step"]
+def regularity(found: Any) -> TheoryFigure:
+  """Of `laboratory.regularity_numbers`."""
+  at = np.searchsorted(found.angles, found.marked)
+  steps = np.abs(found.dot_regression_steps - 1).max()
+  header = ["angle, radians", "(1 + cos) / 2", "dot regression"]
   header += ["cross entropy", "its best step"]
-  header += [f"cross entropy, step {step:.3f}" for step in found.fixed_steps]
+  header += [f"at step {step:.3f}" for step in found.fixed_steps]
   columns = [
     found.theory,
     found.dot_regression,
-    found.dot_regression_steps,
     found.cross_entropy,
     found.best_steps,
     *found.fixed,
@@ -170,11 +173,12 @@ def regularity(found: Any, marked: Sequence[float]) -> TheoryFigure:
     " that one gradient step, not projected, leaves; less is better. Dot"
     " regression has (1 + cos) / 2 with a step of 1 at every angle. Cross"
     " entropy has the same with the best step of each angle, and with a fixed"
-    " step only at one angle (Yang et al., 2022, theorem 2). This is about one"
-    " step: over many projected steps dot regression slows down near its"
-    " optimum.",
+    " step only at one angle (Yang et al., 2022, theorem 2). All of this is"
+    " about one step; how fast many projected steps converge is another"
+    " question.",
     "Both losses, differentiated automatically, differ from (1 + cos) / 2 by"
-    f" at most {found.error:.1e} at their best steps.",
+    f" at most {found.error:.1e} at their best steps; dot regression's best"
+    f" steps differ from 1 by at most {steps:.1e}.",
     lambda narrow: theory_plots.regularity(
       found.angles,
       found.dot_regression,
@@ -183,7 +187,7 @@ def regularity(found: Any, marked: Sequence[float]) -> TheoryFigure:
         f"cross entropy, fixed step {step:.2f}": values
         for step, values in zip(found.fixed_steps, found.fixed, strict=True)
       },
-      np.asarray(marked),
+      found.marked,
       narrow=narrow,
     ),
     Table("Regularity numbers at four angles", header, rows),
@@ -194,26 +198,37 @@ def large_sample(found: Any) -> TheoryFigure:
   """Of `laboratory.large_sample`."""
   majority, minority = found.cluster_sizes
   far, near = found.distances
+  off = abs(found.rate / found.rate_limit - 1)
+  angle = np.degrees(np.arccos(found.logit_limit))
   return TheoryFigure(
     "large_sample",
     "More samples bring the logits to the simplex, slowly",
     "Cosines as the samples grow",
-    f"Unconstrained-feature model with cross entropy and no bias, K_A ="
+    "Unconstrained-feature model with cross entropy and no bias, K_A ="
     f" {majority}, K_B = {minority}, n_A = {found.ratio:g} n_B, N λ_Z ="
-    f" {found.strength:g} held fixed. Left: columns of mean logits tend to the"
-    f" simplex, all cosines to -1/(K-1) = {found.logit_limit:.4f}, at a rate"
-    " of 1 / log n. Right: the classifier vectors do not; two minority vectors"
-    f" tend to {found.minority_limit:.4f} (dashed), a limit that grows to 1"
-    " with the imbalance (Hong and Ling, 2023).",
-    f"At n_B = {found.samples[-1]:.0e} the logits' cosines are within"
-    f" {far:.3f} of their limit and the minority's classifier cosine within"
-    f" {near:.4f} of its own.",
+    f" {found.strength:g} held fixed. Lines are the theory of two clusters,"
+    f" marks solved optima, up to n_B = {found.solved_samples[-1]:.0e}. Left:"
+    " columns of mean logits tend to the simplex, all cosines to -1/(K-1) ="
+    f" {found.logit_limit:.4f} ({angle:.1f}°), at a rate of 1 / log n (in"
+    " theory the matrix of logits, scaled to norm 1, is at last"
+    f" {found.rate_limit:.3f} / log n away). Right: the classifier"
+    " vectors do not; two minority vectors tend to"
+    f" {found.minority_limit:.4f} (dashed), a limit that grows to 1 with the"
+    " imbalance (Hong and Ling, 2023).",
+    f"Solved cosines differ from theory by at most {found.error:.1e}. The rate"
+    f" over the last third is {found.rate:.3f}, {100 * off:.1f} % from its"
+    " limit. At n_B ="
+    f" {found.samples[-1]:.0e} the logits' cosines are within {far:.3f} of"
+    f" their limit and the minority's classifier cosine within {near:.4f} of"
+    " its own.",
     lambda narrow: theory_plots.large_sample(
       found.samples,
       dict(zip(_PAIRS, found.logits, strict=True)),
       found.logit_limit,
       dict(zip(_PAIRS, found.classifier, strict=True)),
       {_PAIRS[0]: found.minority_limit},
+      found.solved_samples,
+      (found.solved_logits, found.solved_classifier),
       narrow=narrow,
     ),
   )
@@ -226,7 +241,7 @@ def simplex(found: Any) -> TheoryFigure:
     "simplex",
     "Features end at the vertices, whatever the counts",
     "A simplex ETF and features on their way to it",
-    "d = 3, K = 4, E_W = E_H = 1. From random starts (faint plus signs)"
+    "d = 3, K = 4, E_W = E_H = 1. From random starts (small plus signs)"
     f" features take {found.steps} projected gradient steps of {found.step:g}"
     " on cross entropy with the fixed ETF to their class's vector (Yang et"
     " al., 2022, figure 1).",

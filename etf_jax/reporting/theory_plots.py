@@ -8,8 +8,9 @@ gives the layout for a phone::
     figure.savefig("regularity.png")
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from matplotlib import ticker
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
@@ -102,6 +103,7 @@ def phase_diagram(
   left.set_title("Solutions, and where the theory puts the borders")
   left.set_ylabel("samples of a majority class")
   left.yaxis.set_major_formatter(lambda value, _: f"{value:,.0f}")
+  left.yaxis.set_minor_formatter(ticker.NullFormatter())
   for index, (name, values) in enumerate(cut.items()):
     right.plot(cut_lambda_z, values, label=name, **figures.series_style(index))
     start = len(values) // 40
@@ -119,7 +121,7 @@ def phase_diagram(
       lw=1.1,
       ls=_LINE_DASHES[index],
     )
-  right.set_title(f"Along the cut at {cut_count:,.0f} samples")
+  right.set_title(f"Gaps between logits at {cut_count:,.0f} samples")
   for axes in (left, right):
     axes.set_xscale("log")
     axes.set_xlabel(_theory_classes.LAMBDA_Z, parse_math=True)
@@ -157,9 +159,9 @@ def cosines(
   figure = Figure((4, 7.2) if narrow else (10, 4.4), layout="constrained")
   left, right = figure.subplots(*((2, 1) if narrow else (1, 2)), sharey=True)
   for index, (name, values) in enumerate(learned.items()):
-    left.plot(
-      ratios, values, label=f"learned: {name}", **figures.series_style(index)
-    )
+    shown = figures.series_style(index)
+    left.plot(ratios, values, label=f"learned: {name}", **shown)
+    _undefined(left, ratios, values, shown["color"])
   left.plot(
     ratios,
     np.full(ratios.shape, fixed_cosine),
@@ -174,11 +176,22 @@ def cosines(
     ls=(0, (1.2, 1.2)),
     label="fixed ETF: features with their own vector",
   )
+  series = [*learned.values(), *(values for _, values, _ in splits.values())]
+  if not np.isfinite(series).all():
+    left.plot(
+      [],
+      [],
+      "x",
+      color=figures.INK,
+      label="undefined from here on: vectors are zero",
+    )
   _critical(left, critical_ratio)
   left.set_title("Cosine of classifier vectors")
   for index, (name, (at, values, critical)) in enumerate(splits.items()):
-    shown = figures.series_style(2 + index)
+    # The first is the one on the left.
+    shown = figures.series_style(index + 2 if index else 0)
     right.plot(at, values, **shown)
+    _undefined(right, at, values, shown["color"])
     _critical(right, critical, shown["color"])
     right.annotate(
       name,
@@ -192,7 +205,6 @@ def cosines(
   for axes in (left, right):
     axes.set_xscale("log")
     axes.set_xlabel("majority samples per minority sample, R")
-    axes.axhline(0, color=figures.GRID, lw=0.8)
     axes.set_ylim(-0.65, 1.06)
     _theory_classes.plain_log(axes)
   figures.legend(figure, left, narrow)
@@ -262,7 +274,7 @@ def regularity(
   )
   axes.set_ylim(0, 1.3)
   axes.set_xlim(-0.03, angles[-1])
-  axes.set_title("Regularity number: squared distance kept by one step")
+  axes.set_title("Share of the squared distance that a step leaves")
   axes.set_xlabel("angle between the feature and its prototype, radians")
   figures.legend(figure, axes, narrow)
   return figure
@@ -275,6 +287,8 @@ def large_sample(
   logit_limit: float,
   classifier: Mapping[str, np.ndarray],
   classifier_limits: Mapping[str, float],
+  solved_samples: np.ndarray,
+  solved: Sequence[np.ndarray],
   *,
   narrow: bool = False,
 ) -> Figure:
@@ -286,6 +300,9 @@ def large_sample(
     logit_limit: what they tend to.
     classifier: by pair of clusters `[S]` cosines of classifier vectors.
     classifier_limits: what they tend to, by pair where it is known.
+    solved_samples: `[P]`, where the programme was solved.
+    solved: two `[pairs, P]`, those cosines of the solutions: of mean logits,
+      of classifier vectors.
     narrow: for a phone.
 
   Returns:
@@ -293,13 +310,37 @@ def large_sample(
   """
   figure = Figure((4, 6.8) if narrow else (10, 4.2), layout="constrained")
   left, right = figure.subplots(*((2, 1) if narrow else (1, 2)))
-  for axes, series in ((left, logits), (right, classifier)):
+  for axes, series, found in zip(
+    (left, right), (logits, classifier), solved, strict=True
+  ):
     for index, (name, values) in enumerate(series.items()):
-      axes.plot(samples, values, label=name, **figures.series_style(index))
+      shown = figures.series_style(index)
+      axes.plot(samples, values, label=name, **shown)
+      # Not on each other, however many there are.
+      every = slice(None, None, max(1, len(solved_samples) // 8))
+      axes.plot(
+        solved_samples[every],
+        found[index][every],
+        figures.MARKERS[index],
+        color=shown["color"],
+        mec=figures.SURFACE,
+        mew=0.6,
+        ms=5,
+      )
     axes.set_xscale("log")
     axes.set_xlabel("samples of a minority class")
     axes.xaxis.set_major_formatter(lambda value, _: _power(value))
   limit = {"color": figures.INK, "lw": 1.1, "ls": (0, (5, 1.5))}
+  left.plot(
+    [],
+    [],
+    "o",
+    color=figures.MUTED,
+    mec=figures.SURFACE,
+    mew=0.6,
+    ms=5,
+    label="solved",
+  )
   left.axhline(logit_limit, label="limit", **limit)
   names = list(classifier)
   for name, value in classifier_limits.items():
@@ -308,6 +349,16 @@ def large_sample(
   right.set_title("Learned classifier vectors do not")
   figures.legend(figure, left, narrow)
   return figure
+
+
+def _undefined(
+  axes: Axes, x: np.ndarray, values: np.ndarray, colour: str
+) -> None:
+  """Marks the last defined point of a line that ends early."""
+  defined = np.flatnonzero(np.isfinite(values))
+  if 0 < defined.size < len(values):
+    last = defined[-1]
+    axes.plot(x[last], values[last], "x", color=colour, ms=7, mew=2)
 
 
 def _critical(axes: Axes, ratio: float, colour: str = figures.INK) -> None:

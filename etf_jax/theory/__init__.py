@@ -33,6 +33,17 @@ from etf_jax.theory.thresholds import (
 from etf_jax.theory.thresholds import (
   minority_cosine_limit as minority_cosine_limit,
 )
+from etf_jax.theory.thresholds import (
+  simplex_deviation_rate as simplex_deviation_rate,
+)
+from etf_jax.theory.two_clusters import TwoClusters as TwoClusters
+from etf_jax.theory.two_clusters import (
+  TwoClusterThresholds as TwoClusterThresholds,
+)
+from etf_jax.theory.two_clusters import solve_two_clusters as solve_two_clusters
+from etf_jax.theory.two_clusters import (
+  two_cluster_thresholds as two_cluster_thresholds,
+)
 from etf_jax.theory.unconstrained_features import (
   UnconstrainedFeatures as UnconstrainedFeatures,
 )

@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import optimize
 
-from etf_jax.theory.thresholds import collapse_thresholds
+from etf_jax.theory.thresholds import check_clusters
+from etf_jax.theory.two_clusters import two_cluster_thresholds
 from etf_jax.theory.unconstrained_features import (
   UnconstrainedFeatures,
   solve_unconstrained_features,
@@ -74,21 +74,33 @@ def phase_diagram(
     majority_counts: `[M]`, n_A, increasing, above `minority_count`.
     cluster_sizes: (K_A, K_B), two classes each at least.
     minority_count: n_B.
-    cut_count: n_A of the cut.
+    cut_count: n_A of the cut, above `minority_count`.
     points: along the borders and the cut.
 
   Returns:
-    A `PhaseDiagram`.
+    A `PhaseDiagram`; see `two_clusters.two_cluster_thresholds` for the theory.
+
+  Raises:
+    ValueError: if a cluster has one class, or a majority is not the larger.
   """
+  check_two_clusters(cluster_sizes)
   lambda_z = np.asarray(lambda_z, np.float64)
   counts = np.asarray(majority_counts, np.float64)
+  least = min(counts.min(), cut_count)
+  if not least > minority_count:
+    raise ValueError(
+      f"majority counts must exceed minority_count = {minority_count:g}, got"
+      f" {least:g}"
+    )
 
   def solve(count: float, at: float) -> np.ndarray:
     each = np.repeat([count, minority_count], cluster_sizes)
     return parts(solve_unconstrained_features(each, float(at)), cluster_sizes)
 
   def border(count: float) -> np.ndarray:
-    return borders(cluster_sizes, (count, minority_count))
+    return np.array(
+      two_cluster_thresholds(cluster_sizes, (count, minority_count))
+    )
 
   phases = np.array(
     [[int((solve(n, at) == 0).sum()) for at in lambda_z] for n in counts]
@@ -122,41 +134,14 @@ def phase_diagram(
   )
 
 
-def borders(
-  cluster_sizes: tuple[int, int], counts: tuple[float, float]
-) -> np.ndarray:
-  r"""Where a_B, c and a_A vanish: `[3]` lambda_Z, without a bias.
-
-  The first and the last are sqrt(n_j)/N. The one in between solves
-
-  .. math::
-    (N \lambda_Z)^2 = K \left( n_A q_A^2 / K_B + n_B q_B^2 / K_A \right)
-
-  with :math:`q_A` the probability that a majority sample gives to all minority
-  classes where c is zero, and :math:`q_B` the reverse.
-
-  Args:
-    cluster_sizes: (K_A, K_B), two classes each at least.
-    counts: (n_A, n_B), the first not the smaller.
-  """
-  total = sum(cluster_sizes)
-  samples = np.dot(cluster_sizes, counts)
-  last, first = collapse_thresholds(cluster_sizes, counts)
-
-  def excess(lambda_z: float) -> float:
-    strays = [
-      _stray(size, total - size, samples * lambda_z / np.sqrt(count))
-      for size, count in zip(cluster_sizes, counts, strict=True)
-    ]
-    mass = counts[0] * strays[0] ** 2 / cluster_sizes[1]
-    mass += counts[1] * strays[1] ** 2 / cluster_sizes[0]
-    return (samples * lambda_z) ** 2 - total * mass
-
-  # At the ends it is at most, and at least, zero, but for rounding.
-  if excess(first) >= 0 or excess(last) <= 0:
-    return np.array([first, last, last])
-  between = optimize.brentq(excess, first, last, xtol=1e-16, rtol=1e-13)
-  return np.array([first, between, last])
+def check_two_clusters(cluster_sizes: tuple[int, int]) -> None:
+  """Raises a ValueError unless there are two clusters of two classes."""
+  sizes, _ = check_clusters(cluster_sizes, np.ones(len(cluster_sizes)))
+  if sizes.size != 2 or sizes.min() < 2:
+    raise ValueError(
+      "cluster_sizes must name two clusters of two classes or more, got"
+      f" {tuple(cluster_sizes)}"
+    )
 
 
 def parts(
@@ -173,33 +158,6 @@ def parts(
       logits[0, 0] - logits[1, 0],
     ]
   )
-
-
-def _stray(own: int, other: int, strength: float) -> float:
-  """The probability outside the own cluster where c is zero.
-
-  A sample's logits are a for its class, 0 for its siblings, a / own for the
-  others, up to a constant. The best a has 1 - p + r = `strength`, with p and r
-  the probabilities of the class and of a sibling.
-  """
-
-  def probabilities(scale: float) -> tuple[float, float, float]:
-    logits = np.array([scale, 0.0, scale / own])
-    each = np.exp(logits - logits.max())
-    each /= each @ [1, own - 1, other]
-    return tuple(each)
-
-  def excess(scale: float) -> float:
-    p, r, _ = probabilities(scale)
-    return 1 - p + r - strength
-
-  if strength >= 1:
-    return other / (own + other)
-  high = 1.0
-  while excess(high) > 0:
-    high *= 2
-  scale = optimize.brentq(excess, 0.0, high, xtol=1e-14, rtol=1e-14)
-  return other * probabilities(scale)[2]
 
 
 def _vanishes(

@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Which classes of a training set collapse, by how much it is regularised."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import time
 from typing import NamedTuple
 
@@ -82,7 +82,13 @@ def default_grid(class_counts: ArrayLike) -> np.ndarray:
     class_counts: `[K]`, positive.
 
   Returns:
-    `[L]`, increasing.
+    `[24]`, increasing.
+
+  Examples:
+    >>> from etf_jax.theory import laboratory
+    >>> grid = laboratory.default_grid([400, 100])
+    >>> print(grid[[0, -1]])
+    [0.006 0.048]
   """
   counts = np.asarray(class_counts, np.float64)
   low, high = np.sqrt([counts.min(), counts.max()]) / counts.sum()
@@ -95,6 +101,7 @@ def sweep_counts(
   lambda_b: float | None = None,
   *,
   exact: bool = False,
+  progress: Callable[[int], None] | None = None,
 ) -> CountsSweep:
   """Solves the model of unconstrained features at every lambda_Z.
 
@@ -103,10 +110,22 @@ def sweep_counts(
     lambda_z: `[L]`, positive.
     lambda_b: of the bias; None is no bias.
     exact: solve for every count as it is, however many differ.
+    progress: called after each solution with how many there are.
 
   Returns:
     A `CountsSweep`. Unless `exact`, more than 100 different counts are merged
     into 60, evenly spaced in their logarithms, each the mean of its classes.
+
+  Raises:
+    ValueError: if an argument is out of its range.
+    RuntimeError: if a solution cannot be found, which is so for values of
+      lambda_Z more than a thousand times below where classes collapse.
+
+  Examples:
+    >>> from etf_jax.theory import laboratory
+    >>> sweep = laboratory.sweep_counts([20, 20, 5, 5, 5], [0.02, 0.05])
+    >>> print(sweep.starts)
+    [ nan  nan 0.05 0.05 0.05]
   """
   counts = np.asarray(class_counts, np.float64)
   lambda_z = np.sort(np.asarray(lambda_z, np.float64))
@@ -124,6 +143,8 @@ def sweep_counts(
     norm.append(solution.classifier_norms)
     collapsed.append(collapsed_classes(solution, cosine=COLLAPSE_COSINE))
     gap = max(gap, solution.gap / solution.objective)
+    if progress is not None:
+      progress(len(norm))
   norms = np.array(norm)
   largest = norms.max(1, keepdims=True)
   relative = np.divide(

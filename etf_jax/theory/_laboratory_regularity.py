@@ -20,6 +20,7 @@ class RegularityNumbers(NamedTuple):
   Attributes:
     num_classes: K.
     angles: `[T]` radians between feature and prototype.
+    marked: those of them that are wanted as numbers too.
     theory: `[T]`, (1 + cos) / 2.
     dot_regression: `[T]`, from the loss's gradient, at the best step.
     cross_entropy: `[T]`, the same, at the best step of each angle.
@@ -32,6 +33,7 @@ class RegularityNumbers(NamedTuple):
 
   num_classes: int
   angles: np.ndarray
+  marked: np.ndarray
   theory: np.ndarray
   dot_regression: np.ndarray
   cross_entropy: np.ndarray
@@ -45,6 +47,7 @@ class RegularityNumbers(NamedTuple):
 def regularity_numbers(
   angles: Sequence[float],
   *,
+  marked: Sequence[float] = (),
   num_classes: int = 10,
   fixed_at: Sequence[float] = (0.5, 1.0, 1.5),
 ) -> RegularityNumbers:
@@ -56,7 +59,8 @@ def regularity_numbers(
 
   Args:
     angles: `[T]` radians in (0, pi).
-    num_classes: K.
+    marked: some of them, `[marked]`.
+    num_classes: K, 2 at least.
     fixed_at: angles whose best step of cross entropy is also tried as a fixed
       step at every angle.
 
@@ -102,6 +106,7 @@ def regularity_numbers(
   return RegularityNumbers(
     num_classes,
     angles,
+    np.asarray(marked, np.float64),
     theory,
     of_regression,
     of_cross_entropy,

@@ -43,7 +43,7 @@ def collapse_thresholds(
     Cross-entropy Loss with Imbalanced Data
     <https://arxiv.org/abs/2309.09725>`_, 2023
   """
-  sizes, counts = _clusters(cluster_sizes, cluster_counts)
+  sizes, counts = check_clusters(cluster_sizes, cluster_counts)
   return np.where(sizes > 1, np.sqrt(counts) / (sizes @ counts), np.nan)
 
 
@@ -74,7 +74,7 @@ def minority_collapse_count(
     >>> print(thresholds.minority_collapse_count([5, 5], 100, 0.004))
     400.0
   """
-  sizes, counts = _clusters(cluster_sizes, [1, minority_count])
+  sizes, counts = check_clusters(cluster_sizes, [1, minority_count])
   if sizes.size != 2:
     raise ValueError(f"cluster_sizes must name two clusters, got {sizes.size}")
   _check_positive("lambda_z", lambda_z)
@@ -106,7 +106,7 @@ def balanced_scale(num_classes: int, count: float, lambda_z: float) -> float:
     >>> print(f"{thresholds.balanced_scale(10, 100, 0.001):.6f}")
     4.510860
   """
-  _clusters([num_classes], [count])
+  check_clusters([num_classes], [count])
   if num_classes < 2:
     raise ValueError(f"num_classes must be at least 2, got {num_classes}")
   _check_positive("lambda_z", lambda_z)
@@ -140,7 +140,7 @@ def minority_cosine_limit(cluster_sizes: ArrayLike, ratio: float) -> float:
     >>> print(f"{thresholds.minority_cosine_limit([5, 5], 1):.4f}")
     -0.1111
   """
-  sizes, _ = _clusters(cluster_sizes, [1, 1])
+  sizes, _ = check_clusters(cluster_sizes, [1, 1])
   if sizes.size != 2:
     raise ValueError(f"cluster_sizes must name two clusters, got {sizes.size}")
   _check_positive("ratio", ratio)
@@ -150,7 +150,86 @@ def minority_cosine_limit(cluster_sizes: ArrayLike, ratio: float) -> float:
   return float((pull - 1 / minor) / (1 - 1 / minor + pull))
 
 
-def _clusters(cluster_sizes, cluster_counts):
+def simplex_deviation_rate(cluster_sizes: ArrayLike, ratio: float) -> float:
+  r"""Computes how slowly many samples make the logits a simplex ETF.
+
+  For :math:`n_A = R n_B \to \infty` at fixed :math:`N \lambda_Z` the logits are
+  :math:`Z = L (I - J / K) + V + O(1 / L)` with :math:`L = \log(\sqrt{n_B} /
+  (N \lambda_Z))`, so with :math:`V_\perp` the part of V that is orthogonal to
+  :math:`E = I - J / K`
+
+  .. math::
+    \left| \frac{Z}{|Z|_F} - \frac{E}{|E|_F} \right|_F \log n_B \to
+    \frac{2 |V_\perp|_F}{\sqrt{K - 1}} .
+
+  With :math:`\tan\theta = \sqrt{K_A / (K_B R)}` a column of V for a class of A
+  has mean 0, and its own entry exceeds that of another class of A and of a
+  class of B by
+
+  .. math::
+    \frac{\log R}{2} - \log \frac{1 - \sqrt{K_B / K} \cos\theta}{K_A}
+    \quad \text{and} \quad
+    \frac{\log R}{2} - \log \frac{\cos\theta}{\sqrt{K K_B}} ;
+
+  one of B likewise, without :math:`\log R` and with the sine. The limit is the
+  same with any fixed bias penalty. It takes :math:`\log n_B` much larger than
+  K; for 10 classes and :math:`n_B = 10^{12}` the left side has come to about
+  two thirds.
+
+  Args:
+    cluster_sizes: `[2]`, classes of the majority A and of the minority B.
+    ratio: R > 0.
+
+  Returns:
+    The right side; 0 for R = 1. Half of it where :math:`\lambda_Z \to 0` at
+    fixed counts and :math:`\log n_B` is replaced by :math:`-\log\lambda_Z`.
+
+  Raises:
+    ValueError: if there are not two clusters, or a number is out of its range.
+
+  Examples:
+    >>> from etf_jax.theory import thresholds
+    >>> print(f"{thresholds.simplex_deviation_rate([5, 5], 5):.6f}")
+    2.497005
+
+  References:
+    Hong and Ling, `Neural Collapse for Unconstrained Feature Model under
+    Cross-entropy Loss with Imbalanced Data
+    <https://arxiv.org/abs/2309.09725>`_, 2023, for the order O(1 / log n); the
+    constant is worked out here
+  """
+  sizes, _ = check_clusters(cluster_sizes, [1, 1])
+  if sizes.size != 2:
+    raise ValueError(f"cluster_sizes must name two clusters, got {sizes.size}")
+  _check_positive("ratio", ratio)
+  others, classes = sizes[::-1], sizes.sum()
+  # Cosine and sine.
+  unit = np.sqrt(others * [ratio, 1] / (others @ [ratio, 1]))
+  gain = np.log([ratio, 1]) / 2
+  to_own = gain - np.log((1 - np.sqrt(others / classes) * unit) / sizes)
+  to_other = gain - np.log(unit / np.sqrt(classes * others))
+  own = ((sizes - 1) * to_own + others * to_other) / classes
+  square = own**2 + (sizes - 1) * (own - to_own) ** 2
+  square += others * (own - to_other) ** 2
+  orthogonal = sizes @ square - (sizes @ own) ** 2 / (classes - 1)
+  return 2 * math.sqrt(max(orthogonal, 0) / (classes - 1))
+
+
+def check_clusters(
+  cluster_sizes: ArrayLike, cluster_counts: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+  """Checks clusters of equally large classes.
+
+  Args:
+    cluster_sizes: `[clusters]` whole numbers >= 1, classes per cluster.
+    cluster_counts: `[clusters]` > 0, samples per class.
+
+  Returns:
+    Both as `[clusters]` float64.
+
+  Raises:
+    ValueError: if lengths differ or a number is out of its range.
+  """
   sizes = np.asarray(cluster_sizes, np.float64)
   counts = np.asarray(cluster_counts, np.float64)
   if sizes.ndim != 1 or sizes.shape != counts.shape or not sizes.size:
