@@ -39,20 +39,62 @@ def get_config() -> ml_collections.ConfigDict:
   c.batch_size = 128  # images per step over all devices
   _duration(c, "total", epochs=200.0)
 
+  # Evaluate an exponential moving average of the parameters and statistics;
+  # each step keeps this much of it, in [0, 1); 0: none.
+  c.ema_decay = 0.0
+
   c.data = d = ml_collections.ConfigDict()
-  d.name = "digits"  # python -m etf_jax.prepare --list
+  d.name = "digits"  # python -m etf_jax.prepare --list; folder: your images
   d.data_dir = placeholder(str)  # where prepared data live; None: TFDS's own
   d.manual_dir = placeholder(str)  # archives fetched by hand
   d.prepare = True  # prepare missing data before training
-  d.profile = "exponential"  # exponential | step | none (all that there is)
+  d.dir = placeholder(str)  # folder of images: split/class/image, or of lists
+  # Which images, with which labels, path or URL: .csv, .txt or .json, with
+  # "#sha256=..." or "#git=..." behind it if its content is to be checked.
+  d.train_list = placeholder(str)
+  d.validation_list = placeholder(str)  # the same for validation images
+  d.test_list = placeholder(str)  # and for test images
+  d.profile = "exponential"  # exponential | step | pareto | list | none (all)
   d.imbalance = 0.01  # smallest / largest class, in (0, 1]
+  d.counts = ()  # images of each class, for the profile `list`
   d.seed = 0  # decides the subset and the validation split, for all seeds
   d.validation_fraction = 0.0  # of each class of the training set, in [0, 1)
+  # Which examples an epoch holds: instance | class_balanced | square_root |
+  # progressively_balanced | class_aware | repeat_factor. None: class_balanced
+  # for crt, instance for the others.
+  d.sampler = placeholder(str)
+  # repeat_factor: classes of a smaller share than this are repeated, in (0, 1];
+  # None: 1 / K, that of a class among balanced ones.
+  d.repeat_threshold = placeholder(float)
+  d.feed = "resident"  # resident (decoded, on the devices) | stream
+  # Side in pixels of the square that a photograph is held in; None: as it is,
+  # for sets whose images are all of one size.
+  d.image_size = placeholder(int)
+  # shorter: scaled to fill the square, its middle is kept; longer: scaled down
+  # to fit into it, whole.
+  d.fit = "shorter"
+  d.decoder = placeholder(str)  # simplejpeg | opencv | pillow; None: the first
+  d.corrupt = "error"  # an image that cannot be decoded: error | skip
+  d.workers = 0  # processes that decode for the stream; 0: threads
+  d.cache_dir = placeholder(str)  # decoded photographs, for the resident feed
 
   c.augment = a = ml_collections.ConfigDict()
   a.crop_padding = 0  # pixels of zeros on each side before a random crop
+  # Side in pixels that random-resized crops, and the centre crops of the
+  # evaluation, are scaled to; None: images keep their size.
+  a.crop_size = placeholder(int)
+  a.crop_scale = (0.08, 1.0)  # its share of the area, in (0, 1] ...
+  a.crop_ratio = (3 / 4, 4 / 3)  # ... and its width over its height, > 0
+  a.eval_crop = 0.875  # side of the centre crop over the image's shorter side
   a.flip = False  # mirror half of the images, left to right
+  a.brightness = 0.0  # factors are drawn from [1 - x, 1 + x], x >= 0 ...
+  a.contrast = 0.0  # ... of the distance to the image's mean grey
+  a.saturation = 0.0  # ... of the distance to each pixel's grey
+  a.randaugment_layers = 0  # operations on each image, >= 0
+  a.randaugment_magnitude = 9.0  # their strength, in [0, 10]
+  a.cutout = 0  # side in pixels of a square that is blanked, >= 0
   a.mixup_alpha = 0.0  # Beta(alpha, alpha), one draw per batch; 0: no mixup
+  a.cutmix_alpha = 0.0  # the same for a pasted box; with both on, one a batch
 
   c.model = m = ml_collections.ConfigDict()
   m.name = "resnet32"  # resnet8 | 20 | 32 | 44 | 56, or package.module:Class

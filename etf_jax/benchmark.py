@@ -6,6 +6,7 @@ In use::
     python -m etf_jax.benchmark losses
     python -m etf_jax.benchmark losses --num_classes=100,1000 --json=losses.json
     python -m etf_jax.benchmark collapse --config=configs/cifar10_lt.py
+    python -m etf_jax.benchmark feed --dir=~/photographs
 
 Arms are timed in turns, A B A B, so that a machine that slows down or speeds up
 does so for all of them. Each block ends with one synchronisation; reported are
@@ -27,7 +28,7 @@ import numpy as np
 import optax
 
 import etf_jax
-from etf_jax import losses
+from etf_jax import _benchmark_feed, losses
 from etf_jax.errors import InputError
 
 
@@ -230,7 +231,7 @@ def _collapse(options: argparse.Namespace) -> list[dict[str, Any]]:
   )
   objectives.check_choices(config)
   run = experiment.create(config, data.load(config.data))
-  shape, seed = run.dataset.train.images.shape[1:], config.seeds[0]
+  shape, seed = run.input_shape, config.seeds[0]
   keys = state.keys(seed)
   current = state.create(
     run.model,
@@ -240,14 +241,12 @@ def _collapse(options: argparse.Namespace) -> list[dict[str, Any]]:
     seed,
     sharding.replicated(run.mesh),
   )
-  order = run.epoch_order(keys["order"], 0)
+  feed = run.open_feed(seed, 0)
 
   def epoch():
     nonlocal current
     for position in range(run.epoch.steps):
-      current, metrics = run.train_step(
-        current, order, keys["augment"], position
-      )
+      current, metrics = feed.advance(current, position, keys["augment"])
     return metrics
 
   arms = {
@@ -311,6 +310,12 @@ COMMANDS = {
     _collapse,
     _collapse_table,
   ),
+  "feed": Command(
+    "images per second of decoding and of the stream feed, against tf.data",
+    _benchmark_feed.add_arguments,
+    _benchmark_feed.run,
+    _benchmark_feed.table,
+  ),
   "losses": Command(
     "time and memory of the DR head and a learnable CE head, by class count",
     _losses_arguments,
@@ -338,7 +343,6 @@ def _parser() -> argparse.ArgumentParser:
   subparsers = parser.add_subparsers(dest="command", required=True)
   for name, command in COMMANDS.items():
     sub = subparsers.add_parser(name, help=command.help)
-    command.add_arguments(sub)
     sub.add_argument(
       "--blocks", type=_size, default=7, help="timed blocks of each arm"
     )
@@ -348,6 +352,7 @@ def _parser() -> argparse.ArgumentParser:
     sub.add_argument(
       "--json", type=pathlib.Path, help="also write the results to this file"
     )
+    command.add_arguments(sub)
   return parser
 
 

@@ -3,6 +3,7 @@ r"""Makes data sets ready for training.
 
 python -m etf_jax.prepare cifar10 --data_dir=/data/tfds
 python -m etf_jax.prepare fashion_mnist --manual_dir=/data/archives
+python -m etf_jax.prepare cifar10 --verify --data_dir=/data/tfds
 python -m etf_jax.prepare --list
 """
 
@@ -22,6 +23,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   try:
     if arguments.list:
       _list(arguments.data_dir)
+    elif arguments.verify:
+      _verify(arguments)
     else:
       _prepare(arguments)
   except InputError as error:
@@ -44,9 +47,16 @@ def _parser() -> argparse.ArgumentParser:
     "--list", action="store_true", help="list the data sets there are"
   )
   parser.add_argument(
+    "--verify",
+    action="store_true",
+    help="check what is prepared already: numbers of images, labels, and "
+    "whether a sample of the images can be decoded",
+  )
+  parser.add_argument(
     "--data_dir",
     help="where prepared data live (default: $TFDS_DATA_DIR, or "
-    "~/tensorflow_datasets)",
+    "~/tensorflow_datasets); with --verify of a set without a builder, the "
+    "folder of its images",
   )
   parser.add_argument(
     "--manual_dir",
@@ -83,18 +93,39 @@ def _prepare(arguments: argparse.Namespace) -> None:
   print(f"{arguments.name} is ready in {directory}")
 
 
-def _list(data_dir: str | None) -> None:
-  from etf_jax.data import catalog, sources
+def _verify(arguments: argparse.Namespace) -> None:
+  from etf_jax.data import verify
 
-  rows = [("name", "classes", "image", "prepared", "licence", "checked")]
+  report = verify.verify(arguments.name, arguments.data_dir)
+  print("\n".join(report.lines))
+  if report.problems:
+    raise InputError(f"{arguments.name}: " + "; ".join(report.problems))
+
+
+def _list(data_dir: str | None) -> None:
+  from etf_jax.data import catalog
+
+  rows = [
+    (
+      "name",
+      "classes",
+      "image",
+      "training",
+      "test",
+      "prepared",
+      "licence",
+      "state",
+    )
+  ]
   for name, facts in catalog.DATASETS.items():
-    prepared = sources.is_prepared(sources.make_builder(name, data_dir))
+    sizes = facts.sizes()
     rows.append(
       (
         name,
         str(facts.num_classes),
-        "x".join(map(str, facts.image_shape)),
-        "yes" if prepared else "no",
+        "x".join(map(str, facts.image_shape or ("photographs",))),
+        *(f"{sizes[s]:,}" if s in sizes else "?" for s in ("train", "test")),
+        _prepared(name, facts.tfds_name, data_dir),
         facts.licence,
         facts.state,
       )
@@ -103,6 +134,20 @@ def _list(data_dir: str | None) -> None:
   for row in rows:
     cells = (cell.ljust(width) for cell, width in zip(row, widths, strict=True))
     print("  ".join(cells).rstrip())
+
+
+def _prepared(name: str, tfds_name: str | None, data_dir: str | None) -> str:
+  from etf_jax.data import sources
+
+  if tfds_name is None:
+    return "folders"
+  try:
+    builder = sources.make_builder(name, data_dir)
+    return "yes" if sources.is_prepared(builder) else "no"
+  except InputError:
+    return "unreadable"
+  except Exception as error:  # One builder's fault leaves the others listed.
+    return type(error).__name__
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import os
 import pathlib
 import socket
@@ -26,31 +27,82 @@ def test_prepares_and_says_where(tmp_path, capsys):
 def test_list_shows_every_data_set_and_what_is_prepared(tmp_path, capsys):
   prepare.main(["digits", f"--data_dir={tmp_path}"])
   capsys.readouterr()
+  start = time.monotonic()
   assert prepare.main(["--list", f"--data_dir={tmp_path}"]) == 0
+  assert time.monotonic() - start < 10
   header, *rows = capsys.readouterr().out.splitlines()
   assert header.split() == [
     "name",
     "classes",
     "image",
+    "training",
+    "test",
     "prepared",
     "licence",
-    "checked",
+    "state",
   ]
-  assert [row.split()[:4] for row in rows] == [
-    ["digits", "10", "8x8x1", "yes"],
-    ["fashion_mnist", "10", "28x28x1", "no"],
-    ["cifar10", "10", "32x32x3", "no"],
-    ["cifar100", "100", "32x32x3", "no"],
+  cells = {row.split()[0]: row.split()[1:6] for row in rows}
+  assert list(cells) == list(catalog.DATASETS)
+  assert cells["digits"] == ["10", "8x8x1", "1,442", "355", "yes"]
+  assert cells["svhn"] == ["10", "32x32x3", "604,388", "26,032", "no"]
+  assert cells["imagenet_lt"] == [
+    *("1000", "photographs", "115,846", "50,000", "no"),
   ]
+  assert cells["birdsnap"] == ["500", "photographs", "?", "?", "folders"]
   for row, facts in zip(rows, catalog.DATASETS.values(), strict=True):
     assert facts.licence in row
+    assert row.endswith(facts.state)
+
+
+def test_list_survives_a_builder_that_cannot_be_made(
+  tmp_path, capsys, monkeypatch
+):
+  gone = dataclasses.replace(catalog.lookup("stl10"), tfds_name="no_such_set")
+  monkeypatch.setitem(catalog.DATASETS, "stl10", gone)
+  (tmp_path / "cifar10" / "3.0.2").mkdir(parents=True)
+  (tmp_path / "cifar10" / "3.0.2" / "dataset_info.json").write_text("{")
+  assert prepare.main(["--list", f"--data_dir={tmp_path}"]) == 0
+  rows = capsys.readouterr().out.splitlines()[1:]
+  prepared = {row.split()[0]: row.split()[5] for row in rows}
+  assert prepared["stl10"] == "DatasetNotFoundError"
+  assert prepared["cifar10"].endswith("Error")
+  assert prepared["svhn"] == "no"
+
+
+def test_verify_reports_and_has_code_0(tmp_path, capsys):
+  prepare.main(["digits", f"--data_dir={tmp_path}"])
+  capsys.readouterr()
+  assert prepare.main(["digits", "--verify", f"--data_dir={tmp_path}"]) == 0
+  captured = capsys.readouterr()
+  assert captured.err == ""
+  lines = captured.out.splitlines()
+  assert lines[0] == f"digits in {tmp_path}/scikit_digits/1.0.0"
+  assert lines[-1] == "no problem was found"
+
+
+def test_verify_ends_in_one_line_and_code_2_if_something_is_wrong(
+  tmp_path, capsys, monkeypatch
+):
+  prepare.main(["digits", f"--data_dir={tmp_path}"])
+  capsys.readouterr()
+  more = dataclasses.replace(
+    catalog.lookup("digits"), splits={"train": 1443, "test": 355, "extra": 1}
+  )
+  monkeypatch.setitem(catalog.DATASETS, "digits", more)
+  assert prepare.main(["digits", "--verify", f"--data_dir={tmp_path}"]) == 2
+  captured = capsys.readouterr()
+  assert captured.err == (
+    "etf_jax.prepare: digits: split 'train' has 1,442 images, and 1,443 were "
+    "published; split 'extra' is missing\n"
+  )
+  assert captured.out.splitlines()[-1] == "problems: 2"
 
 
 def test_an_error_is_one_line_and_code_2(capsys):
   assert prepare.main(["cifar-10"]) == 2
   assert capsys.readouterr().err == (
     "etf_jax.prepare: unknown data set 'cifar-10'; did you mean 'cifar10'? "
-    "(known: digits, fashion_mnist, cifar10, cifar100)\n"
+    f"(known: {', '.join(catalog.DATASETS)})\n"
   )
 
 

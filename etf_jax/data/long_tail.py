@@ -10,7 +10,7 @@ imbalance are among those kept at a larger one. It depends on nothing but
 (seed, class, number of images of the class), and never on NumPy's version.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -65,11 +65,48 @@ def step_counts(largest: int, num_classes: int, imbalance: float) -> np.ndarray:
   return _floor(np.where(large, largest, largest * imbalance))
 
 
-PROFILES: dict[str, Callable[[int, int, float], np.ndarray] | None] = {
+def pareto_counts(
+  largest: int, num_classes: int, imbalance: float, alpha: float = 6.0
+) -> np.ndarray:
+  """Returns K evenly spaced quantiles of a Pareto distribution, bounded.
+
+  n_k = n_min + (n_max - n_min) (q_k - 1) / (q_0 - 1), where q_k is the quantile
+  (K / (k + 1))**(1 / alpha) and n_min = imbalance * n_max: both ends are met.
+
+  ImageNet-LT (Liu et al. 2019) was drawn at random from such a distribution, of
+  alpha 6 and shifted to begin at 0. Its 1000 classes of 1280 to 5 images hold
+  115,846; these quantiles give 121,449. A Pareto distribution that is cut to
+  [5, 1280] without the shift would give 6,862: nearly all classes near 5.
+
+  Args:
+    largest: n_max, the count of class 0.
+    num_classes: K, at least 2.
+    imbalance: n_min / n_max, in (0, 1].
+    alpha: Exponent of the tail, above 0; smaller is steeper.
+
+  Returns:
+    `[K]` int64, from the largest to the smallest.
+
+  Raises:
+    InputError: An argument is out of its range.
+  """
+  _check_shape(num_classes, imbalance)
+  if not 0 < alpha < np.inf:
+    raise InputError(
+      f"alpha={alpha:g} of a Pareto tail must be above 0 and finite"
+    )
+  quantiles = (num_classes / np.arange(1, num_classes + 1)) ** (1 / alpha)
+  share = (quantiles - 1) / (quantiles[0] - 1)
+  return _floor(largest * (imbalance + (1 - imbalance) * share))
+
+
+# Of the largest count, K and the imbalance.
+_PROFILES: dict[str, Callable[[int, int, float], np.ndarray]] = {
   "exponential": exponential_counts,
   "step": step_counts,
-  "none": None,
+  "pareto": pareto_counts,
 }
+PROFILES = (*_PROFILES, "list", "none")
 
 
 def realised_counts(
@@ -78,17 +115,21 @@ def realised_counts(
   *,
   profile: str,
   imbalance: float,
+  counts: Sequence[int] = (),
 ) -> np.ndarray:
   """Returns how many images each class keeps.
 
-  The largest count is N // K of the given labels; a class that has fewer
-  images than its share keeps what it has.
+  The largest count of a profile is N // K of the given labels. A class that has
+  fewer images than its share, or than its number in `counts`, keeps what it
+  has.
 
   Args:
     labels: `[N]` classes of the images there are.
     class_names: The K names.
-    profile: "exponential", "step" or "none" (everything is kept).
-    imbalance: See the profiles; "none" only checks its range.
+    profile: "exponential", "step", "pareto", "list" (`counts` decides) or
+      "none" (everything is kept).
+    imbalance: See the profiles; "list" and "none" only check its range.
+    counts: K whole numbers, at least 1, for "list"; empty for all others.
 
   Returns:
     `[K]` int64, each at least 1.
@@ -99,17 +140,24 @@ def realised_counts(
   num_classes = len(class_names)
   if profile not in PROFILES:
     raise InputError(
-      "config.data.profile: " + catalog.unknown("profile", profile, PROFILES)
+      "config.data.profile: "
+      + catalog.unknown("profile", profile, dict.fromkeys(PROFILES))
     )
   _check_shape(num_classes, imbalance)
+  if len(counts) and profile != "list":
+    raise InputError(
+      "config.data.counts is for config.data.profile='list', and that is "
+      f"{profile!r}; set one of the two"
+    )
   available = np.bincount(labels, minlength=num_classes).astype(np.int64)
-  _check_present(available, class_names)
-  counts_of = PROFILES[profile]
-  if counts_of is None:
+  check_present(available, class_names)
+  if profile == "none":
     return available
+  if profile == "list":
+    return np.minimum(_listed(counts, class_names), available)
   largest = len(labels) // num_classes
-  counts = counts_of(largest, num_classes, imbalance)
-  empty = np.flatnonzero(counts == 0)
+  wanted = _PROFILES[profile](largest, num_classes, imbalance)
+  empty = np.flatnonzero(wanted == 0)
   if empty.size:
     raise InputError(
       f"config.data.imbalance={imbalance:g} leaves class {empty[0]} "
@@ -117,7 +165,7 @@ def realised_counts(
       f"images in the largest class times {imbalance:g} is below 1; use at "
       f"least {1 / largest:.3g}"
     )
-  return np.minimum(counts, available)
+  return np.minimum(wanted, available)
 
 
 def select(labels: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:
@@ -169,7 +217,7 @@ def hold_out(
       "below 1"
     )
   available = np.bincount(labels, minlength=len(class_names))
-  _check_present(available, class_names)
+  check_present(available, class_names)
   counts = _floor(fraction * available)
   if fraction > 0:
     for k, name in enumerate(class_names):
@@ -186,6 +234,39 @@ def hold_out(
   validation = np.sort(np.concatenate(held_out))
   training = np.setdiff1d(np.arange(len(labels)), validation)
   return training, validation
+
+
+def check_present(available: np.ndarray, class_names: tuple[str, ...]) -> None:
+  """Checks that every class has an image.
+
+  Args:
+    available: `[K]` training images of each class.
+    class_names: The K names.
+
+  Raises:
+    InputError: A class has none.
+  """
+  empty = np.flatnonzero(available == 0)
+  if empty.size:
+    raise InputError(
+      f"class {empty[0]} ({class_names[empty[0]]!r}) has no training image; "
+      "remove the class or add images of it"
+    )
+
+
+def _listed(counts: Sequence[int], class_names: tuple[str, ...]) -> np.ndarray:
+  if len(counts) != len(class_names):
+    raise InputError(
+      f"config.data.counts has {len(counts)} numbers and there are "
+      f"{len(class_names)} classes; give one for each"
+    )
+  for k, (count, name) in enumerate(zip(counts, class_names, strict=True)):
+    if count != int(count) or count < 1:
+      raise InputError(
+        f"config.data.counts[{k}]={count} (class {name!r}) must be a whole "
+        "number of images, at least 1"
+      )
+  return np.asarray(counts, np.int64)
 
 
 def _shuffled(
@@ -216,13 +297,4 @@ def _check_shape(num_classes: int, imbalance: float) -> None:
     raise InputError(
       f"config.data.imbalance={imbalance:g} must be above 0 and at most 1 "
       "(smallest class over largest)"
-    )
-
-
-def _check_present(available: np.ndarray, class_names: tuple[str, ...]) -> None:
-  empty = np.flatnonzero(available == 0)
-  if empty.size:
-    raise InputError(
-      f"class {empty[0]} ({class_names[empty[0]]!r}) has no training image; "
-      "remove the class or add images of it"
     )

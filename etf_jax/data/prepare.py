@@ -21,19 +21,20 @@ import sys
 import tempfile
 import threading
 import time
-import urllib.parse
 
+from etils import epath
 import requests
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import download_manager
-from tensorflow_datasets.core.download import resource as tfds_resource
 from tensorflow_datasets.core.download import util as tfds_download_util
 
-from etf_jax.data import catalog, sources
+from etf_jax.data import archives, catalog, sources
 from etf_jax.errors import InputError
 
 _COMMAND = "etf_jax.prepare"
-_PROBE_SECONDS = 5.0
+# What preparing may have to import, and how people call it.
+_MODULES = {"tensorflow": "TensorFlow", "cv2": "OpenCV", "scipy": "SciPy"}
+_HEARTBEAT_SECONDS = 10.0
 _REGISTERED_SHA256 = re.compile(r"checksum='([0-9a-f]{64})'")
 
 _PathLike = str | os.PathLike
@@ -59,21 +60,23 @@ def prepare(
     The directory of the prepared data.
 
   Raises:
-    InputError: TensorFlow or an archive is missing, an archive is not the
-      registered one, or the data cannot be written.
+    InputError: A module or an archive is missing, an archive is not the
+      registered one, the data cannot be written, or there is no builder.
   """
   facts = catalog.lookup(name)
+  _require_builder(name, facts)
   builder = sources.make_builder(name, data_dir)
-  if sources.is_prepared(builder):
+  if sources.is_prepared(builder) and _has_class_names(builder, facts):
     return builder.data_dir
   with _only_process(builder):
     # Another process may have prepared the data while this one waited.
     builder = sources.make_builder(name, data_dir)
     if not sources.is_prepared(builder):
-      if facts.needs_tensorflow:
-        _require_tensorflow(name)
+      _require_modules(name, facts)
       _require_archives(name, builder, data_dir, manual_dir)
       _download_and_prepare(name, builder, data_dir, manual_dir)
+    if not _has_class_names(builder, facts):
+      _write_class_names(builder, facts)
   return builder.data_dir
 
 
@@ -100,6 +103,46 @@ def prepare_in_subprocess(
       raise InputError(error_file.read_text())
   if code:
     raise RuntimeError(f"{shlex.join(command)} ended with exit code {code}")
+
+
+def wait_until_prepared(
+  name: str,
+  data_dir: _PathLike | None = None,
+  *,
+  patience: float = 300.0,
+) -> None:
+  """Waits for another machine to prepare a data set.
+
+  Of several machines that share data_dir, one calls `prepare_in_subprocess`
+  and the others this, since locks do not hold from one machine to the next on
+  every file system.
+
+  Args:
+    name: Name in the catalog.
+    data_dir: As of `prepare`; a directory that all machines see.
+    patience: Seconds without a sign that another machine is at it. Object
+      stores show no signs: there this is the longest time altogether.
+
+  Raises:
+    InputError: Nobody prepares the data set.
+  """
+  sign, since = None, time.monotonic()
+  while True:
+    # A builder knows what was on the disk when it was made.
+    builder = sources.make_builder(name, data_dir)
+    if sources.is_prepared(builder):
+      return
+    lock = _lock_file(builder)
+    latest = lock.stat().st_mtime_ns if lock and lock.exists() else None
+    if latest != sign:
+      sign, since = latest, time.monotonic()
+    if time.monotonic() - since > patience:
+      raise InputError(
+        f"waited {patience:g} s, and no other machine prepares {name} in "
+        f"{builder.data_dir}; is that a directory that all machines share? "
+        "Prepare once, before the run: " + command_line(name, data_dir, None)
+      )
+    time.sleep(min(2.0, patience / 10))
 
 
 def command_line(
@@ -129,11 +172,11 @@ def _only_process(builder: tfds.core.DatasetBuilder) -> Iterator[None]:
   The system drops the lock when its holder dies, however it dies. Object
   stores have no locks: there one process should prepare before others start.
   """
-  root = str(builder.data_dir_root)
-  if "://" in root:
+  root = _local_root(builder)
+  path = _lock_file(builder)
+  if path is None:
     yield
     return
-  path = pathlib.Path(root, f".{builder.name}.lock")
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("w")
@@ -151,15 +194,54 @@ def _only_process(builder: tfds.core.DatasetBuilder) -> Iterator[None]:
         file=sys.stderr,
       )
       fcntl.flock(file, fcntl.LOCK_EX)
+    with _heartbeat(path):
+      yield
+
+
+@contextlib.contextmanager
+def _heartbeat(path: pathlib.Path) -> Iterator[None]:
+  """Touches a file now and then, for other machines to see."""
+  done = threading.Event()
+
+  def beat() -> None:
+    while True:
+      # A full disk, say, is for the preparation to report.
+      with contextlib.suppress(OSError):
+        os.utime(path)
+      if done.wait(_HEARTBEAT_SECONDS):
+        return
+
+  thread = threading.Thread(target=beat, daemon=True)
+  thread.start()
+  try:
     yield
+  finally:
+    done.set()
+    thread.join()
 
 
-def _require_tensorflow(name: str) -> None:
-  if importlib.util.find_spec("tensorflow") is None:
+def _lock_file(builder: tfds.core.DatasetBuilder) -> pathlib.Path | None:
+  root = _local_root(builder)
+  return None if root is None else pathlib.Path(root, f".{builder.name}.lock")
+
+
+def _require_builder(name: str, facts: catalog.Facts) -> None:
+  if facts.tfds_name is None:
+    fetch = " and ".join(facts.archives)
     raise InputError(
-      f"preparing {name} needs TensorFlow (training does not): "
-      "pip install 'etf_jax[prepare]'"
+      f"{name} has no builder, and needs no preparing: fetch {fetch} (see "
+      f"{facts.homepage}), sort the images into DIR/{facts.train_split}/CLASS "
+      f"and DIR/{facts.test_split}/CLASS, and give config.data.dir=DIR"
     )
+
+
+def _require_modules(name: str, facts: catalog.Facts) -> None:
+  for module in (*["tensorflow"] * facts.needs_tensorflow, *facts.needs):
+    if importlib.util.find_spec(module) is None:
+      raise InputError(
+        f"preparing {name} needs {_MODULES[module]} (training does not): "
+        "pip install 'etf_jax[prepare]'"
+      )
 
 
 def _require_archives(
@@ -169,98 +251,45 @@ def _require_archives(
   manual_dir: _PathLike | None,
 ) -> None:
   """Raises unless every archive is here or its host answers."""
-  if manual_dir is not None:
-    folder = _manual_dir(builder, manual_dir)
-    if not os.path.isdir(folder):
-      raise InputError(f"manual_dir {folder} is not a directory")
-  missing = [
-    url
-    for url in catalog.lookup(name).archives
-    if not _is_here(url, builder, manual_dir)
-  ]
-  problems = _probe(missing)
-  if problems:
+  facts = catalog.lookup(name)
+  folder = archives.manual_dir(builder, manual_dir)
+  if manual_dir is not None and not os.path.isdir(folder):
+    raise InputError(f"manual_dir {folder} is not a directory")
+  wanted = archives.of(facts, builder)
+  archives.register(wanted, facts)
+  if facts.by_hand:
+    missing = [a for a in wanted if not pathlib.Path(folder, a.name).exists()]
+    if missing:
+      raise InputError(
+        f"the archives of {name} must be fetched by hand, after registering "
+        f"at {facts.homepage}; "
+        + _fetch_by_hand(name, builder, missing, data_dir, manual_dir)
+      )
+    for archive in wanted:
+      if problem := archives.difference(archive, folder):
+        raise InputError(f"{name}: {problem}")
+    return
+  missing = [a for a in wanted if not archives.is_here(a, builder, folder)]
+  if problems := archives.unreachable([a.url for a in missing]):
     raise InputError(
       f"{name} cannot be downloaded ({'; '.join(problems)}); "
       + _fetch_by_hand(name, builder, missing, data_dir, manual_dir)
     )
 
 
-def _is_here(
-  url: str, builder: tfds.core.DatasetBuilder, manual_dir: _PathLike | None
-) -> bool:
-  registered = builder.url_infos[url]
-  if pathlib.Path(
-    _manual_dir(builder, manual_dir), registered.filename
-  ).exists():
-    return True
-  downloads = builder.data_dir_root / "downloads"
-  file_name = tfds_resource.get_dl_fname(url, registered.checksum)
-  return any(
-    tfds_resource.is_locally_cached(directory / file_name)
-    for directory in (downloads / builder.name, downloads)
-  )
-
-
-def _manual_dir(
-  builder: tfds.core.DatasetBuilder, manual_dir: _PathLike | None
-) -> str:
-  if manual_dir is None:
-    return os.fspath(builder.data_dir_root / "downloads" / "manual")
-  # Shells leave the tilde of --manual_dir=~/archives alone.
-  return os.path.expanduser(manual_dir)
-
-
 def _fetch_by_hand(
   name: str,
   builder: tfds.core.DatasetBuilder,
-  urls: Sequence[str],
+  missing: Sequence[archives.Archive],
   data_dir: _PathLike | None,
   manual_dir: _PathLike | None,
 ) -> str:
   """Returns what to fetch, where to put it and how to go on."""
-  folder = _manual_dir(builder, manual_dir)
-  files = ", ".join(
-    f"{builder.url_infos[url].filename} from {url} "
-    f"(sha256 {builder.url_infos[url].checksum})"
-    for url in urls
-  )
+  folder = archives.manual_dir(builder, manual_dir)
   return (
-    f"fetch elsewhere {files}; put what you fetched in {folder} and run: "
-    + command_line(name, data_dir, folder)
+    f"fetch elsewhere {', '.join(map(str, missing))}; put what you fetched in "
+    f"{folder} and run: " + command_line(name, data_dir, folder)
   )
-
-
-def _probe(urls: Sequence[str]) -> list[str]:
-  """Returns what is wrong with the hosts, asking all of them at once.
-
-  TFDS alone retries for minutes, without a word. A GET through requests is
-  what it will do, proxies and redirections included; the threads are daemons
-  because a stuck name look-up has no time limit of its own.
-  """
-  by_host = {urllib.parse.urlsplit(url).netloc: url for url in reversed(urls)}
-  answers = {host: f"no answer in {_PROBE_SECONDS:g} s" for host in by_host}
-
-  def ask(host: str, url: str) -> None:
-    try:
-      with requests.get(url, stream=True, timeout=_PROBE_SECONDS) as response:
-        good = response.status_code < 400
-        answers[host] = "" if good else f"HTTP {response.status_code}"
-    except requests.Timeout:
-      pass
-    except requests.RequestException as error:
-      answers[host] = f"no connection, {type(error).__name__}"
-
-  threads = [
-    threading.Thread(target=ask, args=item, daemon=True)
-    for item in by_host.items()
-  ]
-  for thread in threads:
-    thread.start()
-  deadline = time.monotonic() + _PROBE_SECONDS
-  for thread in threads:
-    thread.join(max(0.0, deadline - time.monotonic()))
-  return [f"{host}: {answer}" for host, answer in answers.items() if answer]
 
 
 def _download_and_prepare(
@@ -279,7 +308,7 @@ def _download_and_prepare(
       builder.download_and_prepare(
         file_format=sources.FILE_FORMAT,
         download_config=tfds.download.DownloadConfig(
-          manual_dir=_manual_dir(builder, manual_dir),
+          manual_dir=archives.manual_dir(builder, manual_dir),
           extract_dir=unpacked,
           try_download_gcs=False,
         ),
@@ -287,10 +316,10 @@ def _download_and_prepare(
   except download_manager.NonMatchingChecksumError as error:
     raise InputError(_wrong_checksum(name, str(error))) from error
   except (requests.RequestException, tfds_download_util.DownloadError) as error:
-    urls = catalog.lookup(name).archives
+    wanted = archives.of(catalog.lookup(name), builder)
     raise InputError(
       f"downloading {name} failed ({type(error).__name__}); try again, or "
-      + _fetch_by_hand(name, builder, urls, data_dir, manual_dir)
+      + _fetch_by_hand(name, builder, wanted, data_dir, manual_dir)
     ) from error
   except OSError as error:
     raise InputError(
@@ -302,6 +331,39 @@ def _download_and_prepare(
       f"{builder.data_dir} exists but holds no complete data set; remove it "
       "and prepare again"
     )
+
+
+def _names_file(
+  builder: tfds.core.DatasetBuilder, facts: catalog.Facts
+) -> epath.Path:
+  """Where TFDS looks for the names of the classes."""
+  return builder.data_path / f"{facts.label_key}.labels.txt"
+
+
+def _has_class_names(
+  builder: tfds.core.DatasetBuilder, facts: catalog.Facts
+) -> bool:
+  return facts.class_name_key is None or _names_file(builder, facts).exists()
+
+
+def _write_class_names(
+  builder: tfds.core.DatasetBuilder, facts: catalog.Facts
+) -> None:
+  """Leaves class names for TFDS to find, from records that spell them."""
+  features = builder.info.features
+  encoded = {
+    key: tfds.decode.SkipDecoding()
+    for key, feature in features.items()
+    if isinstance(feature, tfds.features.Image)
+  }
+  names = [str(label) for label in range(facts.num_classes)]
+  for record in builder.as_data_source(facts.train_split, decoders=encoded):
+    names[record[facts.label_key]] = record[facts.class_name_key].decode()
+  file = _names_file(builder, facts)
+  unfinished = file.with_name(f".{file.name}")
+  unfinished.write_text("".join(f"{name}\n" for name in names))
+  unfinished.replace(file)
+  features[facts.label_key].names = names
 
 
 def _local_root(builder: tfds.core.DatasetBuilder) -> str | None:
@@ -316,10 +378,7 @@ def _wrong_checksum(name: str, message: str) -> str:
   if path is None or len(checksums) != 2:
     return f"{name}: {_one_line(message)}"
   expected, found = checksums
-  return (
-    f"{name}: {path[1]} has sha256 {found}, and {expected} was expected; "
-    "remove the file and fetch it again"
-  )
+  return f"{name}: " + archives.wrong_sha256(path[1], found, expected)
 
 
 def _one_line(message: object) -> str:

@@ -1,16 +1,13 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The resident feed: the decoded data set lives on the devices as uint8.
 
-The batch of a step is a function of (key, step) alone: each epoch visits a
-fresh permutation of the examples, and its last batch is what remains. So the
-step number is the whole state of the feed.
-
-  data = resident.put(dataset.train, mesh)
-  order = resident.epoch_order(key, epoch, data.size)
-  batch = resident.take(data, order, start, size=128, padded_size=128)
+data = resident.put(dataset.train, mesh)
+batch = resident.take(data, order, start, size=128, padded_size=128)
+feed = resident.in_batches(dataset.test, 1000, mesh)
 """
 
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,12 +16,23 @@ import numpy as np
 
 from etf_jax.data import Split
 
+# A copy on every device makes gathering a batch cheapest; above so many bytes
+# each device holds its share of the images instead.
+REPLICATED_BYTES = 2**31
+
 
 class Resident(NamedTuple):
-  """`images` uint8 `[N, H, W, C]` and `labels` int32 `[N]`, on every device."""
+  """A split on the devices.
+
+  Attributes:
+    images: uint8 `[M, H, W, C]`, M >= N: the first N count.
+    labels: int32 `[N]`.
+    sizes: int32 `[N, 2]` or None, see `Batch`.
+  """
 
   images: jax.Array
   labels: jax.Array
+  sizes: jax.Array | None
 
   @property
   def size(self) -> int:
@@ -33,52 +41,76 @@ class Resident(NamedTuple):
 
 
 class Batch(NamedTuple):
-  """One step's examples; `where` `[B]` is False for padding, None for none."""
+  """One step's examples.
+
+  Attributes:
+    images: uint8 `[B, H, W, C]`.
+    labels: int32 `[B]`.
+    where: booleans `[B]`, False for padding and for images that could not be
+      decoded; None if there are none.
+    sizes: int32 `[B, 2]`, height and width of each image in the top left
+      corner of its array; None if images fill theirs.
+  """
 
   images: jax.Array
   labels: jax.Array
   where: jax.Array | None
+  sizes: jax.Array | None = None
 
 
-def put(split: Split, mesh: Mesh) -> Resident:
-  """Copies a split to every device of the mesh."""
-  everywhere = NamedSharding(mesh, PartitionSpec())
-  return Resident(
-    jax.device_put(np.asarray(split.images), everywhere),
-    jax.device_put(np.asarray(split.labels, np.int32), everywhere),
-  )
+class Feed(NamedTuple):
+  """A split in batches, for evaluation.
+
+  Attributes:
+    parts: () -> pairs of a pytree of arrays and an index, one a batch.
+    take: (arrays, index) -> `Batch`; it is traced.
+    references: an image of each class, for class k the k-th; of any class
+      where the split has none.
+  """
+
+  parts: Callable[[], Iterable[tuple[Any, int]]]
+  take: Callable[[Any, jax.Array], Batch]
+  references: Split
 
 
-def epoch_order(key: jax.Array, epoch: jax.Array, size: int) -> jax.Array:
-  """The order of an epoch, a permutation of range(size), int32."""
-  return jax.random.permutation(
-    jax.random.fold_in(key, epoch), jnp.arange(size, dtype=jnp.int32)
-  )
-
-
-def class_balanced_order(
-  key: jax.Array, epoch: jax.Array, labels: np.ndarray
-) -> jax.Array:
-  """An epoch in which every class is as likely: `[N]` indices, int32.
-
-  Each draw takes a class uniformly and then one of its examples, with
-  replacement. Classes without an example are left out.
+def put(
+  split: Split, mesh: Mesh, replicated_bytes: int = REPLICATED_BYTES
+) -> Resident:
+  """Copies a split to the devices of the mesh.
 
   Args:
-    key: of the run.
-    epoch: which epoch.
-    labels: `[N]`, of the split.
+    split: uint8 images; they may lie in a memory-mapped file.
+    mesh: with an axis `data`.
+    replicated_bytes: images of more bytes are spread over the devices.
   """
-  by_class = jnp.asarray(np.argsort(labels, kind="stable"), jnp.int32)
-  _, first, counts = np.unique(
-    np.sort(labels), return_index=True, return_counts=True
+  everywhere = NamedSharding(mesh, PartitionSpec())
+  sizes = split.sizes
+  return Resident(
+    _put_images(split.images, mesh, replicated_bytes),
+    jax.device_put(np.asarray(split.labels, np.int32), everywhere),
+    None if sizes is None else jax.device_put(sizes, everywhere),
   )
-  first, counts = (jnp.asarray(x, jnp.int32) for x in (first, counts))
-  class_key, example_key = jax.random.split(jax.random.fold_in(key, epoch))
-  shape = (len(labels),)
-  drawn = jax.random.randint(class_key, shape, 0, len(counts), jnp.int32)
-  place = jax.random.randint(example_key, shape, 0, counts[drawn], jnp.int32)
-  return by_class[first[drawn] + place]
+
+
+def _put_images(images, mesh, replicated_bytes):
+  devices = mesh.size
+  if images.nbytes <= replicated_bytes or devices == 1:
+    return jax.device_put(
+      np.asarray(images), NamedSharding(mesh, PartitionSpec())
+    )
+  share = -(-len(images) // devices)
+
+  def part(index):
+    rows = index[0]
+    chosen = images[rows]
+    missing = rows.stop - rows.start - len(chosen)
+    return np.pad(chosen, [(0, missing)] + [(0, 0)] * (images.ndim - 1))
+
+  return jax.make_array_from_callback(
+    (share * devices, *images.shape[1:]),
+    NamedSharding(mesh, PartitionSpec("data")),
+    part,
+  )
 
 
 def take(
@@ -98,37 +130,72 @@ def take(
   if padded_size > size:
     indices = jnp.pad(indices, (0, padded_size - size))
     where = jnp.arange(padded_size) < size
-  return Batch(data.images[indices], data.labels[indices], where)
+  return _gather(data, indices, where)
 
 
-def in_order(data: Resident, index: jax.Array, batch_size: int) -> Batch:
-  """Batch number `index` of the split as it lies, for measuring on it."""
-  indices = index * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
-  where = indices < data.size
-  indices = jnp.minimum(indices, data.size - 1)
-  return Batch(data.images[indices], data.labels[indices], where)
+def _gather(data, indices, where):
+  sizes = None if data.sizes is None else data.sizes[indices]
+  return Batch(data.images[indices], data.labels[indices], where, sizes)
 
 
-def stack_batches(
-  split: Split, batch_size: int, mesh: Mesh, axis: str = "data"
-) -> Batch:
-  """A split as padded batches for evaluation, spread over a mesh axis.
+def references(split: Any, num_classes: int) -> Split:
+  """The first image of each class; any for an absent class."""
+  present, first = np.unique(split.labels, return_index=True)
+  chosen = np.zeros(num_classes, np.int64)
+  chosen[present] = first
+  return split.choose(chosen)
 
-  Returns:
-    A `Batch` whose arrays have a leading axis: `[n, batch_size, ...]`.
+
+def in_order(
+  split: Split, data: Resident, batch_size: int, num_classes: int, mesh: Mesh
+) -> Feed:
+  """A training split, which is on the devices anyway, as it lies."""
+
+  def take_in_order(data, index):
+    indices = index * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
+    where = indices < data.size
+    batch = _gather(data, jnp.minimum(indices, data.size - 1), where)
+    return jax.lax.with_sharding_constraint(
+      batch, NamedSharding(mesh, PartitionSpec("data"))
+    )
+
+  number = -(-data.size // batch_size)
+  return Feed(
+    lambda: ((data, index) for index in range(number)),
+    take_in_order,
+    references(split, num_classes),
+  )
+
+
+def in_batches(
+  split: Split, batch_size: int, num_classes: int, mesh: Mesh
+) -> Feed:
+  """A split as padded batches, each spread over the devices.
+
+  Args:
+    split: N images.
+    batch_size: a multiple of the number of devices.
+    num_classes: K.
+    mesh: with an axis `data`.
   """
   total = len(split.labels)
   count = -(-total // batch_size)
   padding = count * batch_size - total
-  spread = NamedSharding(mesh, PartitionSpec(None, axis))
+  spread = NamedSharding(mesh, PartitionSpec(None, "data"))
 
   def stacked(array):
     array = np.pad(array, [(0, padding)] + [(0, 0)] * (array.ndim - 1))
     array = array.reshape(count, batch_size, *array.shape[1:])
     return jax.device_put(array, spread)
 
-  return Batch(
+  batches = Batch(
     stacked(split.images),
     stacked(split.labels.astype(np.int32)),
     stacked(np.ones(total, bool)),
+    None if split.sizes is None else stacked(split.sizes),
+  )
+  return Feed(
+    lambda: ((batches, index) for index in range(count)),
+    lambda batches, index: jax.tree.map(lambda x: x[index], batches),
+    references(split, num_classes),
   )

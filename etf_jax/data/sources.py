@@ -1,23 +1,25 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Reads prepared data sets, without TensorFlow.
+"""Where encoded images come from; prepared data are read without TensorFlow.
 
     builder = make_builder("cifar10", data_dir=None)
-    records = read(builder, "train", num_classes=10)
-    images = decode(records, indices, shape=(32, 32, 3))
+    source = open_prepared(builder, "train", catalog.lookup("cifar10"))
+    source.labels, source.read(7), source.describe(7)
 
-Reading is fast enough (60,000 Fashion-MNIST records in 2 s and their images in
-3 s more on one core) that nothing decoded is kept on disk, where it could grow
-stale; only the images that are used are decoded.
+A `Source` is one split with random access. `folders` and `lists` have others.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 import dataclasses
-import io
 import os
+import pathlib
+import sys
+import tempfile
+from typing import Protocol
+import zipfile
 
 import numpy as np
-from PIL import Image
 import tensorflow_datasets as tfds
+import tqdm
 
 from etf_jax.data import catalog, digits
 from etf_jax.errors import InputError
@@ -27,15 +29,90 @@ FILE_FORMAT = "array_record"
 # Builders that are ours; all others are looked up in TFDS by name.
 _OWN_BUILDERS = {"scikit_digits": digits.ScikitDigits}
 
-_READ_AT_ONCE = 4096
+# Photographs of 100 kB, and images of 1 kB.
+_READ_AT_ONCE = 256
+_SMALL_READ_AT_ONCE = 4096
 
 
-@dataclasses.dataclass(frozen=True)
-class Records:
-  """One split as stored, in the order of its files, which never changes."""
+class Source(Protocol):
+  """One split of encoded images; it can be pickled, and reopens its files.
 
-  encoded: list[bytes]
-  labels: np.ndarray  # int32 [N]
+  Attributes:
+    labels: int32 `[N]`, in 0..K-1.
+    class_names: The K names.
+  """
+
+  labels: np.ndarray
+  class_names: tuple[str, ...]
+
+  def read(self, index: int) -> bytes:
+    """Returns an encoded image: JPEG, PNG, ..."""
+
+  def describe(self, index: int) -> str:
+    """Names an image in messages."""
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Subset:
+  """Chosen images of a source, in the order of `indices`.
+
+  Attributes:
+    source: Where they are.
+    indices: int64 `[N]` into it.
+    labels: int32 `[N]`.
+    class_names: The K names.
+  """
+
+  source: Source
+  indices: np.ndarray
+  labels: np.ndarray
+  class_names: tuple[str, ...]
+
+  def read(self, index: int) -> bytes:
+    """See `Source`."""
+    return self.source.read(self.indices[index])
+
+  def describe(self, index: int) -> str:
+    """See `Source`."""
+    return self.source.describe(self.indices[index])
+
+
+def choose(source: Source, indices: np.ndarray) -> Subset:
+  """Returns the images of a source that `indices` name."""
+  return Subset(source, indices, source.labels[indices], source.class_names)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Prepared:
+  """A split that TFDS has prepared, in the order of its files.
+
+  Attributes:
+    records: TFDS's random access to it.
+    place: Where it is, in words.
+    labels: int32 `[N]`.
+    class_names: The K names.
+    file_names: `[N]` strings, what each image was called in its archive; None
+      where the data set has no such field.
+    held: The encoded images; None where they are read when asked for.
+  """
+
+  records: Sequence[dict]
+  place: str
+  labels: np.ndarray
+  class_names: tuple[str, ...]
+  file_names: np.ndarray | None
+  held: list[bytes] | None
+
+  def read(self, index: int) -> bytes:
+    """See `Source`."""
+    if self.held is not None:
+      return self.held[index]
+    return self.records[int(index)]["image"]
+
+  def describe(self, index: int) -> str:
+    """See `Source`."""
+    name = "" if self.file_names is None else f" ({self.file_names[index]})"
+    return f"record {index}{name} of {self.place}"
 
 
 def make_builder(
@@ -48,9 +125,11 @@ def make_builder(
     data_dir: Where prepared data live; None is TFDS's default, which is
       $TFDS_DATA_DIR or else ~/tensorflow_datasets.
   """
-  tfds_name = catalog.lookup(name).tfds_name
-  builder_class = _OWN_BUILDERS.get(tfds_name) or tfds.builder_cls(tfds_name)
-  return builder_class(data_dir=data_dir)
+  facts = catalog.lookup(name)
+  builder_class = _OWN_BUILDERS.get(facts.tfds_name) or tfds.builder_cls(
+    facts.tfds_name
+  )
+  return builder_class(data_dir=data_dir, config=facts.tfds_config)
 
 
 def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
@@ -73,57 +152,108 @@ def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
   return True
 
 
-def class_names(builder: tfds.core.DatasetBuilder) -> tuple[str, ...]:
-  """Returns the names of the classes, in the order of their labels."""
-  return tuple(builder.info.features["label"].names)
+def open_prepared(
+  builder: tfds.core.DatasetBuilder, split: str, facts: catalog.Facts
+) -> Prepared:
+  """Opens a prepared split.
 
+  Small images of one shape are held in memory, encoded (60,000 of
+  Fashion-MNIST are read in 2 s). Of photographs only labels and file names are
+  read; they are kept in a file beside the data, since that takes a minute or
+  two for a million.
 
-def read(
-  builder: tfds.core.DatasetBuilder, split: str, *, num_classes: int
-) -> Records:
-  """Reads the encoded images and the labels of a prepared split.
+  Args:
+    builder: See `make_builder`.
+    split: "train", or several as "train+extra".
+    facts: Of the data set.
 
   Raises:
-    InputError: A label is not one of 0..num_classes-1.
+    InputError: A label is not one of 0..K-1.
   """
-  source = builder.as_data_source(
+  records = builder.as_data_source(
     split, decoders={"image": tfds.decode.SkipDecoding()}
   )
-  encoded, labels = [], []
-  for start in range(0, len(source), _READ_AT_ONCE):
-    stop = min(start + _READ_AT_ONCE, len(source))
-    # One call per record would take twice as long.
-    for record in source.__getitems__(list(range(start, stop))):
-      encoded.append(record["image"])
-      labels.append(int(record["label"]))
-  labels = np.asarray(labels, dtype=np.int64)
-  wrong = np.flatnonzero((labels < 0) | (labels >= num_classes))
+  place = f"split {split!r} in {builder.data_dir}"
+  held = None
+  if facts.image_shape is not None:
+    labels, file_names, held = _scan(records, facts, hold=True)
+  else:
+    index = pathlib.Path(builder.data_dir, f".etf_jax-{split}.npz")
+    known = _read_index(index, len(records), facts)
+    if known is None:
+      labels, file_names, _ = _scan(records, facts, hold=False)
+      _write_index(index, labels, file_names)
+    else:
+      labels, file_names = known
+  wrong = np.flatnonzero((labels < 0) | (labels >= facts.num_classes))
   if wrong.size:
     raise InputError(
-      f"record {wrong[0]} of split {split!r} in {builder.data_dir} has label "
-      f"{labels[wrong[0]]}, outside 0..{num_classes - 1}; the data and the "
-      "number of classes do not belong together"
+      f"record {wrong[0]} of {place} has label {labels[wrong[0]]}, outside "
+      f"0..{facts.num_classes - 1}; the data and the number of classes do not "
+      "belong together"
     )
-  return Records(encoded, labels.astype(np.int32))
+  return Prepared(
+    records,
+    place,
+    labels.astype(np.int32),
+    tuple(builder.info.features[facts.label_key].names),
+    file_names,
+    held,
+  )
 
 
-def decode(
-  records: Records, indices: Iterable[int], *, shape: tuple[int, int, int]
-) -> np.ndarray:
-  """Returns the images of the given records, uint8 `[len(indices), *shape]`.
+def _scan(records, facts, *, hold):
+  """Labels, file names and, if they are to be held, encoded images."""
+  labels = np.empty(len(records), np.int64)
+  names, held = [], []
+  at_once = _SMALL_READ_AT_ONCE if hold else _READ_AT_ONCE
+  starts = range(0, len(records), at_once)
+  if not hold and len(records) > 10_000:
+    starts = tqdm.tqdm(starts, "reading labels", unit_scale=at_once, unit="img")
+  for start in starts:
+    stop = min(start + at_once, len(records))
+    # One call per record would take several times as long.
+    for place, record in enumerate(
+      records.__getitems__(list(range(start, stop))), start
+    ):
+      labels[place] = record[facts.label_key]
+      if facts.file_key is not None:
+        names.append(_text(record[facts.file_key]))
+      if hold:
+        held.append(record["image"])
+  file_names = None if facts.file_key is None else np.asarray(names)
+  return labels, file_names, held if hold else None
 
-  One thread: the images are so small that more threads only wait for each
-  other (10,000 of 28x28: 0.4 s with one, 0.9 s with two).
-  """
-  indices = list(indices)
-  images = np.empty((len(indices), *shape), dtype=np.uint8)
-  for position, index in enumerate(indices):
-    with Image.open(io.BytesIO(records.encoded[index])) as image:
-      pixels = np.asarray(image)
-    if pixels.size != images[position].size:
-      raise InputError(
-        f"record {index} holds an image of shape {pixels.shape}, not {shape}; "
-        "prepare the data again"
+
+def _text(value: bytes | str) -> str:
+  return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _read_index(path: pathlib.Path, size: int, facts: catalog.Facts):
+  """What `_write_index` wrote; None if it is absent or of other data."""
+  try:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as index:
+      labels, file_names = index["labels"], index["file_names"]
+  except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    return None
+  has_names = facts.file_key is not None
+  if len(labels) != size or len(file_names) != (size if has_names else 0):
+    return None
+  return labels, file_names if has_names else None
+
+
+def _write_index(path, labels, file_names) -> None:
+  try:
+    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+      np.savez(
+        file,
+        labels=labels,
+        file_names=np.empty(0, "U1") if file_names is None else file_names,
       )
-    images[position] = pixels.reshape(shape)
-  return images
+    os.replace(file.name, path)
+  except OSError as error:
+    print(
+      f"cannot keep the labels in {path} ({error.strerror}): they will be read "
+      "again next time",
+      file=sys.stderr,
+    )

@@ -1,44 +1,53 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Evaluates a model's variables on a split: every example once.
 
-evaluate = evaluator.create(model, normalize, num_classes)
-sums = evaluate(variables, batches)    # metrics.Sums, as NumPy arrays
+evaluate = evaluator.create(model, inputs, num_classes)
+sums = evaluate(variables, feed)    # metrics.Sums, as NumPy arrays
 """
 
 from collections.abc import Callable
 
 import jax
 
-from etf_jax.data.resident import Batch
+from etf_jax.data.resident import Feed
 from etf_jax.evaluation import metrics
 
 
 def create(
-  model, normalize: Callable[[jax.Array], jax.Array], num_classes: int
-) -> Callable[[dict, Batch], metrics.Sums]:
-  """Builds `evaluate(variables, batches)`.
+  model, inputs: Callable[..., jax.Array], num_classes: int
+) -> Callable[[dict, Feed], metrics.Sums]:
+  """Builds `evaluate(variables, feed)`.
 
   Args:
     model: a linen module whose output has `logits`.
-    normalize: uint8 images to what the model takes.
+    inputs: (uint8 images, their sizes or None) to what the model takes.
     num_classes: K.
 
   Returns:
-    A function of the model's variables and of batches stacked along a leading
-    axis (`resident.stack_batches`). It compiles once per shape, and waits for
-    the device only at the end.
+    A function of the model's variables and of a split. It compiles once per
+    shape, and waits for the device only at the end.
   """
+  updates = {}
 
-  @jax.jit
-  def update(variables, batches, index, sums):
-    batch = jax.tree.map(lambda x: x[index], batches)
-    output = model.apply(variables, normalize(batch.images), train=False)
-    return metrics.update(sums, output.logits, batch.labels, where=batch.where)
+  def update_of(take):
+    # A jitted function for each way to read, which is one a split.
+    if take not in updates:
 
-  def evaluate(variables, batches):
-    sums = metrics.zeros(num_classes)
-    for index in range(batches.labels.shape[0]):
-      sums = update(variables, batches, index, sums)
+      def update(variables, arrays, index, sums):
+        batch = take(arrays, index)
+        images = inputs(batch.images, batch.sizes)
+        output = model.apply(variables, images, train=False)
+        return metrics.update(
+          sums, output.logits, batch.labels, where=batch.where
+        )
+
+      updates[take] = jax.jit(update)
+    return updates[take]
+
+  def evaluate(variables, feed):
+    update, sums = update_of(feed.take), metrics.zeros(num_classes)
+    for arrays, index in feed.parts():
+      sums = update(variables, arrays, index, sums)
     return jax.device_get(sums)
 
   return evaluate

@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Neural collapse of a model on a split: one forward pass, one row.
 
-measure = geometry.create(model, normalize, num_classes)
+measure = geometry.create(model, inputs, num_classes)
 row, sums = measure(variables, feed)
 
 The statistics are taken around one example of each class, so they depend on
@@ -10,15 +10,13 @@ the model and the data alone and a resumed run measures the same.
 
 from collections.abc import Callable
 import dataclasses
-from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from etf_jax import collapse
-from etf_jax.data import Split
-from etf_jax.data.resident import Batch
+from etf_jax.data.resident import Feed
 from etf_jax.evaluation import metrics
 from etf_jax.models import Output
 
@@ -26,46 +24,20 @@ from etf_jax.models import Output
 MATRIX_CLASSES = 100
 
 
-class Feed(NamedTuple):
-  """A split, in batches on the devices.
-
-  Attributes:
-    arrays: what `take` reads, a pytree of arrays.
-    take: (arrays, index) -> `Batch`; it is traced.
-    batches: how many there are.
-    references: uint8 `[K, H, W, C]`, an image of each class.
-    labels: int32 `[N]` on the host, in the order of the batches.
-  """
-
-  arrays: Any
-  take: Callable[[Any, jax.Array], Batch]
-  batches: int
-  references: np.ndarray
-  labels: np.ndarray
-
-
-def references(split: Split, num_classes: int) -> np.ndarray:
-  """The first image of each class, `[K, H, W, C]`; any for an absent class."""
-  present, first = np.unique(split.labels, return_index=True)
-  chosen = np.zeros(num_classes, np.int64)
-  chosen[present] = first
-  return np.asarray(split.images[chosen])
-
-
 def create(
   model,
-  normalize: Callable[[jax.Array], jax.Array],
+  inputs: Callable[..., jax.Array],
   num_classes: int,
   *,
   tau: np.ndarray | None = None,
   hold_features: bool = True,
   rank_images: int = 100,
-) -> Callable[..., dict]:
+) -> Callable[..., tuple[dict, metrics.Sums]]:
   """Builds `measure(variables, feed, *, matrices=False)`.
 
   Args:
     model: a linen module that returns an `Output`.
-    normalize: uint8 images to what the model takes.
+    inputs: (uint8 images, their sizes or None) to what the model takes.
     num_classes: K.
     tau: `[K]` half angles of the classes' cones, in radians; None or 0 where
       there is none.
@@ -84,8 +56,8 @@ def create(
   cones = None if tau is None or not np.any(tau) else np.asarray(tau)
 
   @jax.jit
-  def begin(variables, images):
-    output = model.apply(variables, normalize(images), train=False)
+  def begin(variables, images, sizes):
+    output = model.apply(variables, inputs(images, sizes), train=False)
     features = output.features
     stats = collapse.init(*features.shape, reference=features)
     return stats, output.weights, output.bias
@@ -98,7 +70,8 @@ def create(
 
       def update(variables, arrays, index, stats, sums):
         batch = take(arrays, index)
-        output = model.apply(variables, normalize(batch.images), train=False)
+        images = inputs(batch.images, batch.sizes)
+        output = model.apply(variables, images, train=False)
         stats = collapse.update(
           stats, output.features, batch.labels, where=batch.where
         )
@@ -152,16 +125,19 @@ def create(
       )
     return sums
 
-  def measure(variables, feed, *, matrices=False):
-    stats, weights, bias = begin(variables, feed.references)
+  def measure(variables: dict, feed: Feed, *, matrices: bool = False):
+    stats, weights, bias = begin(
+      variables, feed.references.images, feed.references.sizes
+    )
     update, every, sums = update_of(feed.take), [], metrics.zeros(num_classes)
-    for index in range(feed.batches):
-      stats, sums, held = update(variables, feed.arrays, index, stats, sums)
+    for arrays, index in feed.parts():
+      stats, sums, held = update(variables, arrays, index, stats, sums)
       every.append(held)
     by_class, by_sample, means, classifier, features, norms = finish(
       stats, weights
     )
-    counts = np.bincount(feed.labels, minlength=num_classes)
+    sums = jax.device_get(sums)
+    counts = np.asarray(sums.confusion).sum(axis=1).astype(np.int64)
     row = {
       "images": int(counts.sum()),
       "absent_classes": np.flatnonzero(counts == 0).tolist(),
@@ -176,7 +152,7 @@ def create(
         number = with_cones if name == "in_cone" else counts.sum()
         row[name] = total / number if number else float("nan")
       if rank_images:
-        row |= _ranks(every, feed.labels, num_classes, rank_images)
+        row |= _ranks(every, num_classes, rank_images)
     classifier, features = np.asarray(classifier), np.asarray(features)
     row |= {
       "classifier_norms": np.asarray(norms),
@@ -188,7 +164,7 @@ def create(
         "classifier_cosines": classifier.round(4),
         "feature_cosines": features.round(4),
       }
-    return row, jax.device_get(sums)
+    return row, sums
 
   return measure
 
@@ -198,24 +174,28 @@ def _numbers(metrics: collapse.Metrics) -> dict[str, float]:
   return {name: float(value) for name, value in fields.items()}
 
 
-def _ranks(every, labels, num_classes, limit):
+def _ranks(every, num_classes, limit):
   """The numerical ranks over the first `limit` examples of each class."""
-  order = np.argsort(labels, kind="stable")
-  starts = np.searchsorted(labels[order], np.arange(num_classes))
-  place = np.empty(len(labels), np.int64)
-  place[order] = np.arange(len(labels)) - starts[labels[order]]
-  chosen, position = [], 0
-  for features, _, where in every:
-    size = int(np.sum(where))
-    keep = place[position : position + size] < limit
-    chosen.append(np.asarray(features)[:size][keep])
-    position += size
-  features = np.concatenate(chosen).astype(np.float64)
-  # The field is that of the first images, so both ranks see the same ones.
-  kept = labels[place < limit]
+  seen = np.zeros(num_classes, np.int64)
+  features, labels = [], []
+  for part, classes, where in every:
+    where = np.asarray(where)
+    classes = np.asarray(classes)[where]
+    # 1. Which example of its class each one is.
+    order = np.argsort(classes, kind="stable")
+    starts = np.searchsorted(classes[order], np.arange(num_classes))
+    place = np.empty(len(classes), np.int64)
+    place[order] = np.arange(len(classes)) - starts[classes[order]]
+    place += seen[classes]
+    seen += np.bincount(classes, minlength=num_classes)
+    # 2. The first ones stay, so both ranks see the same examples.
+    features.append(np.asarray(part)[where][place < limit])
+    labels.append(classes[place < limit])
+  features = np.concatenate(features).astype(np.float64)
+  labels = np.concatenate(labels)
   return {
     name: float(
-      collapse.numerical_rank(features, kept, num_classes, centred=centred)
+      collapse.numerical_rank(features, labels, num_classes, centred=centred)
     )
     for name, centred in (
       ("numerical_rank", False),

@@ -9,7 +9,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from etf_jax.reporting import _collapse, _page, collapse_plots, runs
+from etf_jax.reporting import (
+  _collapse,
+  _page,
+  collapse_plots,
+  runs,
+  shot_groups,
+)
 
 _SAMPLE = "sample_mean"
 # Heading, format and factor of each measurement.
@@ -37,6 +43,11 @@ _FEATURES = {
   "cos_own_centre": ("cosine to own centre", _COSINE),
   "cos_other_centres": ("cosine to other centres", _COSINE),
   "in_cone": ("features in their cone, %", _PERCENT),
+}
+# Matrices, of which means within the groups of classes are shown.
+_MATRICES = {
+  "classifier_cosines": "cos(w, w′), mean",
+  "feature_cosines": "cos(h, h′), mean",
 }
 _STYLES = {key: style for key, (_, style) in (_KEYS | _FEATURES).items()}
 # So many absent classes have their names in a note.
@@ -88,6 +99,30 @@ def values(
   if not all(key in part for part in parts):
     return []
   return [part[key] for part in parts]
+
+
+def within(
+  rows: Sequence[_collapse.Row], key: str, members: np.ndarray
+) -> list[float | None]:
+  """The mean cosine over pairs of some classes.
+
+  Args:
+    rows: one of each seed.
+    key: of a matrix of cosines.
+    members: indices of the classes.
+
+  Returns:
+    As many numbers as rows, None where undefined; none when a row lacks the
+    matrix or there are no two classes.
+  """
+  if len(members) < 2 or not all(row.get(key) for row in rows):
+    return []
+  pairs = ~np.eye(len(members), dtype=bool)
+  means = [
+    np.array(row[key], np.float64)[np.ix_(members, members)][pairs].mean()
+    for row in rows
+  ]
+  return [None if np.isnan(mean) else float(mean) for mean in means]
 
 
 def summary(
@@ -167,8 +202,23 @@ def everything(section: runs.Section) -> str:
       summary(values(one.last(split), key, sample), one.seeds[split], style)
       for split, one in columns
     ]
-    if any(text != "-" for text, _ in cells):
-      rows.append([heading, *(" ".join(cell).strip() for cell in cells)])
+    rows.append([heading, *cells])
+  groups = shot_groups.of(section.class_counts)
+  for index, name in enumerate(shot_groups.NAMES):
+    members = np.flatnonzero(groups == index)
+    for key, heading in _MATRICES.items():
+      cells = [
+        summary(
+          within(one.last(split), key, members), one.seeds[split], _COSINE
+        )
+        for split, one in columns
+      ]
+      rows.append([f"{heading} (among {name})", *cells])
+  rows = [
+    [heading, *(" ".join(cell).strip() for cell in cells)]
+    for heading, *cells in rows
+    if any(text != "-" for text, _ in cells)
+  ]
   header = ["mean ± std over seeds"]
   header += [f"{split}, {one.label}" for split, one in columns]
   return _page.table(header, rows)

@@ -2,22 +2,22 @@
 """What all runs of a config share: data on devices, compiled functions."""
 
 from collections.abc import Callable
-import functools
+import dataclasses
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
-import numpy as np
 import optax
 
 from etf_jax import models
-from etf_jax.data import Dataset, augment, resident
+from etf_jax.data import Dataset, Encoded, augment, resident, sampling
 from etf_jax.errors import InputError
 from etf_jax.evaluation import evaluator, geometry
 from etf_jax.training import (
   durations,
+  feeding,
   methods,
   objectives,
   optimizer,
@@ -39,9 +39,9 @@ class Experiment(NamedTuple):
     model: the classifier.
     optimizer: its optimiser.
     learning_rate: of a step.
-    epoch_order: (key, epoch) -> the order of the training set.
-    train_step: (state, order, key, position) -> (state, metrics); position
-      is a Python integer, the place of the step in its epoch.
+    sampler: the order of the training examples.
+    input_shape: of the images that the model takes, `(H, W, C)`.
+    open_feed: (seed, first step) -> `feeding.Feed`, which trains.
     evaluate: (variables, split name) -> metrics.Sums.
     measure: (variables, split name, matrices=False) -> the fields of a
       collapse row, and metrics.Sums.
@@ -56,8 +56,9 @@ class Experiment(NamedTuple):
   model: models.Classifier
   optimizer: optax.GradientTransformation
   learning_rate: Callable
-  epoch_order: Callable
-  train_step: Callable
+  sampler: sampling.Sampler
+  input_shape: tuple[int, int, int]
+  open_feed: Callable[[int, int], feeding.Feed]
   evaluate: Callable
   measure: Callable
   splits: tuple[str, ...]
@@ -80,32 +81,30 @@ def create(config: ConfigDict, dataset: Dataset) -> Experiment:
   if config.dtype == "float64" and not jax.config.jax_enable_x64:
     raise InputError("config.dtype='float64' needs JAX_ENABLE_X64=1")
   mesh = sharding.make_mesh(config.devices, config.batch_size)
-  examples = len(dataset.train.labels)
-  epoch = durations.Epoch(examples, min(config.batch_size, examples))
+  sampler = _sampler(config, dataset.train.labels)
+  epoch = durations.Epoch(sampler.size, min(config.batch_size, sampler.size))
   total_steps = durations.steps(config, "total", epoch)
+  sampler = dataclasses.replace(sampler, total_epochs=total_steps / epoch.steps)
   if total_steps < 1 and method.trains != "nothing":
     raise InputError("the run has no step: raise config.total_epochs")
   model = models.create_model(config)
   learning_rate = optimizer.create_schedule(config, epoch, total_steps)
   sgd = optimizer.create_optimizer(config, learning_rate)
-  normalize = functools.partial(
-    augment.normalize,
-    mean=dataset.mean,
-    std=dataset.std,
-    dtype=jnp.dtype(config.dtype),
-  )
+  colours = (dataset.mean, dataset.std, jnp.dtype(config.dtype))
+  inputs = augment.evaluation(config.augment, *colours)
   train_step = step.create(
     config,
     model,
     sgd,
     objectives.create_loss(config, dataset.class_counts),
-    normalize,
+    augment.training(config.augment, *colours),
     epoch.steps,
     total_steps,
   )
-  evaluate = evaluator.create(model, normalize, config.model.num_classes)
-  batches = _evaluation_batches(config, dataset, mesh)
-  data = resident.put(dataset.train, mesh)
+  streamed = isinstance(dataset.train, Encoded)
+  data = None if streamed else resident.put(dataset.train, mesh)
+  feeds = feeding.evaluation(config, dataset, data, mesh)
+  evaluate = evaluator.create(model, inputs, config.model.num_classes)
   return Experiment(
     config=config,
     dataset=dataset,
@@ -115,92 +114,43 @@ def create(config: ConfigDict, dataset: Dataset) -> Experiment:
     model=model,
     optimizer=sgd,
     learning_rate=learning_rate,
-    epoch_order=jax.jit(
-      functools.partial(
-        resident.class_balanced_order, labels=dataset.train.labels
-      )
-      if method.class_balanced
-      else functools.partial(resident.epoch_order, size=examples),
-      out_shardings=sharding.replicated(mesh),
+    sampler=sampler,
+    input_shape=_input_shape(config, dataset),
+    open_feed=feeding.create(
+      config, dataset, data, epoch, total_steps, sampler, mesh, train_step
     ),
-    train_step=_fed(train_step, data, epoch, mesh),
-    evaluate=lambda variables, name: evaluate(variables, batches[name]),
-    measure=_measure(config, dataset, model, normalize, data, batches, mesh),
-    splits=tuple(batches),
+    evaluate=lambda variables, name: evaluate(variables, feeds[name]),
+    measure=_measure(config, dataset, model, inputs, feeds),
+    splits=tuple(name for name in feeds if name != "train"),
   )
 
 
-def _fed(train_step, data, epoch, mesh):
-  """The train step on the resident data: two programs, full and last batch."""
-
-  @functools.partial(
-    jax.jit,
-    static_argnames="size",
-    donate_argnames="state",
-    out_shardings=sharding.replicated(mesh),
+def _sampler(config, labels):
+  name = config.data.sampler
+  if name is None:
+    balanced = objectives.METHODS[config.method].class_balanced
+    name = "class_balanced" if balanced else "instance"
+  return sampling.create(
+    name, labels, repeat_threshold=config.data.repeat_threshold
   )
-  def fed_step(state, data, order, start, key, size):
-    batch = resident.take(
-      data, order, start, size=size, padded_size=sharding.padded(size, mesh)
-    )
-    batch = jax.lax.with_sharding_constraint(
-      batch, sharding.batch_sharded(mesh)
-    )
-    return train_step(state, batch, key)
-
-  def call(state, order, key, position):
-    start = position * epoch.batch_size
-    size = min(epoch.batch_size, epoch.examples - start)
-    return fed_step(state, data, order, start, key, size=size)
-
-  return call
 
 
-def _evaluation_batches(config, dataset, mesh):
-  splits = {"validation": dataset.validation, "test": dataset.test}
-  return {
-    name: resident.stack_batches(
-      split,
-      sharding.padded(min(config.eval.batch_size, len(split.labels)), mesh),
-      mesh,
-    )
-    for name, split in splits.items()
-    if split is not None
-  }
+def _input_shape(config, dataset):
+  height, width, channels = dataset.image_shape
+  side = config.augment.crop_size
+  return (side or height, side or width, channels)
 
 
-def _measure(config, dataset, model, normalize, data, batches, mesh):
+def _measure(config, dataset, model, inputs, feeds):
   """Neural collapse on any split; nothing compiles before the first call."""
-  size = sharding.padded(
-    min(config.eval.batch_size, len(dataset.train.labels)), mesh
-  )
-
-  def take_train(data, index):
-    batch = resident.in_order(data, index, size)
-    return jax.lax.with_sharding_constraint(batch, sharding.batch_sharded(mesh))
-
-  def take_stacked(batches, index):
-    return jax.tree.map(lambda x: x[index], batches)
-
   if "validation" in config.collapse.splits and dataset.validation is None:
     raise InputError(
       "config.collapse.splits names validation, and there is none: set"
       " config.data.validation_fraction or leave it out"
     )
-
-  def feed(name):
-    split = getattr(dataset, name)
-    arrays, take, number = (
-      (data, take_train, -(-len(split.labels) // size))
-      if name == "train"
-      else (batches[name], take_stacked, len(batches[name].labels))
-    )
-    shown = geometry.references(split, dataset.num_classes)
-    return geometry.Feed(arrays, take, number, shown, np.asarray(split.labels))
-
   measure = geometry.create(
     model,
-    normalize,
+    inputs,
     dataset.num_classes,
     tau=methods.hinge_tau(config, dataset.class_counts)
     if config.method == "etf_hinge"
@@ -209,5 +159,5 @@ def _measure(config, dataset, model, normalize, data, batches, mesh):
     rank_images=config.collapse.rank_images,
   )
   return lambda variables, name, matrices=False: measure(
-    variables, feed(name), matrices=matrices
+    variables, feeds[name], matrices=matrices
   )

@@ -36,7 +36,7 @@ def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
     InputError: a directory of another run, or a loss that is not finite.
   """
   config, dataset = experiment.config, experiment.dataset
-  image_shape = dataset.train.images.shape[1:]
+  image_shape = experiment.input_shape
   # First, since it refuses models that cannot serve: a directory made for
   # one would be in the way of the mended config.
   fixed = train_state.draw_classifier(experiment.model, image_shape, seed)
@@ -59,6 +59,7 @@ def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
       fixed,
       seed,
       sharding.replicated(experiment.mesh),
+      average=bool(config.ema_decay),
     )
     facts = {}
     if start:
@@ -69,19 +70,22 @@ def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
     writers.truncate_after(rows_path, start or -1)
     history = [r for r in _read(rows_path) if r["kind"] == "eval"]
     writer = _open_writers(config, workdir, start, experiment.total_steps)
+    feed = experiment.open_feed(seed, start)
     try:
       # 4. or else a fresh one.
       return _run(
-        experiment, seed, state, start, checkpoints, writer, history, facts
+        experiment, seed, state, feed, checkpoints, writer, history, facts
       )
     finally:
+      feed.close()
       writer.close()
   finally:
     checkpoints.close()
 
 
-def _run(experiment, seed, state, step, checkpoints, writer, history, facts):
+def _run(experiment, seed, state, feed, checkpoints, writer, history, facts):
   config, epoch = experiment.config, experiment.epoch
+  step = int(state.step)
   total = experiment.total_steps
   log_every, eval_every, measure_every, save_every = (
     max(1, durations.steps(node, name, epoch))
@@ -93,15 +97,10 @@ def _run(experiment, seed, state, step, checkpoints, writer, history, facts):
     )
   )
   keys = train_state.keys(seed)
-  window = _Window(experiment, writer, checkpoints, step)
-  started, order, confusion = time.perf_counter(), None, None
+  window = _Window(experiment, feed, writer, checkpoints, step)
+  started, confusion = time.perf_counter(), None
   while step < total:
-    passed, position = divmod(step, epoch.steps)
-    if order is None or position == 0:
-      order = experiment.epoch_order(keys["order"], passed)
-    state, step_metrics = experiment.train_step(
-      state, order, keys["augment"], position
-    )
+    state, step_metrics = feed.advance(state, step, keys["augment"])
     step += 1
     log, evaluate, measure, save = (
       step % every == 0 or step == total
@@ -150,8 +149,8 @@ def best_step(history: list[dict], split: str) -> int:
 class _Window:
   """Training metrics between two rows, fetched one window late."""
 
-  def __init__(self, experiment, writer, checkpoints, step):
-    self._experiment, self._writer = experiment, writer
+  def __init__(self, experiment, feed, writer, checkpoints, step):
+    self._experiment, self._feed, self._writer = experiment, feed, writer
     self._checkpoints = checkpoints
     self._open, self._closed, self._step = [], None, step
     self.restart_clock()
@@ -185,6 +184,7 @@ class _Window:
         self._experiment.learning_rate(np.int32(last - 1))
       ),
       "images_per_second": images / (now - self._clock),
+      **self._feed.rates(),
     }
     if not np.isnan(accuracy).all():
       row["accuracy"] = float(np.nanmean(accuracy))
@@ -225,7 +225,7 @@ def _evaluate(experiment, state, step, known):
     started = time.perf_counter()
     sums = known.get(split)
     if sums is None:
-      sums = experiment.evaluate(state.variables, split)
+      sums = experiment.evaluate(state.eval_variables, split)
     seconds = time.perf_counter() - started
     row = {
       "kind": "eval",
@@ -247,7 +247,7 @@ def _record(experiment, state, step, checkpoints, writer, history, known):
     writer.write(row)
   history += rows
   if best_step(history, experiment.splits[0]) == step:
-    checkpoints.save_best(state.variables, step)
+    checkpoints.save_best(state.eval_variables, step)
   return confusion
 
 
@@ -263,7 +263,7 @@ def _measure(experiment, state, step, writer):
       "epoch": step / experiment.epoch.steps,
     }
     fields, known[split] = experiment.measure(
-      state.variables, split, matrices=step == experiment.total_steps
+      state.eval_variables, split, matrices=step == experiment.total_steps
     )
     row |= fields
     row["seconds"] = time.perf_counter() - started

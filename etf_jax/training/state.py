@@ -38,6 +38,64 @@ class TrainState(struct.PyTreeNode):
       "etf": self.etf,
     }
 
+  @property
+  def eval_variables(self) -> dict:
+    """The variables to evaluate and to keep, which may be averages."""
+    return self.variables
+
+  def begin_from(self, params: dict, batch_stats: dict) -> "TrainState":
+    """This state with the parameters and statistics of another model."""
+    return self.replace(params=params, batch_stats=batch_stats)
+
+
+class AveragedState(TrainState):
+  """A state that also averages its variables over the steps.
+
+  A class of its own, so that the checkpoints of runs without an average have
+  no place for one.
+
+  Attributes:
+    ema: `params` and `batch_stats`, exponential moving averages.
+  """
+
+  ema: dict
+
+  @property
+  def eval_variables(self) -> dict:
+    """The averages, and the fixed classifier."""
+    return self.ema | {"etf": self.etf}
+
+  def begin_from(self, params: dict, batch_stats: dict) -> "AveragedState":
+    """As the base does it, with the averages begun there as well."""
+    started = super().begin_from(params, batch_stats)
+    # Copies, since a step may not donate an array twice.
+    ema = {"params": params, "batch_stats": batch_stats}
+    return started.replace(ema=jax.tree.map(jnp.copy, ema))
+
+  def average(
+    self, params: dict, batch_stats: dict, decay: float
+  ) -> "AveragedState":
+    """Lets the averages follow what a step has made.
+
+    After t completed steps they keep min(decay, (1 + t) / (10 + t)) of what
+    they were, so they look back over a ninth of the run at most, and the
+    initial weights do not linger.
+
+    Args:
+      params: after the step.
+      batch_stats: after the step.
+      decay: in (0, 1).
+    """
+    wide = jnp.result_type(float)
+    taken = jnp.maximum(1 - decay, 9 / (10 + self.step.astype(wide)))
+
+    def follow(average, new):
+      # Written so that what does not change stays as it is, to the bit.
+      return average + taken.astype(new.dtype) * (new - average)
+
+    new = {"params": params, "batch_stats": batch_stats}
+    return self.replace(ema=jax.tree.map(follow, self.ema, new))
+
 
 def keys(seed: int) -> dict[str, jax.Array]:
   """One independent key per use of a seed."""
@@ -83,6 +141,8 @@ def create(
   fixed: dict,
   seed: int,
   sharding: jax.sharding.Sharding,
+  *,
+  average: bool = False,
 ) -> TrainState:
   """A fresh state, born where `sharding` says.
 
@@ -93,6 +153,7 @@ def create(
     fixed: see `draw_classifier`.
     seed: decides the weights.
     sharding: of every leaf.
+    average: make an `AveragedState`.
   """
 
   def init(key, fixed):
@@ -105,14 +166,19 @@ def create(
     params = variables["params"]
     # linen makes running statistics in float32, whatever the rest is.
     widest = np.result_type(np.float32, *jax.tree.leaves(params))
-    return TrainState(
-      step=jnp.zeros((), jnp.int32),
-      params=params,
-      batch_stats=jax.tree.map(
-        lambda x: x.astype(widest), variables.get("batch_stats", {})
-      ),
-      etf=variables.get("etf", fixed),
-      opt_state=optimizer.init(params),
+    batch_stats = jax.tree.map(
+      lambda x: x.astype(widest), variables.get("batch_stats", {})
     )
+    fields = {
+      "step": jnp.zeros((), jnp.int32),
+      "params": params,
+      "batch_stats": batch_stats,
+      "etf": variables.get("etf", fixed),
+      "opt_state": optimizer.init(params),
+    }
+    if not average:
+      return TrainState(**fields)
+    ema = {"params": params, "batch_stats": batch_stats}
+    return AveragedState(**fields, ema=ema)
 
   return jax.jit(init, out_shardings=sharding)(keys(seed)["params"], fixed)

@@ -14,8 +14,9 @@ from ml_collections import ConfigDict
 import optax
 
 from etf_jax import losses
-from etf_jax.data import augment
+from etf_jax.data.augment import Mixed
 from etf_jax.data.resident import Batch
+from etf_jax.errors import InputError
 from etf_jax.models import Classifier
 from etf_jax.training import objectives
 from etf_jax.training.state import TrainState
@@ -33,31 +34,37 @@ def create(
   model: Classifier,
   optimizer: optax.GradientTransformation,
   loss: objectives.Loss,
-  normalize: Callable[[jax.Array], jax.Array],
+  augment: Callable[[Batch, jax.Array], Mixed],
   steps_per_epoch: int,
   total_steps: int,
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, StepMetrics]]:
   """Builds `train_step(state, batch, key)`.
 
   Args:
-    config: resolved; `augment`, `loss` and `eval` are read.
+    config: resolved; `method`, `loss`, `eval` and `ema_decay` are read.
     model: see `models.create_model`.
     optimizer: see `optimizer.create_optimizer`.
     loss: see `objectives.create_loss`.
-    normalize: uint8 images to what the model takes.
+    augment: see `augment.training`.
     steps_per_epoch: tells the loss which epoch it is in ...
     total_steps: ... and of how many.
 
   Returns:
     The step. Its key is the run's; the step number is folded in.
-  """
 
+  Raises:
+    InputError: `ema_decay` is out of its range.
+  """
+  if not 0 <= config.ema_decay < 1:
+    raise InputError(
+      f"config.ema_decay={config.ema_decay!r} must lie in [0, 1)"
+    )
   # Only where everything is trained do the statistics follow the batches.
   train = objectives.METHODS[config.method].trains == "all"
 
   def train_step(state, batch, key):
     key = jax.random.fold_in(key, state.step)
-    images, partners, lam = _augment(config.augment, normalize, batch, key)
+    images, partners, lam = augment(batch, key)
     epoch = state.step // steps_per_epoch
     passed = epoch.astype(jnp.result_type(float))
     context = objectives.Context(
@@ -89,6 +96,7 @@ def create(
     updates, opt_state = optimizer.update(
       gradients, state.opt_state, state.params
     )
+    params = optax.apply_updates(state.params, updates)
 
     def accuracy():
       predicted = jnp.argmax(output.logits, axis=-1)
@@ -109,33 +117,17 @@ def create(
         lambda: jnp.full((), jnp.nan, value.dtype),
       ),
     )
+    if config.ema_decay:
+      state = state.average(params, batch_stats, config.ema_decay)
     state = state.replace(
       step=state.step + 1,
-      params=optax.apply_updates(state.params, updates),
+      params=params,
       batch_stats=batch_stats,
       opt_state=opt_state,
     )
     return state, metrics
 
   return train_step
-
-
-def _augment(config, normalize, batch, key):
-  """Normalised images, and mixup's partners and weight (None without)."""
-  # Neither may depend on the size of the batch, which padding changes.
-  batch_key, examples_key = jax.random.split(key)
-  keys = augment.example_keys(examples_key, batch.labels.shape[0])
-  images = augment.pad_crop(keys, batch.images, padding=config.crop_padding)
-  if config.flip:
-    images = augment.flip(keys, images)
-  images = normalize(images)
-  if not config.mixup_alpha:
-    return images, None, None
-  lam = jax.random.beta(
-    batch_key, config.mixup_alpha, config.mixup_alpha, dtype=jnp.float32
-  )
-  partners = augment.mixup_partners(keys, batch.where)
-  return augment.mix(images, partners, lam), partners, lam
 
 
 def _over_labels(function, batch, partners, lam):

@@ -93,9 +93,7 @@ def start(
   def with_classifier(kernel, bias):
     params = trained["params"]
     head = params["head"] | {"kernel": kernel, "bias": bias}
-    return state.replace(
-      params=params | {"head": head}, batch_stats=trained["batch_stats"]
-    )
+    return state.begin_from(params | {"head": head}, trained["batch_stats"])
 
   if methods.METHODS[config.method].trains == "classifier":
     fresh = state.params["head"]
@@ -160,12 +158,18 @@ def _find(config: ConfigDict, seed: int) -> runs.Run:
 
 
 def _restore(run: runs.Run, state: TrainState) -> dict:
-  """The parameters and statistics of a run's last step, placed as ours."""
+  """The parameters and statistics of a run's last step, placed as ours.
+
+  Those that the run was evaluated with: its averages, if it had any.
+  """
   wanted = {"params": state.params, "batch_stats": state.batch_stats}
+  averaged = bool(run.config.get("ema_decay"))
+  if averaged:
+    wanted = {"ema": wanted}
   abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, wanted)
   folder = run.directory.absolute() / "checkpoints"
   with ocp.CheckpointManager(folder) as manager:
-    return manager.restore(
+    restored = manager.restore(
       run.final["step"],
       args=ocp.args.PyTreeRestore(
         abstract,
@@ -173,3 +177,4 @@ def _restore(run: runs.Run, state: TrainState) -> dict:
         partial_restore=True,
       ),
     )
+  return restored["ema"] if averaged else restored

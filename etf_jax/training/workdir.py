@@ -30,6 +30,8 @@ _INCIDENTAL = (
   "data.data_dir",
   "data.manual_dir",
   "data.prepare",
+  "data.workers",
+  "data.cache_dir",
   "checkpoint",
   "collapse",
   "report",

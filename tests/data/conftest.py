@@ -5,10 +5,15 @@ from collections.abc import Callable
 import dataclasses
 import pathlib
 import shutil
-import types
 
+import ml_collections
 import official_archives
+import official_photographs
+import official_small
+import official_transfer
 import pytest
+
+from etf_jax.configs import base
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,22 +22,36 @@ class Official:
 
   archives: pathlib.Path
   data_dir: pathlib.Path
-  contents: dict[str, official_archives.Contents]
+  contents: dict[str, object]
   downloaded: tuple[str, ...]
 
 
 @pytest.fixture(scope="session")
 def official(tmp_path_factory: pytest.TempPathFactory) -> Official:
-  """CIFAR from manual_dir; Fashion-MNIST's images downloaded, labels not."""
+  """Fashion-MNIST's images are downloaded, all else lies in manual_dir."""
   archives = tmp_path_factory.mktemp("archives")
   manual = tmp_path_factory.mktemp("manual")
   data_dir = tmp_path_factory.mktemp("tfds")
   contents = {
-    "cifar10": official_archives.write_cifar10(archives, per_class=12),
-    "cifar100": official_archives.write_cifar100(archives, per_class=3),
-    "fashion_mnist": official_archives.write_fashion_mnist(archives),
+    "cifar10": official_small.write_cifar10(archives, per_class=12),
+    "cifar100": official_small.write_cifar100(archives, per_class=3),
+    "fashion_mnist": official_small.write_fashion_mnist(archives),
+    # Of the digit 0 there are fewer than a tenth, as in SVHN.
+    "svhn": official_small.write_svhn(
+      archives, train=[8] + [22] * 9, extra=[9] + [20] * 9, test=[3] * 10
+    ),
+    "stl10": official_small.write_stl10(archives, per_class=4),
+    "imagenet": official_photographs.write_imagenet(archives, per_class=2),
+    "inaturalist2018": official_photographs.write_inaturalist(archives),
+    "places_lt": official_photographs.write_places365(archives),
+    "cub200": official_transfer.write_cub200(archives),
+    "food101": official_transfer.write_food101(archives),
+    "sun397": official_transfer.write_sun397(archives),
+    "cars196": official_transfer.write_cars196(archives),
+    "oxford_iiit_pet": official_transfer.write_oxford_iiit_pet(archives),
+    "oxford_flowers102": official_transfer.write_oxford_flowers102(archives),
   }
-  downloaded = tuple(sorted(f.name for f in archives.glob("*-images-*")))
+  downloaded = tuple(sorted(f.name for f in archives.glob("*-images-idx3*")))
   for file in archives.iterdir():
     if file.name not in downloaded:
       shutil.copy(file, manual)
@@ -52,20 +71,13 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Official:
 
 
 @pytest.fixture(scope="session")
-def data_config() -> Callable[..., types.SimpleNamespace]:
+def data_config() -> Callable[..., ml_collections.ConfigDict]:
   """Makes the data part of a config: everything and balanced unless told."""
 
   def make(name: str, data_dir: pathlib.Path, **fields: object):
-    defaults = {
-      "manual_dir": None,
-      "profile": "none",
-      "imbalance": 1.0,
-      "seed": 0,
-      "validation_fraction": 0.0,
-      "prepare": False,
-    }
-    return types.SimpleNamespace(
-      name=name, data_dir=str(data_dir), **(defaults | fields)
-    )
+    config = base.get_config().data
+    config.update({"profile": "none", "imbalance": 1.0, "prepare": False})
+    config.update({"name": name, "data_dir": str(data_dir)} | fields)
+    return config
 
   return make

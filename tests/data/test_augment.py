@@ -7,8 +7,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
+from etf_jax.configs import base
 from etf_jax.data import augment
+from etf_jax.data.resident import Batch
+from etf_jax.errors import InputError
 
+MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
 PADDING = 2
 
 
@@ -183,3 +187,191 @@ def test_a_weight_of_one_mixes_nothing(images):
   x = augment.normalize(images, (0.5,), (0.25,))
   mixed = augment.mix(x, jnp.array([1, 2, 0]), jnp.float32(1))
   np.testing.assert_array_equal(mixed, x)
+
+
+def settings(**changes):
+  """`config.augment` with a few fields changed."""
+  config = base.get_config().augment
+  with config.unlocked():
+    config.update(changes)
+  return config
+
+
+EVERYTHING = {
+  "crop_size": 12,
+  "flip": True,
+  "brightness": 0.4,
+  "contrast": 0.4,
+  "saturation": 0.4,
+  "randaugment_layers": 1,
+  "cutout": 4,
+  "mixup_alpha": 1.0,
+  "cutmix_alpha": 1.0,
+}
+
+
+def batch_of(count, where=None, sizes=None, seed=0):
+  rng = np.random.default_rng(seed)
+  return Batch(
+    jnp.asarray(rng.integers(0, 256, (count, 16, 18, 3), np.uint8)),
+    jnp.asarray(rng.integers(0, 10, count), jnp.int32),
+    where,
+    sizes,
+  )
+
+
+def test_with_nothing_on_a_batch_is_only_normalised():
+  batch = batch_of(4)
+  train = augment.training(settings(), MEAN, STD, jnp.bfloat16)
+  inputs, partners, lam = train(batch, jax.random.key(0))
+  assert partners is None
+  assert lam is None
+  expected = augment.normalize(batch.images, MEAN, STD, jnp.bfloat16)
+  np.testing.assert_array_equal(inputs, expected)
+  shown = augment.evaluation(settings(), MEAN, STD, jnp.bfloat16)(batch.images)
+  np.testing.assert_array_equal(shown, expected)
+
+
+def test_the_recipe_of_cifar_is_padded_crop_flip_and_mixup():
+  """Draw by draw, so that runs of today repeat those of yesterday."""
+  batch, key = batch_of(6, where=jnp.arange(6) < 5), jax.random.key(7)
+  config = settings(crop_padding=2, flip=True, mixup_alpha=0.7)
+
+  @jax.jit
+  def by_hand(batch, key):
+    batch_key, examples_key = jax.random.split(key)
+    own = augment.example_keys(examples_key, 6)
+    images = augment.flip(own, augment.pad_crop(own, batch.images, padding=2))
+    lam = jax.random.beta(batch_key, 0.7, 0.7, dtype=jnp.float32)
+    partners = augment.mixup_partners(own, batch.where)
+    inputs = augment.normalize(images, MEAN, STD)
+    return augment.mix(inputs, partners, lam), partners, lam
+
+  actual = jax.jit(augment.training(config, MEAN, STD))(batch, key)
+  for a, e in zip(actual, by_hand(batch, key), strict=True):
+    np.testing.assert_array_equal(a, e)
+
+
+@pytest.fixture(scope="module")
+def everything():
+  return jax.jit(augment.training(settings(**EVERYTHING), MEAN, STD))
+
+
+def test_padding_changes_nothing_of_the_others(everything):
+  whole, key = batch_of(16), jax.random.key(1)
+  sizes = jnp.tile(jnp.array([[16, 18], [9, 12]], jnp.int32), (8, 1))
+  where = jnp.arange(16) < 11
+  results = []
+  for seed in (1, 2):
+    # The padding is other images, of other sizes: even what has none.
+    other = batch_of(16, seed=seed).images
+    images = jnp.where(where[:, None, None, None], whole.images, other)
+    shown = jnp.where(where[:, None], sizes, 5 * (seed - 1))
+    results.append(everything(Batch(images, whole.labels, where, shown), key))
+  (first, partners, lam), (second, same_partners, same_lam) = results
+  assert first.shape == (16, 12, 12, 3)
+  assert np.isfinite(first).all()
+  assert lam == same_lam
+  np.testing.assert_array_equal(partners, same_partners)
+  np.testing.assert_array_equal(first[:11], second[:11])
+  assert (np.asarray(partners)[:11] < 11).all()
+  assert not np.array_equal(first[11:], second[11:])
+
+
+def test_a_mesh_changes_nothing(everything):
+  batch = batch_of(16, jnp.arange(16) < 11, jnp.full((16, 2), 14, jnp.int32))
+  key = jax.random.key(2)
+  mesh = jax.make_mesh((8,), ("data",), (jax.sharding.AxisType.Auto,))
+  spread = jax.device_put(
+    batch, jax.NamedSharding(mesh, jax.sharding.PartitionSpec("data"))
+  )
+  one, eight = everything(batch, key), everything(spread, key)
+  for a, b in zip(one, eight, strict=True):
+    np.testing.assert_allclose(a, b, atol=1e-5)
+
+
+def test_cutmix_alone_pastes_from_the_partner():
+  """Own pixels and the partner's, by the share that the label has."""
+  colours = 10 * np.arange(1, 9, dtype=np.uint8)
+  images = np.broadcast_to(colours[:, None, None, None], (8, 16, 18, 1))
+  batch = Batch(jnp.asarray(images), jnp.zeros(8, jnp.int32), None)
+  train = jax.jit(augment.training(settings(cutmix_alpha=1.0), (0.0,), (1.0,)))
+  shares = []
+  for seed in range(5):
+    inputs, partners, lam = train(batch, jax.random.key(seed))
+    levels = np.round(np.asarray(inputs)[..., 0] * 255).astype(int)
+    shares.append(float(lam))
+    for image, own, partner in zip(levels, colours, partners, strict=True):
+      assert set(np.unique(image)) <= {int(own), int(colours[partner])}
+      if colours[partner] != own:
+        assert (image == own).mean() == pytest.approx(shares[-1], abs=1e-6)
+  assert len(set(shares)) > 1
+
+
+def test_centre_crops_before_an_evaluation():
+  """Half the shorter side of a 12 x 16 image in a canvas, at its own scale."""
+  image = np.zeros((1, 16, 18, 1), np.uint8)
+  image[0, :12, :16, 0] = np.arange(12 * 16).reshape(12, 16)
+  show = jax.jit(
+    augment.evaluation(settings(crop_size=6, eval_crop=0.5), (0.0,), (1 / 255,))
+  )
+  shown = show(image, jnp.array([[12, 16]], jnp.int32))[0, :, :, 0]
+  np.testing.assert_allclose(shown, image[0, 3:9, 5:11, 0], rtol=1e-6)
+  # Without sizes the whole array is the image.
+  whole = show(image, jnp.array([[16, 18]], jnp.int32))
+  np.testing.assert_array_equal(show(image), whole)
+
+
+def test_float64_programs_run():
+  with jax.enable_x64(True):
+    train = augment.training(settings(**EVERYTHING), MEAN, STD, jnp.float64)
+    inputs, _, lam = jax.eval_shape(train, batch_of(2), jax.random.key(0))
+  assert (inputs.dtype, lam.dtype) == (jnp.float64, jnp.float32)
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "rule"),
+  [
+    ("crop_padding", -1, "be a whole number of pixels >= 0"),
+    ("crop_size", 0, "be a whole number of pixels >= 1, or None"),
+    ("crop_scale", (0.5, 0.1), "be two shares of the area"),
+    ("crop_scale", (0.0, 1.0), "be two shares of the area"),
+    ("crop_scale", (0.5, 1.5), "be two shares of the area"),
+    ("crop_scale", (0.5,), "be two shares of the area"),
+    ("crop_ratio", (0.0, 1.0), "be two ratios"),
+    ("crop_ratio", (0.5, float("inf")), "be two ratios"),
+    ("eval_crop", 0.0, "lie in \\(0, 1\\]"),
+    ("eval_crop", 1.1, "lie in \\(0, 1\\]"),
+    ("brightness", -0.1, "be finite and >= 0"),
+    ("contrast", float("nan"), "be finite and >= 0"),
+    ("saturation", float("inf"), "be finite and >= 0"),
+    ("randaugment_layers", -1, "be a whole number >= 0"),
+    ("randaugment_magnitude", 11.0, "lie in \\[0, 10\\]"),
+    ("cutout", -2, "be a whole number of pixels >= 0"),
+    ("mixup_alpha", -1.0, "be finite and >= 0"),
+    ("cutmix_alpha", -1.0, "be finite and >= 0"),
+  ],
+)
+def test_out_of_range(field, value, rule):
+  config = settings(**{field: value})
+  message = rf"^config.augment.{field}=.* must {rule}"
+  with pytest.raises(InputError, match=message):
+    augment.training(config, MEAN, STD)
+  with pytest.raises(InputError, match=message):
+    augment.evaluation(config, MEAN, STD)
+
+
+def test_what_excludes_each_other():
+  with pytest.raises(InputError, match=r"crop_size=8 .* crop_padding=4"):
+    augment.training(settings(crop_size=8, crop_padding=4), MEAN, STD)
+  with pytest.raises(InputError, match=r"saturation=0.4 does nothing to grey"):
+    augment.training(settings(saturation=0.4), (0.5,), (0.2,))
+
+
+def test_images_of_several_sizes_need_a_crop_size():
+  batch = batch_of(2, sizes=jnp.array([[16, 18], [9, 12]], jnp.int32))
+  message = "images of several sizes .* config.augment.crop_size"
+  with pytest.raises(InputError, match=message):
+    augment.training(settings(), MEAN, STD)(batch, jax.random.key(0))
+  with pytest.raises(InputError, match=message):
+    augment.evaluation(settings(), MEAN, STD)(batch.images, batch.sizes)

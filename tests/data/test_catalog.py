@@ -1,33 +1,113 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+import io
+import pathlib
+import re
+
 import numpy as np
+from PIL import Image
 import pytest
+import tensorflow_datasets as tfds
 
-from etf_jax.data import catalog, sources
+from etf_jax.data import _fetch, archives, catalog, sources
 from etf_jax.errors import InputError
+from etf_jax.reporting import shot_groups
+
+WITH_BUILDER = [name for name, f in catalog.DATASETS.items() if f.tfds_name]
 
 
-@pytest.mark.parametrize("name", catalog.DATASETS)
+@pytest.mark.parametrize("name", WITH_BUILDER)
 def test_facts_agree_with_the_builder(name, tmp_path):
   facts = catalog.lookup(name)
   builder = sources.make_builder(name, tmp_path)
+  features = builder.info.features
   assert builder.name == facts.tfds_name
-  assert builder.info.features["image"].shape == facts.image_shape
-  assert builder.info.features["label"].num_classes == facts.num_classes
-  channels = facts.image_shape[-1]
+  assert features[facts.label_key].num_classes == facts.num_classes
+  if facts.tfds_config is not None:
+    assert builder.builder_config.name == facts.tfds_config
+  if facts.image_shape is None:
+    assert features["image"].shape[-1] == 3
+  else:
+    assert features["image"].shape == facts.image_shape
+  for key in (facts.file_key, facts.class_name_key):
+    if key is not None:
+      assert isinstance(features[key], tfds.features.Text)
+  # What is downloaded is verified, so every archive is registered: with the
+  # builder, or where that knows none, in the catalog.
+  known = builder.url_infos or {}
+  assert set(facts.archives) <= set(known) | set(facts.checksums)
+  for url in set(facts.checksums) & set(known):
+    registered = (int(known[url].size), known[url].checksum)
+    assert facts.checksums[url] == registered
+  for archive in archives.of(facts, builder):
+    assert archive.size > 0
+    assert len(bytes.fromhex(archive.sha256)) == 32
+    assert "/" not in archive.name
+    assert "?" not in archive.name
+
+
+@pytest.mark.parametrize("name", catalog.DATASETS)
+def test_facts_agree_with_each_other(name):
+  facts = catalog.lookup(name)
+  channels = 3 if facts.image_shape is None else facts.image_shape[-1]
   assert len(facts.mean) == len(facts.std) == channels
-  assert 2 * facts.crop_padding < min(facts.image_shape[:2])
-  # The builder verifies what it downloads, so every archive is registered.
-  assert set(facts.archives) == set(builder.url_infos or {})
+  if facts.image_shape is not None:
+    assert 2 * facts.crop_padding < min(facts.image_shape[:2])
+  if facts.splits:
+    named = {*facts.train_split.split("+"), facts.test_split}
+    named |= {facts.validation_split} - {None}
+    assert named <= set(facts.splits)
+  assert facts.train_split != facts.test_split
+  assert set(facts.lists) == set(facts.list_sizes)
+  for location in facts.lists.values():
+    _, (kind, digits) = _fetch.split(location)
+    assert (kind, len(digits)) in {("sha256", 64), ("git", 40)}
+  assert facts.by_hand <= (facts.homepage is not None)
+  assert facts.shots == (shot_groups.FEW_BELOW, shot_groups.MANY_ABOVE)
+
+
+@pytest.mark.parametrize(
+  ("name", "sizes"),
+  [
+    ("cifar20", {"train": 50_000, "test": 10_000}),
+    # Train and extra together.
+    ("svhn", {"train": 604_388, "test": 26_032}),
+    # Those of the lists.
+    (
+      "imagenet_lt",
+      {"train": 115_846, "validation": 20_000, "test": 50_000},
+    ),
+    ("birdsnap", {}),
+  ],
+)
+def test_published_sizes(name, sizes):
+  assert catalog.lookup(name).sizes() == sizes
+
+
+@pytest.mark.parametrize(
+  ("name", "normalisation"),
+  [
+    ("imagenet", ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))),
+    ("stl10", ((0.5,) * 3, (0.5,) * 3)),
+    ("svhn", ((0.5,) * 3, (0.5,) * 3)),
+    ("cifar20", ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))),
+  ],
+)
+def test_normalisation(name, normalisation):
+  facts = catalog.lookup(name)
+  assert (facts.mean, facts.std) == normalisation
 
 
 def test_digits_mean_and_deviation_are_those_of_the_training_pixels(
   digits_dir,
 ):
-  builder = sources.make_builder("digits", digits_dir)
-  records = sources.read(builder, "train", num_classes=10)
   facts = catalog.lookup("digits")
-  pixels = sources.decode(
-    records, range(len(records.labels)), shape=facts.image_shape
+  builder = sources.make_builder("digits", digits_dir)
+  source = sources.open_prepared(builder, "train", facts)
+  pixels = np.stack(
+    [
+      np.asarray(Image.open(io.BytesIO(source.read(i))))
+      for i in range(len(source.labels))
+    ]
   )
   np.testing.assert_allclose(pixels.mean() / 255, facts.mean[0], atol=5e-5)
   np.testing.assert_allclose(pixels.std() / 255, facts.std[0], atol=5e-5)
@@ -40,6 +120,8 @@ def test_digits_mean_and_deviation_are_those_of_the_training_pixels(
     ("cifar_100", "cifar100"),
     ("fashion-mnist", "fashion_mnist"),
     ("digit", "digits"),
+    ("imagenet2012", "imagenet"),
+    ("places-lt", "places_lt"),
   ],
 )
 def test_unknown_name_suggests_the_nearest(name, near):
@@ -47,7 +129,7 @@ def test_unknown_name_suggests_the_nearest(name, near):
     catalog.lookup(name)
   assert str(error.value) == (
     f"unknown data set {name!r}; did you mean {near!r}? "
-    "(known: digits, fashion_mnist, cifar10, cifar100)"
+    f"(known: {', '.join(catalog.DATASETS)})"
   )
 
 
@@ -55,5 +137,19 @@ def test_unknown_name_without_a_near_one_lists_the_known():
   with pytest.raises(InputError) as error:
     catalog.lookup("q")
   assert str(error.value) == (
-    "unknown data set 'q' (known: digits, fashion_mnist, cifar10, cifar100)"
+    f"unknown data set 'q' (known: {', '.join(catalog.DATASETS)})"
   )
+
+
+def test_the_readme_has_a_row_for_every_data_set():
+  page = pathlib.Path(catalog.__file__).with_name("README.md").read_text()
+  rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|", page, re.MULTILINE)
+  assert [name for name, _, _ in rows] == list(catalog.DATASETS)
+  for name, images, sizes in rows:
+    facts = catalog.lookup(name)
+    assert f"{facts.num_classes} " in images
+    if facts.image_shape is not None and not images.startswith("those of"):
+      assert images.startswith("x".join(map(str, facts.image_shape)))
+    found = facts.sizes()
+    if found:
+      assert sizes == f"{found['train']:,} / {found['test']:,}"

@@ -73,7 +73,11 @@ def test_a_whole_product_is_not_rounded_down():
 def test_counts_fall_from_the_largest_to_its_share(
   largest, num_classes, imbalance
 ):
-  for count in (long_tail.exponential_counts, long_tail.step_counts):
+  for count in (
+    long_tail.exponential_counts,
+    long_tail.step_counts,
+    long_tail.pareto_counts,
+  ):
     counts = count(largest, num_classes, imbalance)
     assert counts[0] == largest
     assert np.all(np.diff(counts) <= 0)
@@ -202,7 +206,11 @@ def test_imbalance_outside_its_range(imbalance):
     f"config.data.imbalance={imbalance:g} must be above 0 and at most 1 "
     "(smallest class over largest)"
   )
-  for count in (long_tail.exponential_counts, long_tail.step_counts):
+  for count in (
+    long_tail.exponential_counts,
+    long_tail.step_counts,
+    long_tail.pareto_counts,
+  ):
     with pytest.raises(InputError) as error:
       count(100, 10, imbalance)
     assert str(error.value) == expected
@@ -229,7 +237,7 @@ def test_unknown_profile_suggests_the_nearest():
     )
   assert str(error.value) == (
     "config.data.profile: unknown profile 'exponental'; did you mean "
-    "'exponential'? (known: exponential, step, none)"
+    "'exponential'? (known: exponential, step, pareto, list, none)"
   )
 
 

@@ -55,14 +55,9 @@ def test_prepares_once(tmp_path):
 
 def test_nothing_temporary_is_left(official):
   left = {path.name for path in official.data_dir.iterdir()}
-  assert left == {
-    "cifar10",
-    "cifar100",
-    "fashion_mnist",
-    "downloads",
-    ".cifar10.lock",
-    ".cifar100.lock",
-    ".fashion_mnist.lock",
+  builders = {catalog.lookup(name).tfds_name for name in official.contents}
+  assert left == builders | {f".{name}.lock" for name in builders} | {
+    "downloads"
   }
   assert {p.name for p in (official.data_dir / "cifar10").iterdir()} == {
     "3.0.2"
@@ -169,12 +164,22 @@ def test_data_dir_that_cannot_be_written(tmp_path):
   )
 
 
-def test_missing_tensorflow_names_the_extra(tmp_path, monkeypatch):
-  monkeypatch.setitem(sys.modules, "tensorflow", None)
+@pytest.mark.parametrize(
+  ("name", "module", "called"),
+  [
+    ("cifar10", "tensorflow", "TensorFlow"),
+    ("sun397", "cv2", "OpenCV"),
+    ("svhn", "scipy", "SciPy"),
+  ],
+)
+def test_a_missing_module_names_the_extra(
+  name, module, called, tmp_path, monkeypatch
+):
+  monkeypatch.setitem(sys.modules, module, None)
   with pytest.raises(InputError) as error:
-    prepare.prepare("cifar10", tmp_path)
+    prepare.prepare(name, tmp_path)
   assert str(error.value) == (
-    "preparing cifar10 needs TensorFlow (training does not): "
+    f"preparing {name} needs {called} (training does not): "
     "pip install 'etf_jax[prepare]'"
   )
 
@@ -242,25 +247,34 @@ def test_a_dead_address_is_reported(tmp_path, monkeypatch):
     )
 
 
-def test_wrong_checksum_in_manual_dir(official, tmp_path):
+def test_wrong_checksums_in_manual_dir(official, tmp_path):
+  """One that the builder has registered, and one that only the catalog has."""
   manual = tmp_path / "manual"
-  manual.mkdir()
-  archive = manual / "cifar-10-binary.tar.gz"
-  archive.write_bytes(b"not what was registered")
-  registered = official.archives / archive.name
+  shutil.copytree(official.archives, manual)
+  for name in ("cifar-10-binary.tar.gz", "val2018.json.tar.gz"):
+    (manual / name).write_bytes(b"not what was registered")
   done = official_archives.prepare(
-    ["cifar10"],
+    ["cifar10", "inaturalist2018"],
     data_dir=tmp_path,
     manual_dir=manual,
     registered_dir=official.archives,
   )
   assert done.returncode == 2
-  assert done.stderr.splitlines()[-1] == (
-    f"etf_jax.prepare: cifar10: {archive} has sha256 "
-    f"{hashlib.sha256(archive.read_bytes()).hexdigest()}, and "
-    f"{hashlib.sha256(registered.read_bytes()).hexdigest()} was expected; "
-    "remove the file and fetch it again"
-  )
+  lines = [
+    line
+    for line in done.stderr.splitlines()
+    if line.startswith("etf_jax.prepare: ")
+  ]
+  assert lines == [
+    f"etf_jax.prepare: {name}: {manual / file} has sha256 "
+    f"{hashlib.sha256((manual / file).read_bytes()).hexdigest()}, and "
+    f"{hashlib.sha256((official.archives / file).read_bytes()).hexdigest()} "
+    "was expected; remove the file and fetch it again"
+    for name, file in (
+      ("cifar10", "cifar-10-binary.tar.gz"),
+      ("inaturalist2018", "val2018.json.tar.gz"),
+    )
+  ]
   assert not sources.is_prepared(sources.make_builder("cifar10", tmp_path))
 
 

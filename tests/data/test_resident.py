@@ -1,13 +1,15 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The resident feed: what an epoch visits, and what a batch holds."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 import numpy as np
 import pytest
 
-from etf_jax.data import Split, resident
+from etf_jax.data import Split, resident, sampling
 
 SIZE, BATCH = 23, 8
 
@@ -26,9 +28,7 @@ def mesh(count):
 
 
 def order(seed, epoch):
-  return np.asarray(
-    resident.epoch_order(jax.random.key(seed), jnp.int32(epoch), SIZE)
-  )
+  return sampling.create("instance", np.zeros(SIZE)).order(seed, epoch)
 
 
 def visited(split, devices, epoch=0):
@@ -71,26 +71,6 @@ def test_the_order_is_the_same_on_any_number_of_devices(split):
     np.testing.assert_array_equal(one, eight)
 
 
-def test_the_order_follows_from_seed_and_epoch_alone():
-  # Asked for in any sequence, as after a resume.
-  orders = {(s, e): order(s, e) for s in (1, 0) for e in (7, 0, 3)}
-  np.testing.assert_array_equal(orders[0, 3], order(0, 3))
-  distinct = {o.tobytes() for o in orders.values()}
-  assert len(distinct) == 6
-  for permutation in orders.values():
-    assert permutation.dtype == np.int32
-    np.testing.assert_array_equal(np.sort(permutation), np.arange(SIZE))
-
-
-def test_the_order_is_the_same_compiled_for_eight_devices():
-  everywhere = jax.sharding.NamedSharding(mesh(8), jax.sharding.PartitionSpec())
-  compiled = jax.jit(
-    lambda key, epoch: resident.epoch_order(key, epoch, SIZE),
-    out_shardings=everywhere,
-  )
-  np.testing.assert_array_equal(compiled(jax.random.key(0), 3), order(0, 3))
-
-
 def test_a_partial_batch_has_its_real_size_unless_padded(split):
   data = resident.put(split, mesh(1))
   last = jnp.asarray(order(0, 0))
@@ -105,24 +85,82 @@ def test_a_partial_batch_has_its_real_size_unless_padded(split):
 
 def test_data_lie_on_every_device(split):
   data = resident.put(split, mesh(8))
-  for array in data:
+  for array in (data.images, data.labels):
     assert len(array.sharding.device_set) == 8
     assert array.sharding.is_fully_replicated
   assert data.images.dtype == jnp.uint8
   np.testing.assert_array_equal(data.images, split.images)
 
 
+def test_images_of_many_bytes_are_spread_over_the_devices(split):
+  everywhere, spread = (
+    resident.put(split, mesh(8), limit) for limit in (2**31, SIZE)
+  )
+  assert spread.images.shape == (24, 2, 3, 1)  # a multiple of 8
+  assert spread.size == SIZE
+  assert {s.data.shape for s in spread.images.addressable_shards} == {
+    (3, 2, 3, 1)
+  }
+  take = jax.jit(functools.partial(resident.take, size=7, padded_size=8))
+  first, second = (
+    take(data, jnp.asarray(order(0, 0)), 16) for data in (everywhere, spread)
+  )
+  for one, other in zip(first[:3], second[:3], strict=True):
+    np.testing.assert_array_equal(one, other)
+
+
+def test_an_array_of_more_than_2_to_the_31_elements():
+  rows, width = 2**15 + 9, 2**16
+  images = np.zeros((rows, 1, width, 1), np.uint8)  # untouched pages are free
+  images[-1, 0, -1, 0], images[2**15, 0, 7, 0] = 200, 100
+  split = Split(images, np.arange(rows, dtype=np.int32))
+  assert images.size > 2**31
+  data = resident.put(split, mesh(1), 2**33)
+  batch = jax.jit(functools.partial(resident.take, size=2, padded_size=2))(
+    data, jnp.asarray([5, rows - 1, 2**15, 0], jnp.int32), 1
+  )
+  np.testing.assert_array_equal(batch.labels, [rows - 1, 2**15])
+  assert batch.images[0, 0, -1, 0] == 200
+  assert batch.images[1, 0, 7, 0] == 100
+  assert int(batch.images.astype(jnp.int32).sum()) == 300
+
+
+def test_sizes_go_with_their_images(split):
+  sizes = np.stack([np.arange(SIZE), np.arange(SIZE) + 50], 1).astype(np.int32)
+  split = Split(split.images, split.labels, sizes)
+  data = resident.put(split, mesh(8), SIZE)
+  batch = resident.take(
+    data, jnp.asarray(order(0, 0)), 3, size=5, padded_size=8
+  )
+  index = np.asarray(batch.images)[:, 0, 0, 0].astype(int)
+  np.testing.assert_array_equal(batch.sizes[:, 1], index + 50)
+  for feed in (
+    resident.in_order(split, data, 8, 5, mesh(8)),
+    resident.in_batches(split, 8, 5, mesh(8)),
+  ):
+    seen = []
+    for arrays, place in feed.parts():
+      batch = feed.take(arrays, place)
+      where = np.asarray(batch.where)
+      seen += np.asarray(batch.sizes)[where][:, 0].tolist()
+    assert seen == list(range(SIZE))
+    np.testing.assert_array_equal(feed.references.sizes[:, 0], np.arange(5))
+
+
 @pytest.mark.parametrize("batch_size", [8, 24])
 def test_stacked_batches_hold_each_example_once(split, batch_size):
-  batches = resident.stack_batches(split, batch_size, mesh(8))
-  count = -(-SIZE // batch_size)
-  assert batches.images.shape == (count, batch_size, 2, 3, 1)
-  where = np.asarray(batches.where)
-  assert where.sum() == SIZE
-  np.testing.assert_array_equal(
-    np.asarray(batches.images)[where][:, 0, 0, 0], np.arange(SIZE)
-  )
-  np.testing.assert_array_equal(np.asarray(batches.labels)[where], split.labels)
+  feed = resident.in_batches(split, batch_size, 5, mesh(8))
+  parts = list(feed.parts())
+  assert len(parts) == -(-SIZE // batch_size)
+  images, labels = [], []
+  for arrays, index in parts:
+    batch = feed.take(arrays, index)
+    assert batch.images.shape == (batch_size, 2, 3, 1)
+    where = np.asarray(batch.where)
+    images += np.asarray(batch.images)[where][:, 0, 0, 0].tolist()
+    labels += np.asarray(batch.labels)[where].tolist()
+  assert images == list(range(SIZE))
+  np.testing.assert_array_equal(labels, split.labels)
   # Every device has its share of each batch.
-  shard = batches.images.addressable_shards[0].data
-  assert shard.shape == (count, batch_size // 8, 2, 3, 1)
+  shard = parts[0][0].images.addressable_shards[0].data
+  assert shard.shape == (len(parts), batch_size // 8, 2, 3, 1)

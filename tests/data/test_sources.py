@@ -1,7 +1,9 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+import dataclasses
 import io
 import json
 import pathlib
+import pickle
 import shutil
 import subprocess
 import sys
@@ -13,7 +15,7 @@ from sklearn.datasets import load_digits
 import tensorflow_datasets as tfds
 
 from etf_jax import data
-from etf_jax.data import sources
+from etf_jax.data import catalog, sources
 from etf_jax.errors import InputError
 
 
@@ -87,12 +89,51 @@ def test_stock_builders_give_what_the_archives_hold(
 def test_cifar_records_follow_their_ids(official):
   contents = official.contents["cifar100"]
   builder = sources.make_builder("cifar100", official.data_dir)
-  records = sources.read(builder, "train", num_classes=100)
-  ids = [r["id"].decode() for r in builder.as_data_source("train")]
-  order = [int(i.removeprefix("train_")) for i in ids]
-  images = sources.decode(records, range(len(order)), shape=(32, 32, 3))
-  np.testing.assert_array_equal(images, contents.train_images[order])
-  np.testing.assert_array_equal(records.labels, contents.train_labels[order])
+  source = sources.open_prepared(builder, "train", catalog.lookup("cifar100"))
+  order = [int(name.removeprefix("train_")) for name in source.file_names]
+  for place in (0, 7, len(order) - 1):
+    with Image.open(io.BytesIO(source.read(place))) as image:
+      expected = contents.train_images[order[place]]
+      np.testing.assert_array_equal(np.asarray(image), expected)
+  np.testing.assert_array_equal(source.labels, contents.train_labels[order])
+  assert source.describe(7) == (
+    f"record 7 ({source.file_names[7]}) of split 'train' in {builder.data_dir}"
+  )
+
+
+def test_a_choice_of_a_source_is_a_source(digits_dir):
+  builder = sources.make_builder("digits", digits_dir)
+  source = sources.open_prepared(builder, "test", catalog.lookup("digits"))
+  chosen = pickle.loads(pickle.dumps(sources.choose(source, np.array([9, 2]))))
+  np.testing.assert_array_equal(chosen.labels, source.labels[[9, 2]])
+  assert chosen.class_names == source.class_names
+  assert [chosen.read(0), chosen.read(1)] == [source.read(9), source.read(2)]
+  assert chosen.describe(0) == source.describe(9)
+
+
+def test_labels_of_photographs_are_kept_beside_the_data(digits_dir, tmp_path):
+  shutil.copytree(digits_dir, tmp_path, dirs_exist_ok=True)
+  builder = sources.make_builder("digits", tmp_path)
+  held, lazy = (
+    catalog.lookup("digits"),
+    dataclasses.replace(catalog.lookup("digits"), image_shape=None),
+  )
+  expected = sources.open_prepared(builder, "train", held)
+  index = pathlib.Path(builder.data_dir, ".etf_jax-train.npz")
+  assert not index.exists()
+  for _ in range(2):
+    source = sources.open_prepared(builder, "train", lazy)
+    assert index.exists()
+    assert source.held is None
+    np.testing.assert_array_equal(source.labels, expected.labels)
+    np.testing.assert_array_equal(source.file_names, expected.file_names)
+    copy = pickle.loads(pickle.dumps(source))
+    assert copy.read(1441) == expected.read(1441)
+  # One that is damaged, or of other data, is made again.
+  index.write_bytes(index.read_bytes()[:100])
+  sources.open_prepared(builder, "train", lazy)
+  shutil.copy(index, index.with_name(".etf_jax-test.npz"))
+  assert len(sources.open_prepared(builder, "test", lazy).labels) == 355
 
 
 def test_digits_are_scikit_learns(digits_dir, data_config):
@@ -168,11 +209,12 @@ def test_missing_data_names_the_command(tmp_path, data_config):
 
 def test_loading_prepares_missing_data_without_tensorflow(tmp_path):
   program = """
-import sys, types
+import sys
 from etf_jax import data
-dataset = data.load(types.SimpleNamespace(
-  name="digits", data_dir=sys.argv[1], manual_dir=None, profile="none",
-  imbalance=1.0, seed=0, validation_fraction=0.0, prepare=True))
+from etf_jax.configs import base
+config = base.get_config().data
+config.data_dir, config.profile = sys.argv[1], "none"
+dataset = data.load(config)
 assert len(dataset.train.labels) == 1442
 assert "tensorflow" not in sys.modules
 """
@@ -190,29 +232,15 @@ assert "tensorflow" not in sys.modules
 def test_label_outside_the_classes_is_named(tmp_path):
   builder = MislabelledImages(data_dir=tmp_path)
   builder.download_and_prepare(file_format=sources.FILE_FORMAT)
+  facts = dataclasses.replace(
+    catalog.lookup("digits"), num_classes=3, file_key=None
+  )
   with pytest.raises(InputError) as error:
-    sources.read(builder, "train", num_classes=3)
+    sources.open_prepared(builder, "train", facts)
   assert str(error.value) == (
     f"record 2 of split 'train' in {tmp_path}/mislabelled_images/1.0.0 has "
     "label 7, outside 0..2; the data and the number of classes do not belong "
     "together"
-  )
-  assert sources.read(builder, "train", num_classes=8).labels.tolist() == [
-    0,
-    1,
-    7,
-    2,
-  ]
-
-
-def test_image_of_another_shape_is_named(digits_dir):
-  builder = sources.make_builder("digits", digits_dir)
-  records = sources.read(builder, "test", num_classes=10)
-  with pytest.raises(InputError) as error:
-    sources.decode(records, [4], shape=(28, 28, 1))
-  assert str(error.value) == (
-    "record 4 holds an image of shape (8, 8), not (28, 28, 1); prepare the "
-    "data again"
   )
 
 

@@ -24,7 +24,8 @@ class Flat(nn.Module):
     return images.reshape(images.shape[0], -1)
 
 
-def normalize(images):
+def inputs(images, sizes):
+  assert sizes is None
   return images.astype(jnp.float32) / 255 - 0.5
 
 
@@ -43,22 +44,12 @@ def measure(problem, devices, batch, train=False, **options):
   split, model, variables, _ = problem
   mesh = Mesh(np.asarray(jax.devices()[:devices]), ("data",))
   if train:
-    arrays = resident.put(split, mesh)
-    number = -(-45 // batch)
-
-    def take(data, index):
-      return resident.in_order(data, index, batch)
+    feed = resident.in_order(
+      split, resident.put(split, mesh), batch, CLASSES, mesh
+    )
   else:
-    arrays = resident.stack_batches(split, batch, mesh)
-    number = len(arrays.labels)
-
-    def take(batches, index):
-      return jax.tree.map(lambda x: x[index], batches)
-
-  feed = geometry.Feed(
-    arrays, take, number, geometry.references(split, CLASSES), split.labels
-  )
-  run = geometry.create(model, normalize, CLASSES, **options)
+    feed = resident.in_batches(split, batch, CLASSES, mesh)
+  run = geometry.create(model, inputs, CLASSES, **options)
   variables = jax.device_put(variables, NamedSharding(mesh, PartitionSpec()))
   return run(variables, feed, matrices=True)
 
@@ -123,8 +114,8 @@ def test_sums_are_the_evaluators(problem):
   split, model, variables, _ = problem
   _, sums = measure(problem, 1, 16)
   mesh = Mesh(np.asarray(jax.devices()[:1]), ("data",))
-  evaluate = evaluator.create(model, normalize, CLASSES)
-  other = evaluate(variables, resident.stack_batches(split, 16, mesh))
+  evaluate = evaluator.create(model, inputs, CLASSES)
+  other = evaluate(variables, resident.in_batches(split, 16, CLASSES, mesh))
   for ours, theirs in zip(sums, other, strict=True):
     np.testing.assert_allclose(ours, theirs, rtol=1e-6)
 

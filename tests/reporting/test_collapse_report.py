@@ -181,6 +181,35 @@ def test_undefined_is_shown_in_every_table_and_figure(tmp_path):
   np.testing.assert_array_equal(grey.get_array().mask, known)
 
 
+def test_cosines_among_large_and_among_small_classes(tmp_path):
+  for seed, (large, small) in enumerate([(-0.5, 0.9), (-0.3, 0.7)]):
+    matrix = np.full((5, 5), 0.25)
+    matrix[:2, :2], matrix[3:, 3:] = large, small
+    np.fill_diagonal(matrix, 1)
+    synthetic_runs.write_run(
+      tmp_path / str(seed),
+      "ce",
+      seed,
+      0.5,
+      counts=(300, 200, 50, 5, 4),
+      names=list("abcde"),
+      hash_="ce",
+      epochs=2,
+      collapse=lambda split, epoch, m=matrix: row(
+        classifier_cosines=m.tolist(),
+        classifier_norms=[1.0] * 5,
+        classifier_nearest=[0.5] * 5,
+      ),
+    )
+  table = cells(_collapse_table.everything(one_section(tmp_path)))
+  found = {line[0]: line[1] for line in table if "among" in line[0]}
+  # Medium has one class only, and features were not measured.
+  assert found == {
+    "cos(w, w′), mean (among many)": "-0.400 ± 0.141",
+    "cos(w, w′), mean (among few)": "0.800 ± 0.141",
+  }
+
+
 def test_a_method_without_rows_keeps_its_place_and_colour(tmp_path):
   write(tmp_path, "ce", 0, None)
   write(tmp_path, "etf_dr", 0, lambda split, epoch: row())

@@ -38,13 +38,9 @@ def train(config, dataset):
     0,
     sharding.replicated(experiment.mesh),
   )
-  losses = []
+  losses, feed = [], experiment.open_feed(0, 0)
   for step in range(STEPS):
-    epoch, position = divmod(step, experiment.epoch.steps)
-    order = experiment.epoch_order(keys["order"], epoch)
-    current, metrics = experiment.train_step(
-      current, order, keys["augment"], position
-    )
+    current, metrics = feed.advance(current, step, keys["augment"])
     losses.append(metrics.loss)
   return jax.device_get((current.params, current.batch_stats, losses))
 

@@ -397,9 +397,9 @@ def test_dot_regression_builds_logits_for_the_accuracy_only(
       sharding.replicated(experiment.mesh),
     )
     keys = state.keys(0)
-    order = experiment.epoch_order(keys["order"], 0)
+    feed = experiment.open_feed(0, 0)
     closed = jax.make_jaxpr(
-      lambda current: experiment.train_step(current, order, keys["augment"], 0)
+      lambda current: feed.advance(current, 0, keys["augment"])
     )(fresh)
     found = {"outside": 0, "inside": 0}
     for variable, place in values(closed.jaxpr, "outside"):

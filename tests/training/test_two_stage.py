@@ -13,7 +13,7 @@ import pytest
 import tiny_runs
 
 from etf_jax import data
-from etf_jax.data import augment, resident
+from etf_jax.data import augment
 from etf_jax.errors import InputError
 from etf_jax.reporting import tables
 from etf_jax.training import experiment as experiments
@@ -113,31 +113,12 @@ def test_crt_begins_with_the_classifier_of_a_fresh_model(crt):
 
 
 def test_crt_draws_classes_uniformly(crt, dataset):
-  key = state.keys(0)["order"]
-  orders = [np.asarray(crt.epoch_order(key, e)) for e in range(60)]
+  orders = [crt.sampler.order(0, epoch) for epoch in range(60)]
   assert {order.shape for order in orders} == {(len(dataset.train.labels),)}
   drawn = dataset.train.labels[np.concatenate(orders)]
   share = np.bincount(drawn, minlength=10) / drawn.size
   # Five standard deviations of a share of .1 in 23,000 draws.
   np.testing.assert_allclose(share, 0.1, atol=5 * (0.09 / drawn.size) ** 0.5)
-
-
-def test_class_balanced_order():
-  labels = np.array([3, 0, 0, 1, 0, 1, 0, 0])  # no 2, and one 3
-
-  @jax.jit
-  def order(epoch, seed=0):
-    return resident.class_balanced_order(jax.random.key(seed), epoch, labels)
-
-  np.testing.assert_array_equal(order(4), order(4))
-  assert not np.array_equal(order(4), order(5))
-  assert not np.array_equal(order(4), order(4, seed=1))
-  assert order(0).dtype == np.int32
-  drawn = np.asarray(jax.jit(jax.vmap(order))(jnp.arange(2000))).ravel()
-  share = np.bincount(drawn, minlength=8) / drawn.size
-  # A third each for the classes 0, 1 and 3, shared by their examples.
-  expected = np.array([5, 1, 1, 2.5, 1, 2.5, 1, 1]) / 15
-  np.testing.assert_allclose(share, expected, atol=0.015)
 
 
 def test_tau_norm_takes_the_best_tau(second, first, dataset, tmp_path):

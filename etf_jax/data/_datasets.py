@@ -1,0 +1,116 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""The rows of the catalog whose images are small and all of one size."""
+
+import dataclasses
+
+from etf_jax.data._facts import Facts
+
+_WORKS = "builder works (small archives in the official format)"
+
+_CIFAR = "https://www.cs.toronto.edu/~kriz/"
+_CIFAR_10 = Facts(
+  tfds_name="cifar10",
+  image_shape=(32, 32, 3),
+  num_classes=10,
+  splits={"train": 50_000, "test": 10_000},
+  train_split="train",
+  test_split="test",
+  mean=(0.4914, 0.4822, 0.4465),
+  std=(0.2023, 0.1994, 0.2010),
+  crop_padding=4,
+  flip=True,
+  archives=(_CIFAR + "cifar-10-binary.tar.gz",),
+  licence="none stated; cite Krizhevsky 2009",
+  state=_WORKS,
+  file_key="id",
+)
+_CIFAR_100 = dataclasses.replace(
+  _CIFAR_10,
+  tfds_name="cifar100",
+  num_classes=100,
+  archives=(_CIFAR + "cifar-100-binary.tar.gz",),
+)
+
+_FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
+_SVHN = "http://ufldl.stanford.edu/housenumbers/"
+
+SMALL: dict[str, Facts] = {
+  "digits": Facts(
+    tfds_name="scikit_digits",
+    image_shape=(8, 8, 1),
+    num_classes=10,
+    splits={"train": 1_442, "test": 355},
+    train_split="train",
+    test_split="test",
+    mean=(0.3052,),
+    std=(0.3760,),
+    crop_padding=1,
+    flip=False,
+    archives=(),
+    licence="CC BY 4.0 (UCI optical recognition of handwritten digits)",
+    state="builder works; images come with scikit-learn",
+    needs_tensorflow=False,
+    file_key="id",
+  ),
+  "fashion_mnist": Facts(
+    tfds_name="fashion_mnist",
+    image_shape=(28, 28, 1),
+    num_classes=10,
+    splits={"train": 60_000, "test": 10_000},
+    train_split="train",
+    test_split="test",
+    mean=(0.2860,),
+    std=(0.3530,),
+    crop_padding=4,
+    flip=True,
+    archives=(
+      _FASHION + "train-images-idx3-ubyte.gz",
+      _FASHION + "train-labels-idx1-ubyte.gz",
+      _FASHION + "t10k-images-idx3-ubyte.gz",
+      _FASHION + "t10k-labels-idx1-ubyte.gz",
+    ),
+    licence="MIT",
+    state="builder works (the real archives)",
+  ),
+  "cifar10": _CIFAR_10,
+  "cifar100": _CIFAR_100,
+  "cifar20": dataclasses.replace(
+    _CIFAR_100, num_classes=20, label_key="coarse_label"
+  ),
+  "svhn": Facts(
+    tfds_name="svhn_cropped",
+    image_shape=(32, 32, 3),
+    num_classes=10,
+    splits={"train": 73_257, "extra": 531_131, "test": 26_032},
+    train_split="train+extra",
+    test_split="test",
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    crop_padding=0,
+    flip=False,
+    archives=(
+      _SVHN + "train_32x32.mat",
+      _SVHN + "extra_32x32.mat",
+      _SVHN + "test_32x32.mat",
+    ),
+    licence="non-commercial use only",
+    state=_WORKS,
+    needs=("scipy",),
+    file_key="id",
+  ),
+  "stl10": Facts(
+    tfds_name="stl10",
+    image_shape=(96, 96, 3),
+    num_classes=10,
+    splits={"train": 5_000, "test": 8_000, "unlabelled": 100_000},
+    train_split="train",
+    test_split="test",
+    mean=(0.5, 0.5, 0.5),
+    std=(0.5, 0.5, 0.5),
+    crop_padding=0,
+    flip=True,
+    archives=("http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",),
+    licence="none stated; images of ImageNet, whose terms hold",
+    state=_WORKS,
+  ),
+}

@@ -1,0 +1,98 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""What a row of the catalog holds."""
+
+from collections.abc import Mapping
+import dataclasses
+
+
+@dataclasses.dataclass(frozen=True)
+class Facts:
+  """What is known about one data set.
+
+  Attributes:
+    tfds_name: Name of the TFDS builder; None where there is none, and the
+      images lie in folders.
+    image_shape: Height, width and channels of every image; None for
+      photographs of many sizes, with 3 channels.
+    num_classes: Number of classes, K; labels are 0..K-1.
+    splits: Published number of images of each split, by the builder's name of
+      it. Empty where nobody can get all that was published.
+    train_split: The split that is cut to a long tail; "train+extra" is two of
+      them, one behind the other.
+    validation_split: A split held out by those who made the data; None if
+      there is none, or if it is the one that results are reported on.
+    test_split: The split that results are reported on.
+    mean: Mean per channel of the pixels in [0, 1].
+    std: Standard deviation per channel of the pixels in [0, 1].
+    crop_padding: Recommended zero padding before the random crop, in pixels.
+    flip: Whether a horizontal flip keeps the label.
+    archives: URLs of the archives; empty if it needs no network.
+    licence: Terms of the data, in short.
+    state: How the data are come by, and what has been checked of that way.
+    needs_tensorflow: Whether preparing needs TensorFlow; reading never does.
+    needs: Further modules that preparing imports.
+    by_hand: Whether the builder leaves it to the user to fetch the archives.
+      They are looked for in manual_dir, under the last part of their URL.
+    homepage: Where to ask for archives that are fetched by hand.
+    checksums: Size in bytes and sha256 by URL, where TFDS has registered none.
+    tfds_config: Name of the builder's configuration; None is its default.
+    label_key: Field of a record that holds the label.
+    class_name_key: Field of a record that spells the class, where the builder
+      knows numbers only.
+    file_key: Field of a record that names the image; None if there is none.
+    lists: The published lists of a long-tailed subset, for "train",
+      "validation" and "test", as config.data takes them: URL#sha256=.. or
+      URL#git=.. Their images are in train_split and so on.
+    list_sizes: Number of lines of each list.
+    list_labels: Whether a list numbers the classes as the builder does.
+    shots: A class with fewer training images than the first number has few,
+      with more than the second many, and medium otherwise.
+  """
+
+  tfds_name: str | None
+  image_shape: tuple[int, int, int] | None
+  num_classes: int
+  splits: Mapping[str, int]
+  train_split: str
+  test_split: str
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+  crop_padding: int
+  flip: bool
+  archives: tuple[str, ...]
+  licence: str
+  state: str
+  validation_split: str | None = None
+  needs_tensorflow: bool = True
+  needs: tuple[str, ...] = ()
+  by_hand: bool = False
+  homepage: str | None = None
+  checksums: Mapping[str, tuple[int, str]] = dataclasses.field(
+    default_factory=dict
+  )
+  tfds_config: str | None = None
+  label_key: str = "label"
+  class_name_key: str | None = None
+  file_key: str | None = None
+  lists: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  list_sizes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  list_labels: bool = True
+  shots: tuple[int, int] = (20, 100)
+
+  def sizes(self) -> dict[str, int]:
+    """Published numbers of images that "train", "validation" and "test" have.
+
+    Before a long tail is cut, but after the published lists, if there are any.
+    A split whose number is not known is left out.
+    """
+    found = {}
+    for role, split in (
+      ("train", self.train_split),
+      ("validation", self.validation_split),
+      ("test", self.test_split),
+    ):
+      if role in self.list_sizes:
+        found[role] = self.list_sizes[role]
+      elif split is not None and self.splits:
+        found[role] = sum(self.splits[part] for part in split.split("+"))
+    return found

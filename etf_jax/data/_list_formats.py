@@ -1,0 +1,206 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Reads lists of images and their classes: CSV, TXT and JSON.
+
+listing = read("train.csv")
+listing.paths[0], listing.labels[0], listing.place(0)
+"""
+
+from collections.abc import Sequence
+import csv
+import dataclasses
+import io
+import json
+import os
+import re
+
+import numpy as np
+
+from etf_jax.data import _fetch
+from etf_jax.errors import InputError
+
+_INTEGER = re.compile(r"-?[0-9]{1,9}")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Listing:
+  """What a list says, line by line.
+
+  Attributes:
+    name: The list, in messages.
+    folder: Where it lies; None if it came from a URL.
+    paths: N paths, as they are written.
+    labels: `[N]` int64, or N class names.
+    lines: `[N]` line numbers from 1; in JSON, places among the images from 0.
+    categories: The names of the categories of JSON, in the order of their ids,
+      which `labels` follow; otherwise None.
+  """
+
+  name: str
+  folder: str | None
+  paths: list[str]
+  labels: np.ndarray | list[str]
+  lines: np.ndarray
+  categories: tuple[str, ...] | None = None
+
+  def place(self, index: int) -> str:
+    """Names an entry in messages, with its text."""
+    unit = "line" if self.categories is None else "image"
+    text = f"{self.paths[index]} {self.labels[index]}"
+    return f"{self.name}, {unit} {self.lines[index]} ({text})"
+
+
+def read(location: str, cache_dir: str | os.PathLike | None = None) -> Listing:
+  """Reads a list.
+
+  Args:
+    location: PATH or URL of a `.csv`, `.txt` or `.json`, see `_fetch.fetch`. A
+      URL without such an ending is JSON if its text begins with a brace, and
+      TXT otherwise.
+    cache_dir: Where downloads are kept.
+
+  Raises:
+    InputError: The list cannot be had, or a line cannot be understood.
+  """
+  path = _fetch.fetch(location, cache_dir)
+  address, _ = _fetch.split(location)
+  name = f"list {address}"
+  try:
+    text = path.read_bytes().decode("utf-8-sig")
+  except OSError as error:
+    raise InputError(f"{name} cannot be read ({error.strerror})") from error
+  except UnicodeDecodeError as error:
+    raise InputError(f"{name} is not a text in UTF-8") from error
+  suffix = os.path.splitext(path.name)[1].lower()
+  from_url = _fetch.is_url(address)
+  if from_url and suffix not in _READERS:
+    suffix = ".json" if text.lstrip().startswith("{") else ".txt"
+  if suffix not in _READERS:
+    raise InputError(
+      f"{name} must end in {', '.join(_READERS)}, which says how it is read"
+    )
+  paths, labels, lines, categories = _READERS[suffix](name, text)
+  if not paths:
+    raise InputError(f"{name} names no image")
+  for image, line in zip(paths, lines, strict=True):
+    if not image or "\0" in image:
+      raise InputError(f"{name}, line {line}: there is no path in it")
+  return Listing(
+    name,
+    None if from_url else os.path.dirname(os.path.abspath(path)),
+    paths,
+    labels,
+    np.asarray(lines, np.int64),
+    categories,
+  )
+
+
+def _read_csv(name: str, text: str):
+  """`path,label`: by a header of these names, or the first two columns."""
+  rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+  columns = None
+  paths, labels, lines = [], [], []
+  try:
+    for row in rows:
+      if not row:
+        continue
+      if columns is None:
+        header = [cell.strip().lower() for cell in row]
+        if "path" in header and "label" in header:
+          columns = header.index("path"), header.index("label")
+          continue
+        columns = 0, 1
+      if len(row) <= max(columns):
+        raise InputError(
+          f"{name}, line {rows.line_num} ({','.join(row)}): a path and a label "
+          "are wanted, with a comma between them"
+        )
+      paths.append(row[columns[0]].strip())
+      labels.append(row[columns[1]].strip())
+      lines.append(rows.line_num)
+  except csv.Error as error:
+    raise InputError(f"{name}, line {rows.line_num}: {error}") from error
+  if all(map(_INTEGER.fullmatch, labels)):
+    return paths, np.array(labels, np.int64), lines, None
+  for label, line in zip(labels, lines, strict=True):
+    if not label:
+      raise InputError(f"{name}, line {line}: there is no label in it")
+  return paths, labels, lines, None
+
+
+def _read_txt(name: str, text: str):
+  """`path label` with an integer label; a path may have blanks in it."""
+  paths, labels, lines = [], [], []
+  for number, line in enumerate(text.split("\n"), 1):
+    words = line.rsplit(None, 1)
+    if not words:
+      continue
+    if len(words) < 2 or not _INTEGER.fullmatch(words[1]):
+      raise InputError(
+        f"{name}, line {number} ({line.strip()[:80]}): a path and an integer "
+        "label are wanted, with a blank between them"
+      )
+    paths.append(words[0].strip())
+    labels.append(int(words[1]))
+    lines.append(number)
+  return paths, np.array(labels, np.int64), lines, None
+
+
+def _read_json(name: str, text: str):
+  """Images, annotations and categories, tied together by ids."""
+  try:
+    content = json.loads(text)
+  except ValueError as error:
+    raise InputError(f"{name} is not JSON: {error}") from error
+  parts = ("images", "annotations", "categories")
+  if not isinstance(content, dict) or any(p not in content for p in parts):
+    raise InputError(
+      f"{name} must have images, annotations and categories, as iNaturalist's "
+      "training and validation lists have"
+    )
+  try:
+    return _join_ids(name, *(content[part] for part in parts))
+  except (KeyError, TypeError, AttributeError) as error:
+    raise InputError(
+      f"{name}: an image needs id and file_name, an annotation image_id and "
+      f"category_id, a category id ({type(error).__name__}: {error})"
+    ) from error
+
+
+def _join_ids(
+  name: str,
+  images: Sequence[dict],
+  annotations: Sequence[dict],
+  categories: Sequence[dict],
+):
+  names = {c["id"]: str(c.get("name", c["id"])) for c in categories}
+  ids = sorted(names)
+  places = {category: place for place, category in enumerate(ids)}
+  category_of = {}
+  for place, annotation in enumerate(annotations):
+    image, category = annotation["image_id"], annotation["category_id"]
+    if category_of.setdefault(image, category) != category:
+      raise InputError(
+        f"{name}, annotation {place}: image {image} has category {category}, "
+        f"and {category_of[image]} before"
+      )
+    if category not in places:
+      raise InputError(
+        f"{name}, annotation {place}: there is no category {category}"
+      )
+  paths, labels = [], []
+  for place, image in enumerate(images):
+    if image["id"] not in category_of:
+      raise InputError(
+        f"{name}, image {place} ({image['file_name']}) has no annotation"
+      )
+    paths.append(str(image["file_name"]))
+    labels.append(places[category_of[image["id"]]])
+  return (
+    paths,
+    np.array(labels, np.int64),
+    range(len(paths)),
+    tuple(names[category] for category in ids),
+  )
+
+
+_READERS = {".csv": _read_csv, ".txt": _read_txt, ".json": _read_json}

@@ -1,0 +1,113 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Finds the files that the lines of a list mean."""
+
+from collections.abc import Sequence
+import os
+
+from etf_jax.data._list_formats import Listing
+from etf_jax.errors import InputError
+
+
+def find(root: str, listing: Listing, names: Sequence[str]) -> list[str]:
+  """Returns the path of the file of each entry, from the root.
+
+  Args:
+    root: Absolute folder that relative paths start from.
+    listing: N entries.
+    names: The names of the classes. Where the list says `val/CLASS/IMAGE` and
+      there is no such folder, `val/IMAGE` is taken; and where it says
+      `val/IMAGE` and there is none, the `val/CLASS/IMAGE` of this name.
+
+  Raises:
+    InputError: An entry has no file, one outside of the root, or that of
+      another entry.
+  """
+  disk = _Disk(root, names)
+  found, missing = [], []
+  for index, path in enumerate(listing.paths):
+    inside = os.path.normpath(path)
+    if os.path.isabs(inside):
+      inside = os.path.relpath(inside, root)
+    if inside.split(os.sep, 1)[0] == os.pardir:
+      raise InputError(
+        f"{listing.place(index)}: the path leads out of {root}; a list names "
+        "files inside of it"
+      )
+    place = disk.find(inside)
+    found.append(place)
+    if place is None:
+      missing.append(index)
+  if missing:
+    first = listing.place(missing[0])
+    hint = ""
+    if listing.lines[missing[0]] == 1 and isinstance(listing.labels, list):
+      hint = " (if it is a header, it must name path and label)"
+    raise InputError(
+      f"{first}: there is no such file in {root}{hint}"
+      + and_more(len(missing))
+      + "; config.data.dir is the folder that the paths start from"
+    )
+  seen = {}
+  for index, place in enumerate(found):
+    if seen.setdefault(place, index) != index:
+      raise same_image(listing, seen[place], index)
+  return found
+
+
+def same_image(listing: Listing, first: int, second: int) -> InputError:
+  """Returns the error for two entries that mean one image."""
+  return InputError(
+    f"{listing.place(second)}: this is the image of {listing.place(first)}; "
+    "leave one of them"
+  )
+
+
+def and_more(count: int) -> str:
+  """Returns how many entries have the fault of the one that is named."""
+  return f", and {count - 1} more like it" if count > 1 else ""
+
+
+class _Disk:
+  """Looks files up in folders that are read once: stat takes far longer."""
+
+  def __init__(self, root: str, names: Sequence[str]):
+    self._root = root
+    self._names = names
+    self._known = frozenset(names)
+    self._files = {}
+    self._in_classes = {}
+
+  def find(self, path: str) -> str | None:
+    folder, name = os.path.split(path)
+    files = self._read(folder)
+    if files is None:
+      above, last = os.path.split(folder)
+      if last in self._known and name in (self._read(above) or ()):
+        return os.path.join(above, name)
+      return None
+    if name in files:
+      return path
+    if folder not in self._in_classes:
+      self._in_classes[folder] = {
+        file: os.path.join(folder, known, file)
+        for known in self._names
+        for file in self._read(os.path.join(folder, known)) or ()
+      }
+    return self._in_classes[folder].get(name)
+
+  def _read(self, folder: str) -> frozenset[str] | None:
+    """The names of the files in a folder; None if there is no such folder."""
+    if folder not in self._files:
+      try:
+        with os.scandir(os.path.join(self._root, folder)) as entries:
+          self._files[folder] = frozenset(
+            e.name for e in entries if not e.is_dir(follow_symlinks=False)
+          )
+      except (FileNotFoundError, NotADirectoryError):
+        self._files[folder] = None
+      except OSError as error:
+        raise InputError(
+          f"cannot read folder {os.path.join(self._root, folder)} "
+          f"({error.strerror})"
+        ) from error
+    return self._files[folder]

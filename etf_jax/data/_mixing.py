@@ -1,0 +1,104 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Mixup and CutMix: each example of a batch is mixed with another one."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+def mixup_partners(
+  keys: jax.Array, where: jax.Array | None = None
+) -> jax.Array:
+  """A random permutation of the batch, `[B]` indices.
+
+  Args:
+    keys: `[B]` keys, one per example.
+    where: `[B]` booleans; the False ones are mixed with each other only.
+  """
+  order = jax.vmap(
+    lambda key: jax.random.uniform(
+      jax.random.fold_in(key, 2), dtype=jnp.float32
+    )
+  )(keys)
+  if where is None:
+    return jnp.argsort(order)
+  drawn = jnp.argsort(jnp.where(where, order, 2))
+  # The n-th example that counts takes the n-th of those that were drawn, and
+  # the others take theirs behind them, wherever in the batch they stand.
+  places = jnp.argsort(~where, stable=True)
+  return jnp.zeros_like(drawn).at[places].set(drawn)
+
+
+def mix(images: jax.Array, partners: jax.Array, lam: jax.Array) -> jax.Array:
+  """`lam * images + (1 - lam) * images[partners]` (Zhang et al. 2018).
+
+  In at least float32, since the loss mixes the labels with the same `lam`.
+
+  Args:
+    images: floating `[B, H, W, C]`.
+    partners: `[B]` indices.
+    lam: in [0, 1], a scalar or one of each pixel, `[1, H, W, 1]`.
+  """
+  wide = images.astype(np.promote_types(images.dtype, np.float32))
+  lam = lam.astype(wide.dtype)
+  return (lam * wide + (1 - lam) * wide[partners]).astype(images.dtype)
+
+
+def shares(
+  key: jax.Array,
+  height: int,
+  width: int,
+  *,
+  mixup_alpha: float,
+  cutmix_alpha: float,
+) -> tuple[jax.Array, jax.Array]:
+  """How much of each pixel, and of the label, is the example's own.
+
+  With both alphas positive, mixup or CutMix is drawn with probability 1/2.
+
+  Args:
+    key: of the batch; nothing here depends on its size.
+    height: of the images.
+    width: of the images.
+    mixup_alpha: mixup's share is Beta(alpha, alpha); 0: no mixup.
+    cutmix_alpha: the same for the pixels outside its box; 0: no CutMix.
+
+  Returns:
+    float32 shares of the pixels, for `mix`, and of the label, a scalar: the
+    mean of the former.
+  """
+  alpha, pasted = mixup_alpha or cutmix_alpha, None
+  if mixup_alpha and cutmix_alpha:
+    pasted = jax.random.bernoulli(jax.random.fold_in(key, 2))
+    alpha = jnp.where(pasted, cutmix_alpha, mixup_alpha)
+  lam = jax.random.beta(key, alpha, alpha, dtype=jnp.float32)
+  if not cutmix_alpha:
+    return lam, lam
+  own = cutmix_window(jax.random.fold_in(key, 1), lam, height, width)
+  # Counted, since the border may cut the box off.
+  area = jnp.sum(own, dtype=jnp.int32).astype(jnp.float32) / (height * width)
+  own = own[None, :, :, None].astype(jnp.float32)
+  if pasted is None:
+    return own, area
+  return jnp.where(pasted, own, lam), jnp.where(pasted, area, lam)
+
+
+def cutmix_window(
+  key: jax.Array, lam: jax.Array, height: int, width: int
+) -> jax.Array:
+  """Booleans `[height, width]`, False inside a random box.
+
+  The box of Yun et al. 2019 (arXiv:1905.04899): a share 1 - lam of the area,
+  around any pixel; what lies outside is cut off.
+  """
+  side = jnp.sqrt(1 - lam)
+  centre = jax.random.uniform(key, (2,), jnp.float32)
+
+  def outside(pixels, centre):
+    half = jnp.floor(side * pixels).astype(jnp.int32) // 2
+    middle = jnp.floor(centre * pixels).astype(jnp.int32)
+    places = jnp.arange(pixels, dtype=jnp.int32)
+    return (places < middle - half) | (places >= middle + half)
+
+  rows, columns = outside(height, centre[0]), outside(width, centre[1])
+  return rows[:, None] | columns[None]

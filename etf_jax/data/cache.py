@@ -1,0 +1,270 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Decodes a whole source once, into memory or into a file that is reused.
+
+  images, sizes, good = cache.decode_all(
+    source, channels=3, size=256, fit="shorter", decoder=decode.choose(None),
+    workers=8, cache_dir="/data/decoded",
+  )
+
+Threads decode: the libraries release the interpreter's lock, and processes
+would have to hand over what they made.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+import concurrent.futures
+import contextlib
+import math
+import os
+import sys
+
+import numpy as np
+
+from etf_jax.data import _cache_file, decode
+from etf_jax.data._progress import Progress
+from etf_jax.data.sources import Source
+from etf_jax.errors import InputError
+
+_NAMED_AT_MOST = 20
+# Decoded at once by a thread.
+_BLOCK_BYTES, _BLOCK_IMAGES = 2**24, 256
+# Images of fewer bytes are decoded by one thread: more would only wait for each
+# other (10,000 of 28x28: 0.4 s with one, 0.9 s with two).
+_SMALL = 2**14
+
+
+def decode_all(
+  source: Source,
+  *,
+  channels: int,
+  size: int | None,
+  fit: str,
+  decoder: str,
+  workers: int,
+  corrupt: str = "error",
+  cache_dir: str | os.PathLike | None = None,
+  progress: str | None = "decoding",
+) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
+  """Decodes every image of a source.
+
+  With a `cache_dir` the result is a read-only map of a file there, which every
+  later call with the same images and options reuses without reading an image.
+  A file belongs to: the names that the source gives its images, in order, and
+  for names that are paths the files' sizes and times of change; the labels; the
+  options. So it does not notice prepared data that were replaced by others with
+  the same names and labels in the same place, nor a file that was rewritten
+  with its size and time kept, nor other versions of the libraries: remove the
+  cache then. Nothing is ever removed by itself.
+
+  A process that dies leaves a `.partial` folder, which the next one continues.
+  Of several processes one writes and the others wait.
+
+  Args:
+    source: The images.
+    channels: See `decode.decode`, as are `size`, `fit` and `decoder`.
+    size: None if all images have one shape.
+    fit: "shorter" or "longer".
+    decoder: What `decode.choose` returned.
+    workers: Threads; small images take one.
+    corrupt: "error", or "skip" to leave zeros and name them on stderr.
+    cache_dir: Folder for the file; None: memory.
+    progress: What to call the work on stderr; None for no word of it.
+
+  Returns:
+    images: uint8 `[N, size, size, channels]`, or `[N, H, W, channels]` if
+      `size` is None.
+    sizes: int32 `[N, 2]`, height and width of each image in the top left corner
+      of its array if `fit` is "longer"; those of the array where an image is
+      corrupt. None if all images fill their arrays.
+    good: booleans `[N]`, False for corrupt images.
+
+  Raises:
+    InputError: An image is corrupt, or has another shape than the first if
+      `size` is None; none is good; there is no room.
+  """
+  if corrupt not in ("error", "skip"):
+    raise ValueError(f"corrupt must be 'error' or 'skip', got {corrupt!r}")
+  if not len(source.labels):
+    raise InputError("there are no images to decode")
+  options = {"channels": channels, "size": size, "fit": fit, "decoder": decoder}
+  decode_one = _Decoder(source, options, corrupt)
+  if cache_dir is None:
+    images, state = _in_memory(decode_one, workers, progress)
+  else:
+    images, state = _cache_file.load_or_make(
+      cache_dir,
+      _cache_file.key(source, options),
+      len(source.labels),
+      lambda: decode_one.shape,
+      lambda state, store: _fill(decode_one, state, store, workers, progress),
+    )
+  _report(source, state.bad, corrupt)
+  good = np.ones(len(source.labels), bool)
+  good[list(state.bad)] = False
+  has_sizes = size is not None and fit == "longer"
+  return images, state.sizes if has_sizes else None, good
+
+
+class _Decoder:
+  """Decodes the images of a source to one shape."""
+
+  def __init__(self, source, options, corrupt):
+    self.source, self._options, self._corrupt = source, options, corrupt
+    self.count, self._shape = len(source.labels), None
+
+  @property
+  def shape(self) -> tuple[int, int, int]:
+    """The shape of an image: that of the first good one if none is given."""
+    if self._shape is None:
+      size, channels = self._options["size"], self._options["channels"]
+      if size is not None:
+        self._shape = (size, size, channels)
+      else:
+        self._shape = self._first_shape()
+    return self._shape
+
+  def _first_shape(self):
+    bad = {}
+    for index in range(self.count):
+      image, _ = self._decode(index, bad)
+      if image is not None:
+        return image.shape
+    raise _none_good(self.source, bad)
+
+  def block(
+    self, start: int, images: np.ndarray
+  ) -> tuple[np.ndarray, dict[int, str]]:
+    """Decodes images from `start` on; returns their sizes, and bad ones."""
+    sizes, bad = np.empty((len(images), 2), np.int32), {}
+    for place in range(len(images)):
+      index = start + place
+      image, sizes[place] = self._decode(index, bad)
+      if image is None:
+        images[place] = 0
+      elif image.shape != self.shape:
+        raise InputError(
+          f"{self.source.describe(index)} has shape {image.shape} and not "
+          f"{self.shape} as the first one; config.data.image_size scales "
+          "images to one size"
+        )
+      else:
+        images[place] = image
+    return sizes, bad
+
+  def _decode(self, index, bad):
+    try:
+      encoded = self.source.read(index)
+    except OSError as error:
+      raise InputError(
+        f"cannot read {self.source.describe(index)} ({error.strerror or error})"
+      ) from error
+    try:
+      return decode.decode(encoded, **self._options)
+    except decode.CorruptImage as error:
+      if self._corrupt == "error":
+        raise corrupt_image(self.source.describe(index), error) from error
+      bad[index] = str(error)
+      return None, self._shape[:2] if self._shape else (0, 0)
+
+
+def corrupt_image(name: str, why: object) -> InputError:
+  """The error for an image that cannot be decoded."""
+  return InputError(
+    f"{name} cannot be decoded: {why}; mend or remove it, or set "
+    "config.data.corrupt='skip'"
+  )
+
+
+def _none_good(source, bad) -> InputError:
+  index = min(bad)
+  return InputError(
+    f"none of {len(source.labels)} images can be decoded; "
+    f"{source.describe(index)}: {bad[index]}"
+  )
+
+
+def _report(source: Source, bad: dict[int, str], corrupt: str) -> None:
+  """Raises for bad images, or names them."""
+  if not bad:
+    return
+  ordered = sorted(bad)
+  if corrupt == "error":
+    raise corrupt_image(source.describe(ordered[0]), bad[ordered[0]])
+  if len(bad) == len(source.labels):
+    raise _none_good(source, bad)
+  for index in ordered[:_NAMED_AT_MOST]:
+    print(f"skipped {source.describe(index)}: {bad[index]}", file=sys.stderr)
+  if len(bad) > _NAMED_AT_MOST:
+    print(
+      f"skipped {len(bad) - _NAMED_AT_MOST} more, {len(bad)} of "
+      f"{len(source.labels)} images in all",
+      file=sys.stderr,
+    )
+
+
+def _in_memory(decoder, workers, progress):
+  shape = (decoder.count, *decoder.shape)
+  try:
+    images = np.empty(shape, np.uint8)
+  except MemoryError as error:
+    raise InputError(
+      f"{decoder.count:,} decoded images take {math.prod(shape):,} bytes, more "
+      "memory than there is; set config.data.cache_dir, or "
+      "config.data.feed='stream'"
+    ) from error
+
+  def store(start, block):
+    images[start : start + len(block)] = block
+
+  state = _cache_file.new_state(decoder.count)
+  for _ in _fill(decoder, state, store, workers, progress):
+    pass
+  return images, state
+
+
+def _fill(
+  decoder: _Decoder,
+  state: _cache_file.State,
+  store: Callable[[int, np.ndarray], None],
+  workers: int,
+  progress: str | None,
+) -> Iterator[None]:
+  """Decodes and stores what is not done yet; pauses after every block."""
+  bytes_each = math.prod(decoder.shape)
+  length = max(1, min(_BLOCK_IMAGES, _BLOCK_BYTES // bytes_each))
+  starts = [
+    start
+    for start in range(0, decoder.count, length)
+    if not state.done[start : start + length].all()
+  ]
+
+  def work(start):
+    block = np.empty(
+      (min(length, decoder.count - start), *decoder.shape), np.uint8
+    )
+    found = decoder.block(start, block)
+    store(start, block)
+    return found
+
+  threads = 1 if bytes_each < _SMALL else min(workers, len(starts))
+  with (
+    Progress(progress, decoder.count, int(np.sum(state.done))) as bar,
+    contextlib.closing(_run(work, starts, threads)) as results,
+  ):
+    for start, (sizes, bad) in zip(starts, results, strict=True):
+      those = slice(start, start + length)
+      state.sizes[those] = sizes
+      state.bad.update(bad)
+      bar.add(int(np.sum(~state.done[those])))
+      state.done[those] = True
+      yield
+
+
+def _run(work: Callable, items: Iterable, threads: int) -> Iterator:
+  if threads <= 1:
+    yield from map(work, items)
+    return
+  pool = concurrent.futures.ThreadPoolExecutor(threads)
+  try:
+    yield from pool.map(work, items)
+  finally:
+    pool.shutdown(cancel_futures=True)

@@ -1,0 +1,317 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Photographs in folders, one per class: DIR/train/CLASS/IMAGE.
+
+    splits = scan("~/photographs")
+    splits["train"].class_names, splits["test"].read(0)
+
+A split folder is `train`, `validation` (or `val`, `valid`) or `test`. What a
+user meets in a folder of photographs is dealt with in one way each:
+
+* Images are the files with a suffix of `SUFFIXES`, in capitals or not, at any
+  depth below the class folder. What they really hold is seen when they are
+  decoded: a PNG may be called `.jpg`.
+* Hidden files, other suffixes, broken links and files outside class folders are
+  left out and reported, a line for each kind with the number and an example.
+* A class folder of `train` without an image is left out and reported: there is
+  no class of that name. If there are test images of it, that is an error.
+* Links are followed.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+import dataclasses
+import difflib
+import os
+import sys
+
+import numpy as np
+
+from etf_jax.errors import InputError
+
+SUFFIXES = (
+  *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm"),
+  *(".tif", ".tiff", ".webp"),
+)
+
+_FOLDERS = {
+  "train": ("train",),
+  "validation": ("validation", "val", "valid"),
+  "test": ("test",),
+}
+_OUTSIDE = "files outside a class folder"
+_HIDDEN = "hidden files and folders"
+_SUFFIX = "files without the suffix of an image"
+_SPECIAL = "broken links and other things that are no files"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class FileSource:
+  """Images in files; a `sources.Source`.
+
+  The paths are held in one string of bytes, so that a million of them take
+  some 40 MB and are sent to another process at once.
+
+  Attributes:
+    root: Folder that all paths start from, absolute.
+    paths: The encoded relative paths, one after the other.
+    ends: int64 `[N + 1]`, path i is `paths[ends[i] : ends[i + 1]]`.
+    labels: int32 `[N]`, in 0..K-1.
+    class_names: The K names.
+  """
+
+  root: str
+  paths: bytes
+  ends: np.ndarray
+  labels: np.ndarray
+  class_names: tuple[str, ...]
+
+  def read(self, index: int) -> bytes:
+    """Returns the content of file `index`.
+
+    Raises:
+      InputError: It cannot be read.
+    """
+    path = self.describe(index)
+    try:
+      with open(path, "rb") as file:
+        return file.read()
+    except OSError as error:
+      raise InputError(
+        f"cannot read {path} ({error.strerror}); restore it or make it "
+        "readable, or begin again without it"
+      ) from error
+
+  def describe(self, index: int) -> str:
+    """Returns the path of file `index`."""
+    relative = self.paths[self.ends[index] : self.ends[index + 1]]
+    return os.path.join(self.root, os.fsdecode(relative))
+
+
+def file_source(
+  root: str,
+  paths: Iterable[str],
+  labels: Sequence[int] | np.ndarray,
+  class_names: Sequence[str],
+) -> FileSource:
+  """Makes a source of files.
+
+  Args:
+    root: Folder that the paths start from.
+    paths: N relative paths.
+    labels: `[N]` integers in 0..K-1.
+    class_names: The K names.
+  """
+  encoded = [os.fsencode(path) for path in paths]
+  ends = np.zeros(len(encoded) + 1, np.int64)
+  np.cumsum([len(path) for path in encoded], out=ends[1:])
+  return FileSource(
+    os.path.abspath(root),
+    b"".join(encoded),
+    ends,
+    np.asarray(labels, np.int32),
+    tuple(class_names),
+  )
+
+
+def scan(directory: str | os.PathLike) -> dict[str, FileSource]:
+  """Finds the images of `directory`/SPLIT/CLASS/IMAGE, without opening them.
+
+  Labels follow the sorted names of the class folders of `train`, as
+  torchvision's ImageFolder has them, and images the sorted names of the files.
+
+  Args:
+    directory: Holds `train`, and `test` or `validation` or both.
+
+  Returns:
+    Sources "train" and "test", and "validation" where there are both. Without
+    a folder `test`, the validation images are the test split.
+
+  Raises:
+    InputError: The layout is another one, a split has no image, or one has
+      images of a class that `train` lacks.
+  """
+  root = os.path.abspath(os.path.expanduser(directory))
+  folders = _split_folders(root)
+  left_out = _LeftOut()
+  found = {
+    split: _classes(root, folder, left_out) for split, folder in folders.items()
+  }
+  for split, classes in found.items():
+    if not any(classes.values()):
+      raise InputError(
+        f"{os.path.join(root, folders[split])} holds no image: they lie in "
+        f"{os.path.join(root, folders[split], 'CLASS')} and end in "
+        + ", ".join(SUFFIXES)
+      )
+  names = sorted(name for name, paths in found["train"].items() if paths)
+  empty = sorted(set(found["train"]) - set(names))
+  for split, classes in found.items():
+    _check_known(root, folders[split], classes, names, empty)
+  left_out.report(root)
+  if empty:
+    _report(
+      f"{root}: classes without a training image are left out: "
+      + some([os.path.join(folders["train"], name) for name in empty])
+    )
+  if "test" not in found:
+    found["test"] = found.pop("validation")
+    _report(
+      f"{root} has no folder 'test': results are those on the images of "
+      f"{folders['validation']!r}"
+    )
+  return {
+    split: _source(root, classes, names) for split, classes in found.items()
+  }
+
+
+class _LeftOut:
+  """Counts what is no image, by kind, with the first example of each."""
+
+  def __init__(self):
+    self._counts = Counter()
+    self._examples = {}
+
+  def add(self, kind: str, path: str) -> None:
+    self._counts[kind] += 1
+    self._examples.setdefault(kind, path)
+
+  def report(self, root: str) -> None:
+    for kind, count in self._counts.items():
+      _report(
+        f"{root}: {kind} are left out: {count}, such as {self._examples[kind]}"
+      )
+
+
+def _split_folders(root: str) -> dict[str, str]:
+  """The name of the folder of each split that there is."""
+  if not os.path.isdir(root):
+    what = "is not a folder" if os.path.exists(root) else "does not exist"
+    raise InputError(
+      f"{root} {what}; config.data.dir is the folder that holds train and test"
+    )
+  present = [e.name for e in read_folder(root) if _is(e.is_dir)]
+  folders = {}
+  for split, names in _FOLDERS.items():
+    here = [name for name in names if name in present]
+    if len(here) > 1:
+      raise InputError(
+        f"{root} has {' and '.join(map(repr, here))}, which both are its "
+        f"{split} split; leave one"
+      )
+    if here:
+      folders[split] = here[0]
+  if "train" in folders and len(folders) > 1:
+    return folders
+  missing = "test" if "train" in folders else "train"
+  raise InputError(
+    f"{root} has no folder {missing!r}: images lie in "
+    f"{os.path.join(root, 'train', 'CLASS')} and "
+    f"{os.path.join(root, 'test', 'CLASS')}, or are named by "
+    "config.data.train_list and test_list; its folders are "
+    + (some(present) or "none")
+  )
+
+
+def _classes(
+  root: str, folder: str, left_out: _LeftOut
+) -> dict[str, list[str]]:
+  """The images of each class folder of a split, relative to the root."""
+  classes = {}
+  for entry in read_folder(os.path.join(root, folder)):
+    path = os.path.join(folder, entry.name)
+    if entry.name.startswith("."):
+      left_out.add(_HIDDEN, path)
+    elif _is(entry.is_dir):
+      classes[entry.name] = _images(root, path, left_out, frozenset())
+    else:
+      left_out.add(_OUTSIDE, path)
+  return classes
+
+
+def _images(
+  root: str, folder: str, left_out: _LeftOut, above: frozenset
+) -> list[str]:
+  """The images in a folder and below it."""
+  absolute = os.path.join(root, folder)
+  entries = read_folder(absolute)
+  status = os.stat(absolute)
+  place = (status.st_dev, status.st_ino)
+  if place in above:
+    raise InputError(f"{absolute} is a link to a folder above it; remove it")
+  images, below = [], []
+  for entry in entries:
+    name = entry.name
+    path = f"{folder}{os.sep}{name}"
+    if name.startswith("."):
+      left_out.add(_HIDDEN, path)
+    elif _is(entry.is_dir):
+      below.append(path)
+    elif not name.lower().endswith(SUFFIXES):
+      left_out.add(_SUFFIX, path)
+    elif _is(entry.is_file):
+      images.append(path)
+    else:
+      left_out.add(_SPECIAL, path)
+  for path in below:
+    images += _images(root, path, left_out, above | {place})
+  return images
+
+
+def read_folder(path: str) -> list[os.DirEntry]:
+  """Returns what is in a folder, sorted by name.
+
+  Raises:
+    InputError: The folder cannot be read.
+  """
+  try:
+    with os.scandir(path) as entries:
+      return sorted(entries, key=lambda entry: entry.name)
+  except OSError as error:
+    raise InputError(f"cannot read folder {path} ({error.strerror})") from error
+
+
+def some(names: Sequence[str]) -> str:
+  """Returns the first few names for a message, and how many more there are."""
+  shown, more = ", ".join(names[:5]), len(names) - 5
+  return f"{shown} and {more} more" if more > 0 else shown
+
+
+def _is(check: Callable[[], bool]) -> bool:
+  """Whether an entry is of a kind; one that cannot be looked up is of none."""
+  try:
+    return check()
+  except OSError:  # A link to itself.
+    return False
+
+
+def _check_known(
+  root: str,
+  folder: str,
+  classes: Mapping[str, list[str]],
+  names: Sequence[str],
+  empty: Sequence[str],
+) -> None:
+  """Checks that all classes with images are among those of `train`."""
+  known = set(names)
+  for name, paths in sorted(classes.items()):
+    if not paths or name in known:
+      continue
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near and name not in empty else ""
+    raise InputError(
+      f"{os.path.join(root, folder, name)} is a class without an image in "
+      f"{os.path.join(root, 'train')}{hint}; add training images of it or "
+      "remove it"
+    )
+
+
+def _source(
+  root: str, classes: Mapping[str, list[str]], names: Sequence[str]
+) -> FileSource:
+  paths = [classes.get(name, []) for name in names]
+  labels = np.repeat(np.arange(len(names)), [len(p) for p in paths])
+  return file_source(root, (p for some in paths for p in some), labels, names)
+
+
+def _report(line: str) -> None:
+  print(line, file=sys.stderr)

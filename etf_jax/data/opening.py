@@ -1,0 +1,153 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Finds the splits of a data set: prepared, in folders, or named in lists.
+
+opened = open_splits(config.data)
+opened.train.labels, opened.test.read(0)
+"""
+
+from collections.abc import Mapping
+import dataclasses
+from typing import Any
+
+import jax
+
+from etf_jax.data import (
+  catalog,
+  folders,
+  lists,
+  prepare,
+  published_lists,
+  sources,
+)
+from etf_jax.errors import InputError
+
+# The data set that is no data set of the catalog: images of the user's own.
+FOLDER = "folder"
+# Of the photographs that networks are commonly trained on first, ImageNet's.
+_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+@dataclasses.dataclass(frozen=True)
+class Opened:
+  """The splits of a data set, whole.
+
+  Attributes:
+    train: With every image there is.
+    validation: The data set's own validation split, if it has one.
+    test: The split that results are reported on.
+    image_shape: Of every image; None for photographs of many sizes.
+    mean: Mean per channel, of pixels in [0, 1].
+    std: Standard deviation per channel, of pixels in [0, 1].
+  """
+
+  train: sources.Source
+  validation: sources.Source | None
+  test: sources.Source
+  image_shape: tuple[int, int, int] | None
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+
+
+def open_splits(config: Any) -> Opened:
+  """Opens a data set; one of the catalog is prepared first if it is missing.
+
+  With `config.dir` images are read from files there: those that lists name, the
+  user's or the data set's published ones, or else all of its folders. Without
+  it they are prepared data, of which lists may choose some.
+
+  Args:
+    config: `data` of configs/base.py.
+
+  Raises:
+    InputError: The data are missing or not what they should be.
+  """
+  if config.name == FOLDER:
+    splits = _open_files(config, {})
+    return Opened(**splits, image_shape=None, mean=_MEAN, std=_STD)
+  facts = catalog.lookup(config.name)
+  if config.dir is not None or facts.tfds_name is None:
+    splits = _open_files(config, facts.lists)
+    found = len(splits["train"].class_names)
+    if found != facts.num_classes:
+      raise InputError(
+        f"config.data.dir={config.dir} has {found} classes and {config.name} "
+        f"has {facts.num_classes}; config.data.name='{FOLDER}' takes images of "
+        "any classes"
+      )
+    return Opened(**splits, image_shape=None, mean=facts.mean, std=facts.std)
+  splits = _open_prepared(config, facts)
+  return Opened(
+    **splits, image_shape=facts.image_shape, mean=facts.mean, std=facts.std
+  )
+
+
+def _open_files(config, published: Mapping[str, str]):
+  locations = _locations(config, published)
+  if any(locations.values()):
+    found = lists.open_listed(config.dir, locations, cache_dir=config.cache_dir)
+  elif config.dir is None:
+    raise InputError(
+      f"config.data.name={config.name!r} reads images from files: set "
+      "config.data.dir to a folder with train/CLASS/IMAGE and "
+      "test/CLASS/IMAGE, or config.data.train_list and config.data.test_list"
+    )
+  else:
+    found = folders.scan(config.dir)
+  return {
+    "train": found["train"],
+    "validation": found.get("validation"),
+    "test": found["test"],
+  }
+
+
+def _open_prepared(config, facts: catalog.Facts):
+  builder = _prepared_builder(config)
+  opened = {}
+
+  def whole(split):
+    if split not in opened:
+      opened[split] = sources.open_prepared(builder, split, facts)
+    return opened[split]
+
+  locations = _locations(config, facts.lists)
+  splits = {}
+  for role, split in (
+    ("train", facts.train_split),
+    ("validation", facts.validation_split),
+    ("test", facts.test_split),
+  ):
+    if split is None:
+      splits[role] = None
+    elif locations[role] is None:
+      splits[role] = whole(split)
+    else:
+      listing = lists.read(locations[role], config.cache_dir)
+      splits[role] = published_lists.select(whole(split), listing, facts)
+  return splits
+
+
+def _locations(config, published: Mapping[str, str]) -> dict[str, str | None]:
+  """The list of each split: the user's, or a published one."""
+  return {
+    "train": config.train_list or published.get("train"),
+    "validation": config.validation_list or published.get("validation"),
+    "test": config.test_list or published.get("test"),
+  }
+
+
+def _prepared_builder(config):
+  where = (config.name, config.data_dir, config.manual_dir)
+  builder = sources.make_builder(config.name, config.data_dir)
+  if sources.is_prepared(builder):
+    return builder
+  if not config.prepare:
+    raise InputError(
+      f"{config.name} is not prepared in {builder.data_dir}; run: "
+      + prepare.command_line(*where)
+    )
+  if jax.process_index() == 0:
+    prepare.prepare_in_subprocess(*where)
+  else:
+    prepare.wait_until_prepared(config.name, config.data_dir)
+  # A builder knows what was on the disk when it was made.
+  return sources.make_builder(config.name, config.data_dir)

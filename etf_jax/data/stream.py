@@ -1,0 +1,282 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""The stream feed: images are decoded while the devices train.
+
+  batches = stream.Batches(dataset.train, stream.Epochs(sampler, seed), 128)
+  with stream.Stream(batches, start=step, workers=8) as feed:
+    local = next(feed)
+
+The batch of a step follows from (seed, step), whatever the number of hosts,
+workers and restarts: each host decodes its rows of the very batch that the
+resident feed would make.
+"""
+
+from collections.abc import Iterator
+import concurrent.futures
+import dataclasses
+import os
+import sys
+import time
+from typing import NamedTuple, Protocol
+
+from absl import flags
+import grain
+import numpy as np
+
+from etf_jax.data import Encoded, cache, decode, sampling
+
+_NAMED_AT_MOST = 20
+# Batches that wait for the device, in all and for each worker.
+_AHEAD = 2
+_AHEAD_PER_WORKER = 1
+
+
+class Plan(Protocol):
+  """Which images the batch of a step holds; it can be pickled."""
+
+  steps: int
+
+  def indices(self, step: int) -> np.ndarray:
+    """The indices of a step's images."""
+
+
+class Epochs:
+  """A training run: epochs of a sampler, the last batch of each is smaller."""
+
+  def __init__(
+    self, sampler: sampling.Sampler, seed: int, batch_size: int, steps: int
+  ):
+    self._sampler, self._seed, self._batch_size = sampler, seed, batch_size
+    self._per_epoch = -(-sampler.size // batch_size)
+    self._known = {}
+    self.steps = steps
+
+  def indices(self, step: int) -> np.ndarray:
+    """See `Plan`."""
+    epoch, position = divmod(step, self._per_epoch)
+    order = self._known.get(epoch)
+    if order is None:
+      order = self._sampler.order(self._seed, epoch)
+      # Threads may be in two epochs at once, and never in three.
+      self._known = {epoch: order} | dict(list(self._known.items())[:1])
+    start = position * self._batch_size
+    return order[start : start + self._batch_size]
+
+  def __getstate__(self):
+    return self.__dict__ | {"_known": {}}
+
+
+@dataclasses.dataclass(frozen=True)
+class Once:
+  """Every image once, in order, for evaluation."""
+
+  size: int
+  batch_size: int
+
+  @property
+  def steps(self) -> int:
+    """Batches."""
+    return -(-self.size // self.batch_size)
+
+  def indices(self, step: int) -> np.ndarray:
+    """See `Plan`."""
+    start = step * self.batch_size
+    return np.arange(start, min(start + self.batch_size, self.size))
+
+
+class Local(NamedTuple):
+  """This host's rows of a batch, and what making them took.
+
+  Attributes:
+    images: uint8 `[L, H, W, C]`.
+    labels: int32 `[L]`.
+    where: booleans `[L]`, False for padding and for corrupt images.
+    sizes: int32 `[L, 2]`, or None, see `resident.Batch`.
+    size: rows of the whole batch, padding included.
+    padded: whether any host's rows have padding.
+    corrupt: indices of images that could not be decoded.
+    messages: why, in words.
+    seconds: spent in decoding, summed over threads.
+  """
+
+  images: np.ndarray
+  labels: np.ndarray
+  where: np.ndarray
+  sizes: np.ndarray | None
+  size: int
+  padded: bool
+  corrupt: list[int]
+  messages: list[str]
+  seconds: float
+
+
+class Batches:
+  """Random access to the batches of a plan: step -> `Local`."""
+
+  def __init__(
+    self,
+    split: Encoded,
+    plan: Plan,
+    *,
+    multiple_of: int = 1,
+    host: int = 0,
+    hosts: int = 1,
+    threads: int = 1,
+  ):
+    """Initialises the batches; nothing is read.
+
+    Args:
+      split: the images.
+      plan: which of them are in a batch.
+      multiple_of: batches are padded to a multiple of it, the number of
+        devices; it is a multiple of `hosts`.
+      host: this host's number: it makes the `host`-th of `hosts` equal parts.
+      hosts: how many there are.
+      threads: that decode a batch together.
+    """
+    self._split, self._plan = split, plan
+    self._multiple_of, self._host, self._hosts = multiple_of, host, hosts
+    self._threads = threads
+    self._pool = None
+
+  @property
+  def threads(self) -> int:
+    """Threads that decode a batch."""
+    return self._threads
+
+  @property
+  def split(self) -> Encoded:
+    """The images."""
+    return self._split
+
+  def __len__(self) -> int:
+    return self._plan.steps
+
+  def __getitem__(self, step: int) -> Local:
+    indices = self._plan.indices(int(step))
+    size = -(-len(indices) // self._multiple_of) * self._multiple_of
+    rows = size // self._hosts
+    mine = indices[self._host * rows : (self._host + 1) * rows]
+    pixels, source = self._split.pixels, self._split.source
+    images = np.zeros((rows, *pixels.shape), np.uint8)
+    sizes = np.zeros((rows, 2), np.int32)
+    labels = np.zeros(rows, np.int32)
+    where = np.zeros(rows, bool)
+    labels[: len(mine)] = self._split.labels[mine]
+    where[: len(mine)] = True
+    messages = {}
+
+    def fill(places):
+      started = time.perf_counter()
+      for place in places:
+        index = int(mine[place])
+        try:
+          images[place], sizes[place] = pixels.decode(source.read(index))
+        except decode.CorruptImage as error:
+          if pixels.corrupt == "error":
+            raise cache.corrupt_image(source.describe(index), error) from error
+          messages[index] = f"{source.describe(index)}: {error}"
+          where[place] = False
+      return time.perf_counter() - started
+
+    if self._threads == 1:
+      seconds = fill(range(len(mine)))
+    else:
+      if self._pool is None:
+        self._pool = concurrent.futures.ThreadPoolExecutor(self._threads)
+      shares = np.array_split(np.arange(len(mine)), 4 * self._threads)
+      seconds = sum(self._pool.map(fill, shares))
+    return Local(
+      images,
+      labels,
+      where,
+      sizes if pixels.has_sizes else None,
+      size,
+      size > len(indices),
+      list(messages),
+      list(messages.values()),
+      seconds,
+    )
+
+  def __getstate__(self):
+    return self.__dict__ | {"_pool": None}
+
+
+class Stream:
+  """Iterates over batches from a step on, some of them ahead of time.
+
+  Attributes:
+    images: made so far.
+  """
+
+  def __init__(self, batches: Batches, start: int = 0, workers: int = 0):
+    """Starts reading ahead.
+
+    Args:
+      batches: what to iterate over.
+      start: the first step.
+      workers: processes that decode; 0: the threads of `batches`. Processes
+        are started by importing the main module, which must be importable.
+    """
+    self.images = 0
+    self._corrupt = batches.split.corrupt
+    self._parallel = workers or batches.threads
+    self._seconds = 0.0
+    dataset = grain.MapDataset.source(batches)[start:].to_iter_dataset(
+      grain.ReadOptions(
+        num_threads=1 if workers else _AHEAD,
+        prefetch_buffer_size=1 if workers else _AHEAD,
+      )
+    )
+    if workers:
+      if not flags.FLAGS.is_parsed():
+        flags.FLAGS.mark_as_parsed()  # grain asks it for options of its own
+      dataset = dataset.mp_prefetch(
+        grain.MultiprocessingOptions(
+          num_workers=workers, per_worker_buffer_size=_AHEAD_PER_WORKER
+        )
+      )
+    self._iterator = iter(dataset)
+
+  def __iter__(self) -> Iterator[Local]:
+    return self
+
+  def __next__(self) -> Local:
+    local = next(self._iterator)
+    self._seconds += local.seconds
+    self.images += len(local.labels)
+    for index, message in zip(local.corrupt, local.messages, strict=True):
+      if index not in self._corrupt:
+        self._corrupt.add(index)
+        if len(self._corrupt) <= _NAMED_AT_MOST:
+          print(f"skipped {message}", file=sys.stderr)
+        if len(self._corrupt) == _NAMED_AT_MOST:
+          print("further ones are only counted", file=sys.stderr)
+    return local
+
+  @property
+  def images_per_second(self) -> float:
+    """What decoding alone could deliver: images by busy time of a worker."""
+    if not self._seconds:
+      return float("nan")
+    return self.images * self._parallel / self._seconds
+
+  def close(self) -> None:
+    """Stops reading ahead."""
+    close = getattr(self._iterator, "close", None)
+    if close is not None:
+      close()
+
+  def __enter__(self):
+    return self
+
+  def __exit__(self, *_):
+    self.close()
+
+
+def cpu_threads() -> int:
+  """Threads to decode with where there are no worker processes."""
+  return (
+    len(os.sched_getaffinity(0))
+    if hasattr(os, "sched_getaffinity")
+    else os.cpu_count() or 1
+  )

@@ -1,0 +1,246 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Checks data that are ready for training, without changing them.
+
+    report = verify.verify("cifar10", data_dir=None)
+    print("\\n".join(report.lines))
+    report.problems  # empty if all is well
+
+Held against the catalog: the number of images of each split, the range of the
+labels, that each class is there, and that a sample of the images can be decoded
+and has the right shape.
+"""
+
+from collections.abc import Mapping, Sequence
+import dataclasses
+import functools
+import os
+
+import numpy as np
+
+from etf_jax.data import (
+  catalog,
+  decode,
+  folders,
+  lists,
+  prepare,
+  published_lists,
+  sources,
+)
+from etf_jax.errors import InputError
+
+_NAMED = 3  # Of many things of one kind, so many are named in a message.
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+  """What was found.
+
+  Attributes:
+    lines: For people to read.
+    problems: What is wrong, each in a few words; empty if nothing is.
+  """
+
+  lines: tuple[str, ...]
+  problems: tuple[str, ...]
+
+
+def verify(
+  name: str,
+  data_dir: str | os.PathLike | None = None,
+  *,
+  sample: int = 200,
+  seed: int = 0,
+) -> Report:
+  """Checks a data set that is prepared or lies in folders.
+
+  Args:
+    name: Name in the catalog.
+    data_dir: Where prepared data live, None being TFDS's default; the folder
+      of the images for a set without a builder.
+    sample: How many images of each split are decoded, at least 1.
+    seed: Which ones, at least 0.
+
+  Raises:
+    InputError: There is nothing to check.
+  """
+  facts = catalog.lookup(name)
+  found, open_split, place = _find(name, facts, data_dir)
+  lines, problems = [f"{name} in {place}"], _sizes(found, facts)
+  checked = set()
+  for role, split in (
+    ("train", facts.train_split),
+    ("validation", facts.validation_split),
+    ("test", facts.test_split),
+  ):
+    if split is None or not set(split.split("+")) <= set(found):
+      continue
+    listing = None
+    if role in facts.lists:
+      try:
+        listing = lists.read(facts.lists[role])
+      except InputError as error:
+        lines.append(f"{role} list: not checked ({error})")
+    called = split if listing is None else f"{role} list"
+    if called in checked:
+      continue
+    checked.add(called)
+    try:
+      source = open_split(split)
+      if listing is not None:
+        source = published_lists.select(source, listing, facts)
+    except InputError as error:
+      problems.append(str(error))
+      continue
+    told, wrong = check(source, called, facts, sample=sample, seed=seed)
+    lines += told
+    problems += wrong
+  lines.append(
+    f"problems: {len(problems)}" if problems else "no problem was found"
+  )
+  return Report(tuple(lines), tuple(problems))
+
+
+def _find(name, facts, data_dir):
+  """How many images each split has, what opens one, and where they are."""
+  if facts.tfds_name is None:
+    if data_dir is None:
+      raise InputError(
+        f"{name} has no builder: give the folder that holds "
+        f"{facts.train_split}/CLASS/IMAGE with --data_dir"
+      )
+    opened = folders.scan(data_dir)
+    found = {split: len(source.labels) for split, source in opened.items()}
+    return found, opened.__getitem__, os.fspath(data_dir)
+  builder = sources.make_builder(name, data_dir)
+  if not sources.is_prepared(builder):
+    raise InputError(
+      f"{name} is not prepared in {builder.data_dir}; run: "
+      + prepare.command_line(name, data_dir, None)
+    )
+  found = {k: info.num_examples for k, info in builder.info.splits.items()}
+  open_split = functools.partial(sources.open_prepared, builder, facts=facts)
+  return found, open_split, builder.data_dir
+
+
+def _sizes(found: Mapping[str, int], facts: catalog.Facts) -> list[str]:
+  """What is wrong with the numbers of images."""
+  problems = []
+  for split, expected in facts.splits.items():
+    if split not in found:
+      problems.append(f"split {split!r} is missing")
+    elif found[split] != expected:
+      problems.append(
+        f"split {split!r} has {found[split]:,} images, and {expected:,} were "
+        "published"
+      )
+  return problems
+
+
+def check(
+  source: sources.Source,
+  split: str,
+  facts: catalog.Facts,
+  *,
+  sample: int = 200,
+  seed: int = 0,
+) -> tuple[list[str], list[str]]:
+  """Checks the images of one split.
+
+  Args:
+    source: The split.
+    split: What it is called.
+    facts: What it should be.
+    sample: How many images are decoded, at least 1.
+    seed: Which ones, at least 0.
+
+  Returns:
+    Lines of the report, and what is wrong.
+  """
+  problems = []
+  labels, num_classes = source.labels, facts.num_classes
+  if len(source.class_names) != num_classes:
+    problems.append(
+      f"split {split!r} names {len(source.class_names)} classes, and there "
+      f"are {num_classes}"
+    )
+  outside = np.flatnonzero((labels < 0) | (labels >= num_classes))
+  if outside.size:
+    problems.append(
+      f"{source.describe(int(outside[0]))} has label {labels[outside[0]]}, "
+      f"outside 0..{num_classes - 1}, as have {outside.size - 1:,} more"
+    )
+  counts = np.bincount(
+    np.delete(labels, outside).astype(np.int64), minlength=num_classes
+  )
+  empty = np.flatnonzero(counts == 0)
+  if empty.size:
+    named = _few(
+      [
+        f"{k} {source.class_names[k]!r}" if k < len(source.class_names) else k
+        for k in empty.tolist()
+      ]
+    )
+    problems.append(
+      f"split {split!r} has no image of {empty.size:,} of its "
+      f"{num_classes:,} classes ({named})"
+    )
+  few_below, many_above = facts.shots
+  few, many = (counts < few_below).sum(), (counts > many_above).sum()
+  lines = [
+    f"{split}: {len(labels):,} images, {counts.min():,} to {counts.max():,} in "
+    f"a class (imbalance {_ratio(counts)}); classes with many, medium and few: "
+    f"{many:,}, {num_classes - many - few:,}, {few:,}"
+  ]
+  told, wrong = _decode_some(source, split, facts, sample=sample, seed=seed)
+  return lines + told, problems + wrong
+
+
+def _decode_some(source, split, facts, *, sample, seed):
+  total = len(source.labels)
+  chosen = np.sort(
+    np.random.default_rng(seed).choice(total, min(sample, total), replace=False)
+  )
+  decoder = decode.choose(None)
+  channels = 3 if facts.image_shape is None else facts.image_shape[-1]
+  corrupt, shapes = [], []
+  for index in chosen.tolist():
+    try:
+      image, _ = decode.decode(
+        source.read(index),
+        channels=channels,
+        size=None,
+        fit="shorter",
+        decoder=decoder,
+      )
+    except decode.CorruptImage as error:
+      corrupt.append(f"{source.describe(index)}: {error}")
+      continue
+    if facts.image_shape not in (None, image.shape):
+      corrupt.append(
+        f"{source.describe(index)}: its shape is {image.shape}, not "
+        f"{facts.image_shape}"
+      )
+      continue
+    shapes.append(image.shape)
+  problems = []
+  if corrupt:
+    problems.append(
+      f"{len(corrupt):,} of {len(chosen):,} images of split {split!r} that "
+      f"were tried cannot be used ({_few(corrupt)})"
+    )
+  if not shapes:
+    return [], problems
+  sizes = "x".join(map(str, np.min(shapes, axis=0)))
+  if len(set(shapes)) > 1:
+    sizes += " to " + "x".join(map(str, np.max(shapes, axis=0)))
+  return [f"  {len(shapes):,} decoded: {sizes}"], problems
+
+
+def _few(things: Sequence[object]) -> str:
+  named = ", ".join(map(str, things[:_NAMED]))
+  return named + (", ..." if len(things) > _NAMED else "")
+
+
+def _ratio(counts: np.ndarray) -> str:
+  """The smallest class over the largest, as config.data.imbalance has it."""
+  return f"{counts.min() / counts.max():.3g}" if counts.max() else "unknown"

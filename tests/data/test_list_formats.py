@@ -1,0 +1,221 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+import json
+
+import numpy as np
+import official_archives
+import pytest
+
+from etf_jax.data import lists
+from etf_jax.errors import InputError
+
+
+def read(tmp_path, name, text):
+  path = tmp_path / name
+  path.write_bytes(text if isinstance(text, bytes) else text.encode())
+  return lists.read(str(path))
+
+
+def message(tmp_path, name, text):
+  with pytest.raises(InputError) as error:
+    read(tmp_path, name, text)
+  return str(error.value).replace(f"list {tmp_path}/", "")
+
+
+@pytest.mark.parametrize(
+  ("text", "lines"),
+  [
+    ("a/1.jpg,3\nb c/2.jpg,0\n", [1, 2]),
+    ("path,label\na/1.jpg,3\nb c/2.jpg,0", [2, 3]),
+    # Extra columns, another order, capitals, a byte-order mark, line ends of
+    # Windows, empty lines, quotes.
+    (
+      b'\xef\xbb\xbfid,Label, Path \r\n1,3, a/1.jpg\r\n\r\n2,0,"b c/2.jpg"\r\n',
+      [2, 4],
+    ),
+    ('"a/1.jpg","3",extra\n"b c/2.jpg",0\n', [1, 2]),
+  ],
+)
+def test_csv(tmp_path, text, lines):
+  listing = read(tmp_path, "list.csv", text)
+  assert listing.paths == ["a/1.jpg", "b c/2.jpg"]
+  assert listing.labels.dtype == np.int64
+  assert listing.labels.tolist() == [3, 0]
+  assert listing.lines.tolist() == lines
+  assert listing.folder == str(tmp_path)
+  assert listing.place(1) == (
+    f"list {tmp_path}/list.csv, line {lines[1]} (b c/2.jpg 0)"
+  )
+
+
+def test_csv_with_class_names(tmp_path):
+  text = 'path,label\n1.jpg,dog\n"2,3.jpg","cat, wild"\n4.jpg,7\n'
+  listing = read(tmp_path, "list.CSV", text)
+  assert listing.paths == ["1.jpg", "2,3.jpg", "4.jpg"]
+  assert listing.labels == ["dog", "cat, wild", "7"]
+
+
+@pytest.mark.parametrize(
+  "text",
+  [
+    "train/n1/n1_190.JPEG 0\nval/a b.jpg 12\n",
+    "train/n1/n1_190.JPEG\t0\r\n\r\n  val/a b.jpg   12  ",
+  ],
+)
+def test_txt(tmp_path, text):
+  listing = read(tmp_path, "list.txt", text)
+  assert listing.paths == ["train/n1/n1_190.JPEG", "val/a b.jpg"]
+  assert listing.labels.tolist() == [0, 12]
+
+
+# As in iNaturalist 2018, but with ids that leave some out.
+NATURE = {
+  "images": [
+    {"id": 7, "file_name": "train_val2018/Aves/9/x.jpg"},
+    {"id": 3, "file_name": "train_val2018/Fungi/4/y.jpg"},
+    {"id": 5, "file_name": "train_val2018/Aves/9/z.jpg"},
+  ],
+  "annotations": [
+    {"id": 0, "image_id": 3, "category_id": 4},
+    {"id": 1, "image_id": 5, "category_id": 9},
+    {"id": 2, "image_id": 7, "category_id": 9},
+  ],
+  "categories": [
+    {"id": 9, "name": "a wren", "supercategory": "Aves"},
+    {"id": 4, "supercategory": "Fungi"},
+  ],
+}
+
+
+def test_json(tmp_path):
+  listing = read(tmp_path, "train2018.json", json.dumps(NATURE))
+  assert listing.paths == [i["file_name"] for i in NATURE["images"]]
+  assert listing.labels.tolist() == [1, 0, 1]
+  assert listing.categories == ("4", "a wren")
+  assert listing.place(1) == (
+    f"list {tmp_path}/train2018.json, image 1 (train_val2018/Fungi/4/y.jpg 0)"
+  )
+
+
+def without(part, place=None, key=None, **changed):
+  copy = json.loads(json.dumps(NATURE))
+  if place is None:
+    del copy[part]
+    return json.dumps(copy)
+  if key is not None:
+    del copy[part][place][key]
+  copy[part][place].update(changed)
+  return json.dumps(copy)
+
+
+_NEEDS = (
+  "x.json: an image needs id and file_name, an annotation image_id and "
+  "category_id, a category id (KeyError: {})"
+)
+
+
+@pytest.mark.parametrize(
+  ("name", "text", "expected"),
+  [
+    (
+      "x.tsv",
+      "a.jpg\t0",
+      "x.tsv must end in .csv, .txt, .json, which says how it is read",
+    ),
+    ("x.txt", "", "x.txt names no image"),
+    ("x.csv", "path,label\n", "x.csv names no image"),
+    ("x.txt", b"caf\xe9.jpg 0\n", "x.txt is not a text in UTF-8"),
+    (
+      "x.txt",
+      "a.jpg 0\nb.jpg\n",
+      "x.txt, line 2 (b.jpg): a path and an integer label are wanted, with a "
+      "blank between them",
+    ),
+    (
+      "x.txt",
+      "a.jpg cat\n",
+      "x.txt, line 1 (a.jpg cat): a path and an integer label are wanted, with "
+      "a blank between them",
+    ),
+    (
+      "x.csv",
+      "a.jpg;0\n",
+      "x.csv, line 1 (a.jpg;0): a path and a label are wanted, with a comma "
+      "between them",
+    ),
+    (
+      "x.csv",
+      "id,label,path\n1,0,a.jpg\n2,1\n",
+      "x.csv, line 3 (2,1): a path and a label are wanted, with a comma "
+      "between them",
+    ),
+    ("x.csv", "a.jpg,cat\nb.jpg,\n", "x.csv, line 2: there is no label in it"),
+    ("x.csv", "a.jpg,0\n ,1\n", "x.csv, line 2: there is no path in it"),
+    ("x.txt", "a\0b.jpg 1\n", "x.txt, line 1: there is no path in it"),
+    (
+      "x.csv",
+      "a.jpg,0\n" + "b" * 200_000 + ",1\n",
+      "x.csv, line 2: field larger than field limit (131072)",
+    ),
+    (
+      "x.json",
+      "{",
+      "x.json is not JSON: Expecting property name enclosed in double quotes: "
+      "line 1 column 2 (char 1)",
+    ),
+    (
+      "x.json",
+      without("annotations"),
+      "x.json must have images, annotations and categories, as iNaturalist's "
+      "training and validation lists have",
+    ),
+    (
+      "x.json",
+      "[]",
+      "x.json must have images, annotations and categories, as iNaturalist's "
+      "training and validation lists have",
+    ),
+    ("x.json", without("images", 0, "file_name"), _NEEDS.format("'file_name'")),
+    ("x.json", without("images", 1, "id"), _NEEDS.format("'id'")),
+    ("x.json", without("categories", 1, "id"), _NEEDS.format("'id'")),
+    (
+      "x.json",
+      without("annotations", 1, "category_id"),
+      _NEEDS.format("'category_id'"),
+    ),
+    (
+      "x.json",
+      without("annotations", 1, category_id=8),
+      "x.json, annotation 1: there is no category 8",
+    ),
+    (
+      "x.json",
+      without("annotations", 1, image_id=7),
+      "x.json, image 2 (train_val2018/Aves/9/z.jpg) has no annotation",
+    ),
+    (
+      "x.json",
+      without("annotations", 1, image_id=3),
+      "x.json, annotation 1: image 3 has category 9, and 4 before",
+    ),
+  ],
+)
+def test_lists_that_cannot_be_understood(tmp_path, name, text, expected):
+  assert message(tmp_path, name, text) == expected
+
+
+def test_what_a_url_without_an_ending_holds(tmp_path, monkeypatch):
+  monkeypatch.setenv("NO_PROXY", "*")
+  monkeypatch.setenv("no_proxy", "*")
+  (tmp_path / "served").mkdir()
+  (tmp_path / "served/uc").write_text("a/1.jpg 0\n")
+  (tmp_path / "served/nature").write_text(json.dumps(NATURE))
+  (tmp_path / "served/x.csv").write_text("a/1.jpg,0\n")
+  with official_archives.file_server(tmp_path / "served") as url:
+    text, nature, table = (
+      lists.read(f"{url}/{name}", tmp_path)
+      for name in ("uc", "nature", "x.csv")
+    )
+  assert text.paths == table.paths == ["a/1.jpg"]
+  assert text.folder is None
+  assert text.name == f"list {url}/uc"
+  assert nature.categories == ("4", "a wren")

@@ -1,0 +1,179 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+import time
+
+import numpy as np
+from planted import message
+import pytest
+
+from etf_jax.data import lists
+
+SYNSETS = ("n01", "n02", "n10")
+
+
+def listing(tmp_path, text, name="list.txt"):
+  (tmp_path / name).write_text(text)
+  return lists.read(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
+  ("lines", "names"),
+  [
+    # As ImageNet-LT's; as Places-LT's; and iNaturalist's.
+    (["train/n02/a 1", "train/n01/b 0", "train/n02/c 1"], ("n01", "n02")),
+    (["d/a/air/1 0", "d/b/bar/in/1 1", "d/b/bar/out/1 2"],
+     ("a/air", "b/bar/in", "b/bar/out")),
+    (["n/A/0/x 0", "n/A/1/x 1", "n/B/2/x 2"], ("A/0", "A/1", "B/2")),
+    # Folders that say nothing about the class: two for one, one for two, none.
+    (["a/1 0", "b/2 0", "c/3 1"], ("class 0", "class 1")),
+    (["a/1 0", "a/2 1"], ("class 0", "class 1")),
+    (["1 0", "a/2 1"], ("class 0", "class 1")),
+  ],
+)  # fmt: skip
+def test_names_of_integer_labels(tmp_path, lines, names):
+  assert lists.class_names(listing(tmp_path, "\n".join(lines))) == names
+
+
+def test_names_in_a_csv_are_sorted(tmp_path):
+  text = "path,label\n1,dog\n2,Cat\n3,ant\n4,dog\n5,7\n"
+  table = listing(tmp_path, text, "list.csv")
+  names = lists.class_names(table)
+  assert names == ("7", "Cat", "ant", "dog")
+  assert lists.labels(table, names).tolist() == [3, 1, 2, 3, 0]
+
+
+def test_integers_with_a_gap(tmp_path):
+  table = listing(tmp_path, "1 0\n2 2\n3 5\n")
+  assert message(tmp_path, lists.class_names, table) == (
+    "list DIR/list.txt, line 2 (2 2): no line has label 1; integer labels are "
+    "0..K-1, all of them in the training list"
+  )
+
+
+@pytest.mark.parametrize(
+  ("name", "text", "expected"),
+  [
+    (
+      "x.txt",
+      "a/1 0\na/2 3\n",
+      "list DIR/x.txt, line 2 (a/2 3): the label is outside 0..2",
+    ),
+    (
+      "x.txt",
+      "a/1 -1\na/2 0\n",
+      "list DIR/x.txt, line 1 (a/1 -1): the label is outside 0..2",
+    ),
+    (
+      "x.csv",
+      "a/1,n02\na/2,n011\n",
+      "list DIR/x.csv, line 2 (a/2 n011): there is no training image of class "
+      "'n011'; did you mean 'n01'?",
+    ),
+    (
+      "x.csv",
+      "a/1,zebra\n",
+      "list DIR/x.csv, line 1 (a/1 zebra): there is no training image of class "
+      "'zebra'",
+    ),
+    (
+      "x.txt",
+      "val/n02/1 1\nval/n10/2 1\n",
+      "list DIR/x.txt, line 2 (val/n10/2 1): the image is in the folder of "
+      "class 2 ('n10'), and class 1 is 'n02'",
+    ),
+  ],
+)
+def test_labels_that_are_wrong(tmp_path, name, text, expected):
+  table = listing(tmp_path, text, name)
+  assert message(tmp_path, lists.labels, table, SYNSETS) == expected
+
+
+def test_a_csv_may_put_an_image_into_another_class_than_its_folder(tmp_path):
+  table = listing(tmp_path, "n01/1,n02\nn02/2,n02\n", "x.csv")
+  assert lists.labels(table, SYNSETS).tolist() == [1, 1]
+
+
+RECORDS = ["n10_7.JPEG", "n01_1.JPEG", "n02_3.JPEG", "n01_2.JPEG"]
+CLASSES = np.array([2, 0, 1, 0])
+
+
+def test_join_finds_records_by_file_name(tmp_path):
+  table = listing(tmp_path, "train/n01/n01_2.JPEG 0\ntrain/n10/n10_7.JPEG 2\n")
+  found = lists.join(table, RECORDS, CLASSES, SYNSETS)
+  assert found.dtype == np.int64
+  assert found.tolist() == [3, 0]
+  # What sources have is an array.
+  found = lists.join(table, np.array(RECORDS), CLASSES, SYNSETS)
+  assert found.tolist() == [3, 0]
+
+
+def test_join_with_names_without_suffix_or_with_folders(tmp_path):
+  table = listing(tmp_path, "nature/A/0/x.jpg 0\nnature/B/2/z.y.jpg 2\n")
+  found = lists.join(table, ["v", "z.y", "x"], np.array([1, 2, 0]), SYNSETS)
+  assert found.tolist() == [2, 1]
+  names = ["B/z.y.jpg", "v.jpg", "A/x.jpg"]
+  found = lists.join(table, names, np.array([2, 1, 0]), SYNSETS)
+  assert found.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize(
+  ("text", "expected"),
+  [
+    (
+      "train/n01/n01_2.JPEG 0\ntrain/n01/n01_9.JPEG 0\n",
+      "line 2 (train/n01/n01_9.JPEG 0): no record has this name; the list "
+      "belongs to other data, or to another split",
+    ),
+    (
+      "a/8.JPEG 0\ntrain/n01/n01_2.JPEG 0\na/9.JPEG 0\na/7.JPEG 1\n",
+      "line 1 (a/8.JPEG 0): no record has this name, and 2 more like it; "
+      "the list belongs to other data, or to another split",
+    ),
+    (
+      "x/n01_2.JPEG 0\nx/n02_3.JPEG 2\nx/n10_7.JPEG 0\n",
+      "line 2 (x/n02_3.JPEG 2): the image is of class 1 ('n02'), and not 2 "
+      "('n10'), and 1 more like it",
+    ),
+    (
+      "train/n01/n01_2.JPEG 0\ntrain/n02/n02_3.JPEG 0\n",
+      "line 2 (train/n02/n02_3.JPEG 0): the image is in the folder of class 1 "
+      "('n02'), and class 0 is 'n01'",
+    ),
+    (
+      "a/n01_2.JPEG 0\na/n10_7.JPEG 2\n\nb/n01_2.JPEG 0\n",
+      "line 4 (b/n01_2.JPEG 0): this is the image of list DIR/list.txt, line 1 "
+      "(a/n01_2.JPEG 0); leave one of them",
+    ),
+  ],
+)
+def test_lines_that_do_not_join(tmp_path, text, expected):
+  table = listing(tmp_path, text)
+  args = (table, RECORDS, CLASSES, SYNSETS)
+  assert (
+    message(tmp_path, lists.join, *args) == f"list DIR/list.txt, {expected}"
+  )
+
+
+def test_two_records_of_one_name(tmp_path):
+  table = listing(tmp_path, "a/n01_2.JPEG 0\n")
+  args = (table, [*RECORDS, "n01_2.JPEG"], np.append(CLASSES, 0), SYNSETS)
+  assert message(tmp_path, lists.join, *args) == (
+    "list DIR/list.txt, line 1 (a/n01_2.JPEG 0): records 3 and 4 both have "
+    "this name; prepare the data again"
+  )
+
+
+def test_joining_takes_time_in_proportion(tmp_path):
+  """A tenth of ImageNet-LT in a tenth of ImageNet, 1000 classes."""
+  rng = np.random.default_rng(0)
+  synsets = [f"n{k:08d}" for k in range(1000)]
+  classes = rng.integers(0, 1000, 128_000)
+  names = [f"{synsets[k]}_{i}.JPEG" for i, k in enumerate(classes)]
+  chosen = rng.choice(len(names), 11_600, replace=False)
+  lines = [
+    f"train/{synsets[classes[i]]}/{names[i]} {classes[i]}" for i in chosen
+  ]
+  start = time.perf_counter()
+  table = listing(tmp_path, "\n".join(lines))
+  found = lists.join(table, np.array(names), classes, synsets)
+  assert time.perf_counter() - start < 2.5
+  np.testing.assert_array_equal(found, chosen)

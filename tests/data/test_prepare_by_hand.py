@@ -1,0 +1,199 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Archives that nobody can download, class names, and several machines."""
+
+import hashlib
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from etf_jax.data import archives, catalog, prepare, sources
+from etf_jax.errors import InputError
+
+_REPOSITORY = pathlib.Path(__file__).parents[2]
+_IMAGENET = "http://www.image-net.org/challenges/LSVRC/2012/nnoupb/"
+_TRAIN_SHA256 = (
+  "b08200a27a8e34218a0e58fde36b0fe8f73bc377f4acea2d91602057c3ca45bb"
+)
+_VAL_SHA256 = "c7e06a6c0baccf06d8dbeb6577d71efff84673a5dbdd50633ab44f8ea0456ae0"
+
+
+@pytest.fixture
+def tiny_imagenet(monkeypatch, tmp_path):
+  """Two registered archives of a few bytes, and a manual_dir that has them."""
+  manual = tmp_path / "manual"
+  manual.mkdir()
+  url_infos = sources.make_builder("imagenet", tmp_path).url_infos
+  for url in catalog.lookup("imagenet").archives:
+    content = b"archive " + url.encode()
+    (manual / url.rpartition("/")[2]).write_bytes(content)
+    monkeypatch.setattr(url_infos[url], "size", len(content))
+    monkeypatch.setattr(
+      url_infos[url], "checksum", hashlib.sha256(content).hexdigest()
+    )
+  return manual
+
+
+@pytest.mark.parametrize("name", ["imagenet", "imagenet_lt"])
+def test_imagenet_says_what_to_fetch_and_where_to_ask(name, tmp_path):
+  """Without a look at the network."""
+  start = time.monotonic()
+  with pytest.raises(InputError) as error:
+    prepare.prepare(name, tmp_path)
+  assert time.monotonic() - start < 4
+  manual = tmp_path / "downloads" / "manual"
+  assert str(error.value) == (
+    f"the archives of {name} must be fetched by hand, after registering at "
+    "https://image-net.org/download-images; fetch elsewhere "
+    f"ILSVRC2012_img_train.tar from {_IMAGENET}ILSVRC2012_img_train.tar "
+    f"(sha256 {_TRAIN_SHA256}), ILSVRC2012_img_val.tar from "
+    f"{_IMAGENET}ILSVRC2012_img_val.tar (sha256 {_VAL_SHA256}); put what you "
+    f"fetched in {manual} and run: python -m etf_jax.prepare {name} "
+    f"--data_dir={tmp_path} --manual_dir={manual}"
+  )
+
+
+def test_imagenet_needs_the_validation_archive_too(tmp_path):
+  """The builder alone would prepare what it finds, or end in a traceback."""
+  manual = tmp_path / "manual"
+  manual.mkdir()
+  (manual / "ILSVRC2012_img_train.tar").touch()
+  with pytest.raises(InputError) as error:
+    prepare.prepare("imagenet", tmp_path, manual)
+  assert "fetch elsewhere ILSVRC2012_img_val.tar from" in str(error.value)
+  assert "ILSVRC2012_img_train.tar" not in str(error.value)
+
+
+def test_an_archive_of_another_size(tiny_imagenet, tmp_path):
+  file = tiny_imagenet / "ILSVRC2012_img_val.tar"
+  file.write_bytes(file.read_bytes()[:-1])
+  with pytest.raises(InputError) as error:
+    prepare.prepare("imagenet", tmp_path, tiny_imagenet)
+  size = file.stat().st_size
+  assert str(error.value) == (
+    f"imagenet: {file} has {size} bytes, and {size + 1} were expected; remove "
+    "the file and fetch it again"
+  )
+
+
+def test_an_archive_of_another_content(tiny_imagenet, tmp_path):
+  file = tiny_imagenet / "ILSVRC2012_img_train.tar"
+  original = file.read_bytes()
+  file.write_bytes(original[:-1] + b"!")
+  with pytest.raises(InputError) as error:
+    prepare.prepare("imagenet", tmp_path, tiny_imagenet)
+  assert str(error.value) == (
+    f"imagenet: {file} has sha256 "
+    f"{hashlib.sha256(file.read_bytes()).hexdigest()}, and "
+    f"{hashlib.sha256(original).hexdigest()} was expected; remove the file and "
+    "fetch it again"
+  )
+
+
+def test_an_archive_that_is_right(tiny_imagenet, tmp_path):
+  builder = sources.make_builder("imagenet", tmp_path)
+  for archive in archives.of(catalog.lookup("imagenet"), builder):
+    assert archives.difference(archive, str(tiny_imagenet)) is None
+
+
+def test_a_set_without_a_builder_says_how_to_use_it(tmp_path):
+  with pytest.raises(InputError) as error:
+    prepare.prepare("aircraft", tmp_path)
+  assert str(error.value) == (
+    "aircraft has no builder, and needs no preparing: fetch "
+    "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/archives/"
+    "fgvc-aircraft-2013b.tar.gz (see "
+    "https://www.robots.ox.ac.uk/~vgg/data/fgvc-aircraft/), sort the images "
+    "into DIR/train/CLASS and DIR/test/CLASS, and give config.data.dir=DIR"
+  )
+
+
+def test_fine_and_coarse_labels_are_prepared_once(official):
+  assert prepare.prepare("cifar20", official.data_dir) == prepare.prepare(
+    "cifar100", official.data_dir
+  )
+
+
+def test_class_names_are_added_to_data_that_lack_them(official, tmp_path):
+  """As data do that another program prepared."""
+  folder = "caltech_birds2011"
+  shutil.copytree(official.data_dir / folder, tmp_path / folder)
+  names = tmp_path / folder / "0.2.0" / "label.labels.txt"
+  names.unlink()
+  facts = catalog.lookup("cub200")
+
+  def class_names():
+    builder = sources.make_builder("cub200", tmp_path)
+    return sources.open_prepared(builder, "train", facts).class_names
+
+  assert class_names() == tuple(map(str, range(200)))
+  prepare.prepare("cub200", tmp_path)
+  assert class_names() == official.contents["cub200"].class_names
+  assert class_names()[:2] == ("bird_of_000", "bird_of_001")
+  left = {path.name for path in names.parent.iterdir()}
+  assert not {name for name in left if name.startswith(".label")}
+
+
+def test_other_machines_wait_for_the_one_that_prepares(tmp_path):
+  found = []
+  waiter = threading.Thread(
+    target=lambda: found.append(
+      prepare.wait_until_prepared("digits", tmp_path, patience=60)
+    )
+  )
+  waiter.start()
+  time.sleep(0.3)
+  assert waiter.is_alive()
+  prepare.prepare("digits", tmp_path)
+  waiter.join()
+  assert found == [None]
+  assert sources.is_prepared(sources.make_builder("digits", tmp_path))
+
+
+def test_nobody_prepares(tmp_path):
+  # What a machine has left that died long ago.
+  (tmp_path / ".scikit_digits.lock").touch()
+  start = time.monotonic()
+  with pytest.raises(InputError) as error:
+    prepare.wait_until_prepared("digits", tmp_path, patience=0.5)
+  assert 0.5 < time.monotonic() - start < 10
+  assert str(error.value) == (
+    "waited 0.5 s, and no other machine prepares digits in "
+    f"{tmp_path}/scikit_digits/1.0.0; is that a directory that all machines "
+    "share? Prepare once, before the run: python -m etf_jax.prepare digits "
+    f"--data_dir={tmp_path}"
+  )
+
+
+def test_patience_lasts_while_a_machine_is_at_it(tmp_path):
+  """It takes several times the patience, and gives signs."""
+  program = """
+import sys, time
+from etf_jax.data import digits, prepare
+prepare._HEARTBEAT_SECONDS = 0.2
+generate = digits.ScikitDigits._generate_examples
+def slowly(self, test):
+  print("begun", flush=True)
+  time.sleep(2)
+  return generate(self, test)
+digits.ScikitDigits._generate_examples = slowly
+prepare.prepare("digits", sys.argv[1])
+"""
+  with subprocess.Popen(
+    [sys.executable, "-c", program, tmp_path],
+    cwd=_REPOSITORY,
+    stdout=subprocess.PIPE,
+    stderr=subprocess.DEVNULL,
+    text=True,
+  ) as process:
+    while process.stdout.readline() != "begun\n":
+      assert process.poll() is None
+    start = time.monotonic()
+    prepare.wait_until_prepared("digits", tmp_path, patience=1.5)
+    assert time.monotonic() - start > 2
+    process.communicate()
+  assert process.returncode == 0

@@ -1,0 +1,116 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""The Pareto profile, and counts that are given one by one."""
+
+import numpy as np
+import pytest
+
+from etf_jax.data import long_tail
+from etf_jax.errors import InputError
+
+_NAMES = ("ant", "bee", "cat", "dog")
+
+
+@pytest.mark.parametrize(
+  ("num_classes", "alpha", "places", "expected"),
+  [
+    # (4 / (k + 1) - 1) / 3 = 1, 1/3, 1/9, 0 of 90, and 10.
+    (4, 1.0, [0, 1, 2, 3], [100, 40, 20, 10]),
+    # The square roots: 2, 1.4142, 1.1547, 1; 10 + 90 * .4142 = 47.28, 23.92.
+    (4, 2.0, [0, 1, 2, 3], [100, 47, 23, 10]),
+    # 64**(1/6) = 2; (64 / 8)**(1/6) = 1.4142; (64 / 27)**(1/6) = 1.1547.
+    (64, 6.0, [0, 7, 26, 63], [100, 47, 23, 10]),
+  ],
+)
+def test_pareto_counts_by_hand(num_classes, alpha, places, expected):
+  counts = long_tail.pareto_counts(100, num_classes, 0.1, alpha)
+  assert counts.dtype == np.int64
+  np.testing.assert_array_equal(counts[places], expected)
+
+
+def test_pareto_counts_resemble_imagenet_lt():
+  # Published: 115,846 images, about 385 classes above 100, 136 below 20.
+  counts = long_tail.pareto_counts(1280, 1000, 5 / 1280)
+  assert (counts[0], counts[-1]) == (1280, 5)
+  assert counts.sum() == 121_449
+  assert abs(np.sum(counts > 100) - 385) < 25
+  assert abs(np.sum(counts < 20) - 136) < 10
+
+
+@pytest.mark.parametrize("alpha", [0.0, -1.0, float("nan"), float("inf")])
+def test_alpha_outside_its_range(alpha):
+  with pytest.raises(InputError) as error:
+    long_tail.pareto_counts(100, 4, 0.1, alpha)
+  assert str(error.value) == (
+    f"alpha={alpha:g} of a Pareto tail must be above 0 and finite"
+  )
+
+
+def test_pareto_profile_of_labels():
+  labels = np.repeat(np.arange(4), 100)
+  counts = long_tail.realised_counts(
+    labels, _NAMES, profile="pareto", imbalance=0.1
+  )
+  # 4**(1/6) = 1.25992, 2**(1/6) = 1.12246, (4/3)**(1/6) = 1.04912:
+  # 10 + 90 * .12246 / .25992 = 52.4 and 10 + 90 * .04912 / .25992 = 27.0.
+  np.testing.assert_array_equal(counts, [100, 52, 27, 10])
+
+
+def test_listed_counts_are_clipped_to_what_a_class_has():
+  labels = np.repeat(np.arange(4), [20, 2, 15, 15])
+  counts = long_tail.realised_counts(
+    labels, _NAMES, profile="list", imbalance=1.0, counts=(7, 5, 15, 1)
+  )
+  assert counts.dtype == np.int64
+  np.testing.assert_array_equal(counts, [7, 2, 15, 1])
+  indices = long_tail.select(labels, counts, seed=0)
+  np.testing.assert_array_equal(np.bincount(labels[indices]), counts)
+
+
+@pytest.mark.parametrize(
+  ("profile", "counts", "message"),
+  [
+    (
+      "list",
+      (7, 5, 15),
+      "config.data.counts has 3 numbers and there are 4 classes; give one for "
+      "each",
+    ),
+    (
+      "list",
+      (),
+      "config.data.counts has 0 numbers and there are 4 classes; give one for "
+      "each",
+    ),
+    (
+      "list",
+      (7, 5, 0, 1),
+      "config.data.counts[2]=0 (class 'cat') must be a whole number of images, "
+      "at least 1",
+    ),
+    (
+      "list",
+      (7, -5, 1, 1),
+      "config.data.counts[1]=-5 (class 'bee') must be a whole number of "
+      "images, at least 1",
+    ),
+    (
+      "list",
+      (7, 5, 1, 2.5),
+      "config.data.counts[3]=2.5 (class 'dog') must be a whole number of "
+      "images, at least 1",
+    ),
+    (
+      "step",
+      (7, 5, 1, 2),
+      "config.data.counts is for config.data.profile='list', and that is "
+      "'step'; set one of the two",
+    ),
+  ],
+)
+def test_counts_that_cannot_be_used(profile, counts, message):
+  labels = np.repeat(np.arange(4), 20)
+  with pytest.raises(InputError) as error:
+    long_tail.realised_counts(
+      labels, _NAMES, profile=profile, imbalance=0.5, counts=counts
+    )
+  assert str(error.value) == message

@@ -1,0 +1,103 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""A run fed from the devices and one fed by a stream are the same run."""
+
+import pytest
+import tiny_runs
+
+from etf_jax import data
+from etf_jax.errors import InputError
+from etf_jax.training import experiment as experiments
+from etf_jax.training import loop
+
+FIELDS = {"augment.crop_padding": 1, "augment.mixup_alpha": 1.0}
+
+
+def config(digits_dir, **fields):
+  return tiny_runs.config(digits_dir, "etf_dr", FIELDS | fields)
+
+
+def run(digits_dir, directory, **fields):
+  made = config(digits_dir, **fields)
+  experiment = experiments.create(made, data.load(made.data))
+  loop.train(experiment, 0, directory)
+  return experiment
+
+
+def comparable(directory, *without):
+  return [
+    {k: v for k, v in row.items() if k not in without}
+    for row in tiny_runs.rows(directory)
+  ]
+
+
+STREAM_ONLY = ("feed_images_per_second", "corrupt_images", "limited_by")
+
+
+@pytest.fixture(scope="module")
+def resident_run(digits_dir, tmp_path_factory):
+  directory = tmp_path_factory.mktemp("resident") / "run"
+  run(digits_dir, directory)
+  return directory
+
+
+@pytest.fixture(scope="module")
+def streamed(digits_dir, tmp_path_factory):
+  directory = tmp_path_factory.mktemp("streamed") / "run"
+  return directory, run(digits_dir, directory, **{"data.feed": "stream"})
+
+
+def test_a_stream_gives_the_same_run(resident_run, streamed):
+  directory, _ = streamed
+  assert comparable(directory, *STREAM_ONLY) == comparable(resident_run)
+  trained = [row for row in tiny_runs.rows(directory) if row["kind"] == "train"]
+  for row in trained:
+    assert row["feed_images_per_second"] > 0
+    assert row["corrupt_images"] == 0
+    assert row["limited_by"] in ("feed", "device")
+
+
+def test_a_stream_resumes_at_its_step(streamed, tmp_path):
+  directory, experiment = streamed
+  resumed = tiny_runs.interrupted(directory, tmp_path / "run", step=8)
+  loop.train(experiment, 0, resumed)
+  assert comparable(resumed, *STREAM_ONLY) == comparable(
+    directory, *STREAM_ONLY
+  )
+
+
+def test_the_sampler_decides_what_an_epoch_holds(digits_dir):
+  made = config(digits_dir, **{"data.sampler": "square_root"})
+  dataset = data.load(made.data)
+  experiment = experiments.create(made, dataset)
+  assert experiment.sampler.name == "square_root"
+  assert experiment.sampler.total_epochs == 3  # 12 steps of a fourth
+  with pytest.raises(InputError, match=r"^config.data.sampler: unknown"):
+    experiments.create(config(digits_dir, **{"data.sampler": "all"}), dataset)
+
+
+@pytest.mark.parametrize(
+  ("field", "value", "message"),
+  [
+    (
+      "data.feed",
+      "streem",
+      "config.data.feed: unknown choice 'streem'; did you mean 'stream'?"
+      " (known: resident, stream)",
+    ),
+    (
+      "data.fit",
+      "wide",
+      "config.data.fit: unknown choice 'wide' (known: shorter, longer)",
+    ),
+    (
+      "data.corrupt",
+      "ignore",
+      "config.data.corrupt: unknown choice 'ignore' (known: error, skip)",
+    ),
+    ("data.image_size", 0, "config.data.image_size=0 must be at least 1"),
+  ],
+)
+def test_bad_input(digits_dir, field, value, message):
+  with pytest.raises(InputError) as error:
+    data.load(config(digits_dir, **{field: value}).data)
+  assert str(error.value) == message
