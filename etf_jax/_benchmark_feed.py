@@ -357,8 +357,7 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     " ".join(f"{key}={value}" for key, value in first["versions"].items()),
     f"{first['images']} JPEGs{' made for this' if first['made'] else ''}, "
     f"{first['mean_bytes'] / 1000:.0f} kB on average; {first['cores']} cores; "
-    f"median (range) of {first['blocks']} turns; CPU: of all cores, a ratio "
-    "above 1 is less",
+    f"median (range) of {first['blocks']} turns; all ratios: above 1 is better",
   ]
   for row in rows:
     if row["part"] == "decoding":
@@ -377,9 +376,10 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
         f"({arm['ratio_min']:.2f}-{arm['ratio_max']:.2f})"
       )
       if "processor_ms" in arm:
-        line += f", CPU {arm['processor_ms']:.2f} ms an image"
-        if "processor_ratio" in arm:
-          line += f", ratio {arm['processor_ratio']:.2f}"
+        line += (
+          f"; CPU {arm['processor_ms']:.2f} ms an image, ratio "
+          f"{arm['processor_ratio']:.2f}, {arm['cores']:.1f} cores"
+        )
       lines.append(line)
     for name, difference in row.get("difference", {}).items():
       lines.append(

@@ -63,10 +63,12 @@ def compare(
     seconds: About how long a turn should take.
 
   Returns:
-    "arms": by name, medians and ranges over turns of images per second, of the
-    ratio to the base in the same round, and medians of milliseconds of
-    processor time per image and their ratio (base over arm: above 1 is
-    cheaper than the base); and "load", the machine's mean load while it lasted.
+    "base"; "load", the machine's mean load meanwhile; "arms", by name: images
+    per second and their ratio to the base's in the same round, medians and
+    ranges over turns; and where it can be counted, the median processor time
+    of an image in milliseconds, its ratio (the base's over the arm's) and how
+    many cores the arm was given. Others that want to run change rates more than
+    processor time: an arm of more threads then is given more.
   """
   batches = {}
   for name, arm in arms.items():
@@ -96,6 +98,7 @@ def compare(
       report[name] |= {
         "processor_ms": costs[name],
         "processor_ratio": costs[base] / costs[name],
+        "cores": statistics.median(t.processors / t.wall for t in taken[name]),
       }
   return {"base": base, "load": statistics.mean(loads), "arms": report}
 

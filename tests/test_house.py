@@ -15,6 +15,7 @@ BOTTOM = {"errors", "configs"}
 LIBRARY = {"etf", "losses", "collapse", "_arrays"}
 COLLAPSE = {"_collapse_features", "_collapse_metrics"}
 COMMANDS = {"main", "prepare", "benchmark", "theory_lab"}
+COMMANDS |= {"_benchmark_feed", "_benchmark_turns"}
 MAY_IMPORT = {
   "errors": set(),
   "configs": set(),

@@ -128,20 +128,20 @@ def build(case, dtype):
   assert epoch.steps == formula.STEPS_PER_EPOCH
   schedule = optimizer.create_schedule(config, epoch, formula.STEPS)
   sgd = optimizer.create_optimizer(config, schedule)
-  normalize = functools.partial(
-    augment.normalize,
-    mean=formula.MEAN[: case.channels],
-    std=formula.STD[: case.channels],
-    dtype=jnp.dtype(dtype),
+  colours = (
+    formula.MEAN[: case.channels],
+    formula.STD[: case.channels],
+    jnp.dtype(dtype),
   )
   loss = objectives.create_loss(config, np.array(formula.CLASS_COUNTS))
+  prepare = augment.training(config.augment, *colours)
   train_step = step.create(
-    config, model, sgd, loss, normalize, epoch.steps, formula.STEPS
+    config, model, sgd, loss, prepare, epoch.steps, formula.STEPS
   )
 
   @functools.partial(jax.jit, static_argnames="train")
   def forward(current, images, where, train):
-    images = normalize(images)
+    images = augment.normalize(images, *colours)
     if case.mixup:
       images = augment.mix(
         images, jnp.asarray(formula.PARTNERS), jnp.float32(formula.LAM)

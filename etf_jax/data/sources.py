@@ -170,9 +170,13 @@ def open_prepared(
   Raises:
     InputError: A label is not one of 0..K-1.
   """
-  records = builder.as_data_source(
-    split, decoders={"image": tfds.decode.SkipDecoding()}
-  )
+  # Not the images, nor the masks that some sets have beside them.
+  encoded = {
+    key: tfds.decode.SkipDecoding()
+    for key, feature in builder.info.features.items()
+    if isinstance(feature, tfds.features.Image)
+  }
+  records = builder.as_data_source(split, decoders=encoded)
   place = f"split {split!r} in {builder.data_dir}"
   held = None
   if facts.image_shape is not None:

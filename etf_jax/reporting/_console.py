@@ -36,6 +36,8 @@ class Live:
       self._shown["loss"] = _number(row.get("loss"), ".4f")
       if row.get("images_per_second") is not None:
         self._shown["images/s"] = _number(row["images_per_second"], ",.0f")
+      if row.get("limited_by") is not None:
+        self._shown["limit"] = row["limited_by"]
       self._refresh(row["step"])
       return
     tqdm.tqdm.write(_line(row, self._name), file=self._stream)
@@ -118,6 +120,13 @@ def _line(row: Row, name: str) -> str:
     ]
   if row.get("images_per_second") is not None:
     parts.append(f"{_number(row['images_per_second'], ',.0f')} images/s")
+  if row.get("feed_images_per_second") is not None:
+    parts.append(
+      f"feed {_number(row['feed_images_per_second'], ',.0f')} images/s,"
+      f" the {row['limited_by']} limits"
+    )
+  if row.get("corrupt_images"):
+    parts.append(f"{row['corrupt_images']} images skipped")
   return "  ".join(parts)
 
 

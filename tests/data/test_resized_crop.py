@@ -88,6 +88,15 @@ def test_any_box_is_pillows(resample, size):
   check_levels(actual, expected)
 
 
+@pytest.mark.parametrize("resample", ["accelerators"], indirect=True)
+def test_two_halves_of_the_weights_lose_nothing(resample):
+  images, boxes = photographs(60, 80, 90), boxes_of(60, 80, 90)
+  split = np.asarray(resample(images, boxes, boxes, 20))
+  whole = np.asarray(RESAMPLE(images, boxes, boxes, 20))
+  # One half alone changes a seventh of the pixels.
+  assert (split != whole).mean() < 0.02
+
+
 def test_photographs_to_224_pixels():
   images = photographs(4, 500, 500)
   boxes = np.array(

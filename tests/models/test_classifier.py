@@ -47,11 +47,9 @@ def train(c, batch, steps):
   sgd = optimizer.create_optimizer(
     c, optimizer.create_schedule(c, epoch, steps)
   )
-  normalize = functools.partial(
-    augment.normalize, mean=(0.4,), std=(0.3,), dtype=jnp.dtype(c.dtype)
-  )
+  prepare = augment.training(c.augment, (0.4,), (0.3,), jnp.dtype(c.dtype))
   loss = objectives.create_loss(c, np.full(CLASSES, 6))
-  train_step = jax.jit(step.create(c, model, sgd, loss, normalize, 1, steps))
+  train_step = jax.jit(step.create(c, model, sgd, loss, prepare, 1, steps))
   first = current = state.create(
     model,
     sgd,

@@ -288,6 +288,29 @@ def test_plain_console_prints_lines(monkeypatch):
   ]
 
 
+def test_console_says_what_limits_a_streamed_run():
+  row = train_row(
+    10,
+    loss=0.5,
+    learning_rate=0.1,
+    images_per_second=900.4,
+    feed_images_per_second=1234.5,
+    limited_by="feed",
+    corrupt_images=2,
+  )
+  plain, live = io.StringIO(), Terminal()
+  for stream in (plain, live):
+    writer = writers.console(10, name="", stream=stream)
+    writer.write(row)
+    writer.close()
+  (line,) = plain.getvalue().splitlines()
+  assert (
+    "  900 images/s  feed 1,234 images/s, the feed limits  2 images skipped"
+    in line
+  )
+  assert "limit=feed" in live.getvalue()
+
+
 def test_live_console_keeps_one_line_and_scrolls_evaluations():
   stream = Terminal()
   writer = writers.console(30, initial_step=5, stream=stream)
