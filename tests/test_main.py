@@ -299,6 +299,13 @@ def _error(arguments):
   return str(caught.value)
 
 
+def test_an_unknown_option_of_a_config_file():
+  message = _error(["--config=etf_jax:fashion_mnist_lt:tiny"])
+  assert message.endswith(
+    "Error whilst parsing config file: unknown size 'tiny': full or cpu"
+  )
+
+
 def test_missing_data_name_the_command(refused, tmp_path):
   line = refused(
     f"--config.data.data_dir={tmp_path}", "--config.data.prepare=False"

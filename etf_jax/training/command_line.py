@@ -85,4 +85,9 @@ def _field_names(config: ConfigDict, prefix: str = ""):
 
 
 def _one_line(error: Exception) -> str:
-  return " ".join(str(error).split())
+  # A file that raises comes with its whole traceback, the error last.
+  text, _, traceback = str(error).partition("Traceback (most recent call")
+  if traceback:
+    last = traceback.strip().splitlines()[-1]
+    text += last.partition(": ")[2] or last
+  return " ".join(text.split())
