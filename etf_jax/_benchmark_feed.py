@@ -140,6 +140,7 @@ def write_photographs(folder: pathlib.Path, count: int) -> None:
 
 def _open(folder: pathlib.Path, most: int) -> folders.FileSource:
   """The JPEGs below a folder, or as many of them from all over it."""
+  folder = folder.expanduser()
   if not folder.is_dir():
     raise InputError(f"--dir={folder}: there is no such folder")
   paths = sorted(

@@ -227,6 +227,8 @@ def load(config: Any) -> Dataset:
 def _pixels(config, opened) -> Pixels:
   decoder = decode.choose(config.decoder)
   size, shape = config.image_size, opened.image_shape
+  if shape is None:  # photographs, whose pixels depend on it
+    print(f"images are decoded by {decoder}", file=sys.stderr)
   channels = 3 if shape is None else shape[2]
   if size is not None:
     if size < 1:

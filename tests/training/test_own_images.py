@@ -98,6 +98,7 @@ def test_photographs_as_they_come(folder, tmp_path, capsys):
   skipped = [line for line in told.splitlines() if line.startswith("skipped ")]
   assert len(skipped) == 2
   assert "Thumbs.db" in told
+  assert "images are decoded by simplejpeg\n" in told
   assert "digit 9" in told
   # The class without an image is no class; names go with the model.
   names = json.loads((run / "class_names.json").read_text())
