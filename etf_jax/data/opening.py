@@ -7,6 +7,7 @@ opened.train.labels, opened.test.read(0)
 
 from collections.abc import Mapping
 import dataclasses
+import os
 from typing import Any
 
 import jax
@@ -17,6 +18,7 @@ from etf_jax.data import (
   lists,
   prepare,
   published_lists,
+  remote,
   sources,
 )
 from etf_jax.errors import InputError
@@ -61,6 +63,8 @@ def open_splits(config: Any) -> Opened:
   Raises:
     InputError: The data are missing or not what they should be.
   """
+  for field in ("dir", "manual_dir", "cache_dir"):
+    remote.require_path(f"config.data.{field}", getattr(config, field))
   if config.name == FOLDER:
     splits = _open_files(config, {})
     return Opened(**splits, image_shape=None, mean=_MEAN, std=_STD)
@@ -101,7 +105,7 @@ def _open_files(config, published: Mapping[str, str]):
 
 
 def _open_prepared(config, facts: catalog.Facts):
-  builder = _prepared_builder(config)
+  builder = _prepared_builder(config, facts)
   opened = {}
 
   def whole(split):
@@ -135,7 +139,10 @@ def _locations(config, published: Mapping[str, str]) -> dict[str, str | None]:
   }
 
 
-def _prepared_builder(config):
+def _prepared_builder(config, facts: catalog.Facts):
+  data_dir = config.data_dir or os.getenv("TFDS_DATA_DIR")
+  if remote.is_remote(data_dir):
+    return _copied_builder(config, facts, data_dir)
   where = (config.name, config.data_dir, config.manual_dir)
   builder = sources.make_builder(config.name, config.data_dir)
   if sources.is_prepared(builder):
@@ -151,3 +158,13 @@ def _prepared_builder(config):
     prepare.wait_until_prepared(config.name, config.data_dir)
   # A builder knows what was on the disk when it was made.
   return sources.make_builder(config.name, config.data_dir)
+
+
+def _copied_builder(config, facts: catalog.Facts, data_dir: str):
+  """That of data in a bucket: every machine copies them for itself."""
+  root = remote.local_root(data_dir, config.cache_dir)
+  folder = sources.make_builder(config.name, root).data_path.relative_to(root)
+  splits = {facts.train_split, facts.validation_split, facts.test_split}
+  names = {name for split in splits - {None} for name in split.split("+")}
+  remote.copy(config.name, data_dir, str(folder), names, config.cache_dir)
+  return sources.make_builder(config.name, root)

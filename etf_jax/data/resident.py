@@ -7,6 +7,7 @@ feed = resident.in_batches(dataset.test, 1000, mesh)
 """
 
 from collections.abc import Callable, Iterable
+import math
 from typing import Any, NamedTuple
 
 import jax
@@ -73,6 +74,22 @@ class Feed(NamedTuple):
   references: Split
 
 
+def place(array: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
+  """Puts what every process has where a sharding says.
+
+  Each device is given its part. `jax.device_put` would first compare the whole
+  array between processes.
+  """
+  return jax.make_array_from_callback(
+    array.shape, sharding, lambda index: np.asarray(array[index])
+  )
+
+
+def batch_spec(mesh: Mesh) -> PartitionSpec:
+  """The leading axis over all axes of the mesh but `model`."""
+  return PartitionSpec(tuple(n for n in mesh.axis_names if n != "model"))
+
+
 def put(
   split: Split, mesh: Mesh, replicated_bytes: int = REPLICATED_BYTES
 ) -> Resident:
@@ -80,24 +97,51 @@ def put(
 
   Args:
     split: uint8 images; they may lie in a memory-mapped file.
-    mesh: with an axis `data`.
+    mesh: the devices.
     replicated_bytes: images of more bytes are spread over the devices.
   """
   everywhere = NamedSharding(mesh, PartitionSpec())
   sizes = split.sizes
   return Resident(
     _put_images(split.images, mesh, replicated_bytes),
-    jax.device_put(np.asarray(split.labels, np.int32), everywhere),
-    None if sizes is None else jax.device_put(sizes, everywhere),
+    place(np.asarray(split.labels, np.int32), everywhere),
+    None if sizes is None else place(sizes, everywhere),
+  )
+
+
+def shapes(
+  split: Split, mesh: Mesh, replicated_bytes: int = REPLICATED_BYTES
+) -> Resident:
+  """What `put` would give, as `jax.ShapeDtypeStruct`s; nothing is copied.
+
+  Args:
+    split: its images may be a `jax.ShapeDtypeStruct`.
+    mesh: as for `put`; its devices need not be here.
+    replicated_bytes: as for `put`.
+  """
+  count, *image_shape = split.images.shape
+  spec = PartitionSpec()
+  if math.prod(split.images.shape) > replicated_bytes and mesh.size > 1:
+    count = -(-count // mesh.size) * mesh.size
+    spec = PartitionSpec(mesh.axis_names)
+  images = NamedSharding(mesh, spec)
+  everywhere = NamedSharding(mesh, PartitionSpec())
+
+  def shape(sizes, dtype, sharding):
+    return jax.ShapeDtypeStruct(sizes, dtype, sharding=sharding)
+
+  examples = len(split.labels)
+  return Resident(
+    shape((count, *image_shape), np.uint8, images),
+    shape((examples,), np.int32, everywhere),
+    None if split.sizes is None else shape((examples, 2), np.int32, everywhere),
   )
 
 
 def _put_images(images, mesh, replicated_bytes):
   devices = mesh.size
   if images.nbytes <= replicated_bytes or devices == 1:
-    return jax.device_put(
-      np.asarray(images), NamedSharding(mesh, PartitionSpec())
-    )
+    return place(images, NamedSharding(mesh, PartitionSpec()))
   share = -(-len(images) // devices)
 
   def part(index):
@@ -108,7 +152,7 @@ def _put_images(images, mesh, replicated_bytes):
 
   return jax.make_array_from_callback(
     (share * devices, *images.shape[1:]),
-    NamedSharding(mesh, PartitionSpec("data")),
+    NamedSharding(mesh, PartitionSpec(mesh.axis_names)),
     part,
   )
 
@@ -156,7 +200,7 @@ def in_order(
     where = indices < data.size
     batch = _gather(data, jnp.minimum(indices, data.size - 1), where)
     return jax.lax.with_sharding_constraint(
-      batch, NamedSharding(mesh, PartitionSpec("data"))
+      batch, NamedSharding(mesh, batch_spec(mesh))
     )
 
   number = -(-data.size // batch_size)
@@ -176,17 +220,17 @@ def in_batches(
     split: N images.
     batch_size: a multiple of the number of devices.
     num_classes: K.
-    mesh: with an axis `data`.
+    mesh: the devices.
   """
   total = len(split.labels)
   count = -(-total // batch_size)
   padding = count * batch_size - total
-  spread = NamedSharding(mesh, PartitionSpec(None, "data"))
+  spread = NamedSharding(mesh, PartitionSpec(None, *batch_spec(mesh)))
 
   def stacked(array):
     array = np.pad(array, [(0, padding)] + [(0, 0)] * (array.ndim - 1))
     array = array.reshape(count, batch_size, *array.shape[1:])
-    return jax.device_put(array, spread)
+    return place(array, spread)
 
   batches = Batch(
     stacked(split.images),

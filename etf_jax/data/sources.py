@@ -21,7 +21,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
-from etf_jax.data import catalog, digits
+from etf_jax.data import catalog, digits, remote
 from etf_jax.errors import InputError
 
 FILE_FORMAT = "array_record"
@@ -124,8 +124,17 @@ def make_builder(
     name: Name in the catalog.
     data_dir: Where prepared data live; None is TFDS's default, which is
       $TFDS_DATA_DIR or else ~/tensorflow_datasets.
+
+  Raises:
+    InputError: The name is none, or data_dir is in a bucket.
   """
   facts = catalog.lookup(name)
+  location = data_dir or os.getenv("TFDS_DATA_DIR")
+  if remote.is_remote(location):
+    raise InputError(
+      f"data_dir={location} is in a bucket, where training reads and nothing "
+      f"prepares {name}; " + remote.by_hand(name, facts.tfds_name, location)
+    )
   builder_class = _OWN_BUILDERS.get(facts.tfds_name) or tfds.builder_cls(
     facts.tfds_name
   )

@@ -1,0 +1,82 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""gs:// as a folder of this machine, for fsspec to find.
+
+As a program: `local_bucket.py FOLDER CACHE_DIR [FATAL]` copies what `write` has
+made, prints the files that it read, and is killed at the FATAL-th of them.
+"""
+
+import os
+import pathlib
+import signal
+import sys
+import threading
+import time
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from etf_jax.data import remote
+
+DATA_DIR = "gs://bucket/tfds"
+FOLDER = "shapes/1.0.0"
+SHARDS = 12
+
+
+class LocalBucket(LocalFileSystem):
+  """gs://NAME is `folder`/NAME; the files that were read are in `reads`."""
+
+  protocol = "gs"
+  folder = None
+  reads = None
+  fatal = None
+  seconds = 0.0
+  lock = threading.Lock()
+
+  @classmethod
+  def _strip_protocol(cls, path):
+    path = str(path)
+    if path.startswith("gs://"):
+      path = f"{cls.folder}/{path.removeprefix('gs://')}"
+    return super()._strip_protocol(path)
+
+  def cat_file(self, path, start=None, end=None, **kwargs):
+    with self.lock:
+      self.reads.append(path.rpartition("/")[2])
+      if len(self.reads) == self.fatal:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(self.seconds)
+    return super().cat_file(path, start=start, end=end, **kwargs)
+
+
+def install(folder: pathlib.Path) -> type[LocalBucket]:
+  """Puts a folder of buckets behind gs://."""
+  LocalBucket.folder, LocalBucket.reads = str(folder), []
+  fsspec.register_implementation("gs", LocalBucket, clobber=True)
+  return LocalBucket
+
+
+def write(folder: pathlib.Path) -> pathlib.Path:
+  """Writes what looks like a prepared data set; returns where it is."""
+  place = folder / "bucket" / "tfds" / FOLDER
+  place.mkdir(parents=True)
+  for number in range(SHARDS):
+    name = f"shapes-train.array_record-{number:05}-of-{SHARDS:05}"
+    (place / name).write_bytes(bytes([number]) * (1000 + number))
+  (place / "shapes-test.array_record-00000-of-00001").write_bytes(b"test" * 99)
+  (place / "shapes-unlabelled.array_record-00000-of-00001").touch()
+  (place / "features.json").write_text("{}")
+  (place / "dataset_info.json").write_text('{"name": "shapes"}')
+  return place
+
+
+def copy(cache_dir: pathlib.Path, splits=("train", "test")) -> pathlib.Path:
+  """Copies it."""
+  return remote.copy("shapes", DATA_DIR, FOLDER, splits, cache_dir)
+
+
+if __name__ == "__main__":
+  bucket = install(pathlib.Path(sys.argv[1]))
+  bucket.fatal = int(sys.argv[3]) if len(sys.argv) > 3 else None
+  bucket.seconds = 0.05
+  copy(pathlib.Path(sys.argv[2]))
+  print(" ".join(bucket.reads))
