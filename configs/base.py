@@ -37,6 +37,13 @@ def get_config() -> ml_collections.ConfigDict:
   # least float32.
   c.dtype = "float32"
   c.batch_size = 128  # images per step over all devices
+  # Compute a step in so many parts, one after the other, where a batch does not
+  # fit, >= 1. Class lengths, loss weights and mixup are those of the whole
+  # batch; BatchNorm normalises each part by itself.
+  c.accumulate_steps = 1
+  # BatchNorm normalises groups of so many images, >= 2, each as if it were on a
+  # device of its own (PyTorch's default on several); None: the whole batch.
+  c.bn_group_size = placeholder(int)
   _duration(c, "total", epochs=200.0)
 
   # Evaluate an exponential moving average of the parameters and statistics;
@@ -97,9 +104,14 @@ def get_config() -> ml_collections.ConfigDict:
   a.cutmix_alpha = 0.0  # the same for a pasted box; with both on, one a batch
 
   c.model = m = ml_collections.ConfigDict()
-  m.name = "resnet32"  # resnet8 | 20 | 32 | 44 | 56, or package.module:Class
+  # Small images: resnet8 | 20 | 32 | 44 | 56, densenet100 | 150 | 190 | 250.
+  # Photographs: resnet18 | 34 | 50 | 101. Others: package.module:Class.
+  m.name = "resnet32"
   m.width = 1  # multiplies the channels of the resnets
-  m.kwargs = ml_collections.ConfigDict()  # further arguments of the backbone
+  # Further arguments of the backbone. resnet18 to 101: last_stage_width, which
+  # multiplies the channels of the last stage (1). DenseNets: growth, channels
+  # that a layer adds (12); reduction, share kept between blocks (0.5).
+  m.kwargs = ml_collections.ConfigDict()
   m.num_classes = placeholder(int)  # None: as many as the data have
 
   # None: the method's own. Both normalisations for etf_ce and etf_dr; neither
@@ -180,12 +192,19 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.report = p = ml_collections.ConfigDict()
   _duration(p, "log_every", steps=50)  # rows of training metrics
+  p.html = True  # report.html, when the run has ended
   p.tensorboard = True  # event files, without TensorFlow
   # package.module:function, called with (config as a dict, directory); it
   # returns an object with write(row) and close(), beside TensorBoard.
   p.tracker = placeholder(str)
 
   c.devices = placeholder(int)  # use the first n; None: all
+  # How they are arranged: data x fsdp x model of them. Batches are spread over
+  # data x fsdp.
+  c.mesh = g = ml_collections.ConfigDict()
+  g.data = placeholder(int)  # None: as many as remain
+  g.fsdp = 1  # parameters and optimiser state are cut into so many parts
+  g.model = 1  # and a classifier's classes into these, where there are many
   return c
 
 

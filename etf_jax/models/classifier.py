@@ -17,12 +17,19 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 
 from etf_jax.errors import InputError
-from etf_jax.models import heads
+from etf_jax.models import batch_norm, heads
+from etf_jax.models.densenet import DenseNet
+from etf_jax.models.resnet import BLOCKS, ResNet
 from etf_jax.models.resnet_cifar import ResNetCIFAR
 
 BACKBONES = {
-  f"resnet{depth}": functools.partial(ResNetCIFAR, depth=depth)
-  for depth in (8, 20, 32, 44, 56)
+  f"{family}{depth}": functools.partial(module, depth=depth)
+  for family, module, depths in (
+    ("resnet", ResNetCIFAR, (8, 20, 32, 44, 56)),
+    ("resnet", ResNet, BLOCKS),
+    ("densenet", DenseNet, (100, 150, 190, 250)),
+  )
+  for depth in depths
 }
 
 HEADS = {
@@ -39,10 +46,12 @@ class Classifier(nn.Module):
   Attributes:
     backbone: any module `images -> [B, d] features`.
     head: a module like `ETFHead`.
+    bn_group_size: see `batch_norm.groups_of`.
   """
 
   backbone: nn.Module
   head: nn.Module
+  bn_group_size: int | None = None
 
   def __call__(
     self,
@@ -62,8 +71,9 @@ class Classifier(nn.Module):
       InputError: a mask for a backbone that takes none, or features that are
         not `[B, d]`.
     """
-    features = self.features(images, train=train, mask=mask)
-    return self.head(features, train=train, mask=mask)
+    with batch_norm.groups_of(self.bn_group_size):
+      features = self.features(images, train=train, mask=mask)
+      return self.head(features, train=train, mask=mask)
 
   def features(
     self,
@@ -105,8 +115,8 @@ def create_model(config: ConfigDict) -> Classifier:
 
   Args:
     config: `config.model` (`name`, `width`, `kwargs`, `num_classes`),
-      `config.head` (`name`, `batch_norm`, `l2_normalize`, `projector`) and
-      `config.dtype`; see configs/base.py.
+      `config.head` (`name`, `batch_norm`, `l2_normalize`, `projector`),
+      `config.bn_group_size` and `config.dtype`; see configs/base.py.
 
   Raises:
     InputError: an unknown name, or arguments that the backbone does not take.
@@ -117,7 +127,7 @@ def create_model(config: ConfigDict) -> Classifier:
     l2_normalize=config.head.l2_normalize,
     projector=config.head.projector,
   )
-  return Classifier(_create_backbone(config), head)
+  return Classifier(_create_backbone(config), head, config.bn_group_size)
 
 
 def _create_backbone(config: ConfigDict) -> nn.Module:
@@ -136,21 +146,21 @@ def _create_backbone(config: ConfigDict) -> nn.Module:
         f"config.model.kwargs sets {min(taken)!r} of {name}, which"
         " config.model.name, config.model.width and config.dtype decide"
       )
-    build = functools.partial(
-      BACKBONES[name], width=config.model.width, dtype=dtype
-    )
+    build = functools.partial(BACKBONES[name], dtype=dtype)
+    if widens := name.startswith("resnet"):
+      build = functools.partial(build, width=config.model.width)
   else:
-    if config.model.width != 1:
-      raise InputError(
-        f"config.model.width={config.model.width} is for the resnets here;"
-        f" give {name} its width in config.model.kwargs"
-      )
-    build = _import_module(name)
+    build, widens = _import_module(name), False
     if "dtype" in {field.name for field in dataclasses.fields(build)}:
       kwargs.setdefault("dtype", dtype)
+  if config.model.width != 1 and not widens:
+    raise InputError(
+      f"config.model.width={config.model.width} is for the resnets here;"
+      f" give {name} its width in config.model.kwargs"
+    )
   try:
     return build(**kwargs)
-  except TypeError as error:
+  except (TypeError, ValueError) as error:
     raise InputError(
       f"config.model.kwargs={kwargs} does not fit {name}: {error}"
     ) from error

@@ -166,9 +166,15 @@ def test_keyword_arguments_reach_the_backbone():
 @pytest.mark.parametrize(
   ("backbone", "kwargs", "message"),
   [
-    ("resnet33", {}, r"'resnet33' is unknown; did you mean 'resnet32'\? \("),
+    ("resnet_32", {}, r"'resnet_32' is unknown; did you mean 'resnet32'\? \("),
     ("vit", {}, r"or package\.module:Class\)"),
     ("resnet8", {"deep": 3}, r"\{'deep': 3\} does not fit resnet8: .*'deep'"),
+    (
+      "resnet50",
+      {"last_stage_width": 0},
+      r"fit resnet50: last_stage_width must",
+    ),
+    ("densenet150", {"reduction": 2}, r"fit densenet150: reduction must"),
     ("resnet8", {"depth": 20}, r"kwargs sets 'depth' of resnet8, which"),
     ("elsewhere:Patches", {"wide": 3}, r"does not fit elsewhere:Patches"),
     ("elsewhere:Missing", {}, r"cannot be imported: .*'Missing'"),
@@ -186,8 +192,9 @@ def test_backbones_that_cannot_be_made(backbone, kwargs, message):
     create_model(c)
 
 
-def test_the_width_of_the_resnets_is_not_for_other_backbones():
-  c = config(backbone="elsewhere:Patches", **{"model.width": 2})
+@pytest.mark.parametrize("backbone", ["elsewhere:Patches", "densenet100"])
+def test_the_width_of_the_resnets_is_not_for_other_backbones(backbone):
+  c = config(backbone=backbone, **{"model.width": 2})
   with pytest.raises(InputError, match=r"width=2 is for the resnets here;"):
     create_model(c)
 

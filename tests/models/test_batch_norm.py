@@ -1,0 +1,222 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""BatchNorm over groups against running the model on each group apart."""
+
+import functools
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+import numpy as np
+import pytest
+
+from etf_jax.errors import InputError
+from etf_jax.models import Classifier, ETFHead, ResNetCIFAR, batch_norm
+
+SIZE, GROUPS = 4, 3
+BATCH = SIZE * GROUPS
+
+
+class Layer(nn.Module):
+  """BatchNorm after a dense layer, with the mask that a head gives it."""
+
+  @nn.compact
+  def __call__(self, x, *, train, mask=None):
+    x = nn.Dense(6)(x)
+    mask = None if mask is None else mask[:, None]
+    norm = nn.BatchNorm(momentum=0.9, epsilon=1e-5, name="norm")
+    return norm(x, use_running_average=not train, mask=mask)
+
+
+@pytest.fixture(scope="module")
+def inputs():
+  return jax.random.normal(jax.random.key(1), (BATCH, 5)) * 3 + 1
+
+
+@pytest.fixture(scope="module")
+def layer(inputs):
+  model = Layer()
+  variables = model.init(jax.random.key(0), inputs, train=True)
+  norm = variables["params"]["norm"]
+  norm["scale"] = jnp.linspace(0.5, 2, 6)
+  norm["bias"] = jnp.linspace(-1, 1, 6)
+  return model, variables
+
+
+def train(model, variables, x, *, size=None, mask=None):
+  with batch_norm.groups_of(size):
+    return model.apply(
+      variables, x, train=True, mask=mask, mutable=["batch_stats"]
+    )
+
+
+def assert_close(actual, expected, tolerance=1e-6):
+  jax.tree.map(
+    lambda a, e: np.testing.assert_allclose(
+      a, e, rtol=tolerance, atol=tolerance
+    ),
+    actual,
+    expected,
+  )
+
+
+def numpy_groups(layer, x, where):
+  """Outputs of what counts, mean and variance of each group, in float64."""
+  _, variables = layer
+  dense, norm = (variables["params"][k] for k in ("Dense_0", "norm"))
+  wide = [np.float64(a) for a in (x, dense["kernel"], dense["bias"])]
+  hidden = (wide[0] @ wide[1] + wide[2]).reshape(-1, SIZE, 6)
+  scale, bias = (np.asarray(norm[k]) for k in ("scale", "bias"))
+  outputs, means, variances = [], [], []
+  for rows, counts in zip(hidden, where.reshape(-1, SIZE), strict=True):
+    mean, variance = rows[counts].mean(0), rows[counts].var(0)
+    scaled = (rows[counts] - mean) / np.sqrt(variance + 1e-5)
+    outputs.append(scaled * scale + bias)
+    means.append(mean)
+    variances.append(variance)
+  return np.concatenate(outputs), np.array(means), np.array(variances)
+
+
+@pytest.mark.parametrize("counted", [None, (4, 3, 1)])
+def test_groups_in_numpy(layer, inputs, counted):
+  """Each group is normalised alone; the statistics weigh what counts."""
+  counts = np.array(counted or [SIZE] * GROUPS)
+  where = (np.arange(SIZE) < counts[:, None]).reshape(-1)
+  mask = None if counted is None else jnp.asarray(where)
+  output, updates = train(*layer, inputs, size=SIZE, mask=mask)
+  expected, means, variances = numpy_groups(layer, inputs, where)
+  np.testing.assert_allclose(output[where], expected, rtol=2e-4, atol=2e-4)
+  found, shares = updates["batch_stats"]["norm"], counts / counts.sum()
+  np.testing.assert_allclose(
+    found["mean"], 0.1 * shares @ means, rtol=1e-4, atol=1e-5
+  )
+  np.testing.assert_allclose(
+    found["var"], 0.9 + 0.1 * shares @ variances, rtol=1e-4
+  )
+
+
+def test_a_group_of_padding_has_no_weight_and_is_finite(layer, inputs):
+  model, variables = layer
+  mask = jnp.arange(BATCH) < 2 * SIZE
+  one = train(model, variables, inputs, size=SIZE, mask=mask)
+  fewer = train(model, variables, inputs[: 2 * SIZE], size=SIZE)
+  assert_close(one[0][: 2 * SIZE], fewer[0])
+  assert_close(one[1], fewer[1])
+
+  def masked_loss(params):
+    output, _ = train(
+      model, variables | {"params": params}, inputs, size=SIZE, mask=mask
+    )
+    return jnp.sum(jnp.where(mask[:, None], output**2, 0))
+
+  for leaf in jax.tree.leaves(jax.grad(masked_loss)(variables["params"])):
+    assert np.isfinite(leaf).all()
+
+
+def test_the_gradient_of_groups_apart(layer, inputs):
+  model, variables = layer
+  weights = jax.random.normal(jax.random.key(2), (BATCH, 6))
+
+  def value(params, rows, size=None):
+    output, _ = train(
+      model, variables | {"params": params}, inputs[rows], size=size
+    )
+    return jnp.sum(weights[rows] * output**2)
+
+  gradient, everything = jax.grad(value), slice(None)
+  apart = [
+    gradient(variables["params"], slice(start, start + SIZE))
+    for start in range(0, BATCH, SIZE)
+  ]
+  expected = jax.tree.map(lambda *parts: sum(parts), *apart)
+  assert_close(gradient(variables["params"], everything, SIZE), expected, 1e-4)
+  other = gradient(variables["params"], everything)
+  difference = jax.tree.map(lambda a, b: np.abs(a - b).max(), other, expected)
+  assert max(jax.tree.leaves(difference)) > 0.1
+
+
+def test_a_classifier_has_groups_in_its_backbone_and_its_head():
+  plain = Classifier(ResNetCIFAR(depth=8), ETFHead(4))
+  grouped = Classifier(ResNetCIFAR(depth=8), ETFHead(4), SIZE)
+  images = jax.random.normal(jax.random.key(0), (2 * SIZE, 4, 4, 1))
+  # The frame is drawn on the host, so this is not jitted as a whole.
+  variables = plain.init(jax.random.key(1), images[:1])
+
+  @functools.partial(jax.jit, static_argnums=0)
+  def run(model, images):
+    output, updates = model.apply(
+      variables, images, train=True, mutable=["batch_stats"]
+    )
+    return output.features, updates["batch_stats"]
+
+  features, statistics = run(grouped, images)
+  apart = [run(plain, images[:SIZE]), run(plain, images[SIZE:])]
+  assert_close(features, jnp.concatenate([part[0] for part in apart]), 1e-4)
+  mean = jax.tree.map(lambda a, b: (a + b) / 2, apart[0][1], apart[1][1])
+  assert_close(statistics, mean, 1e-5)
+  assert {"norm_stem", "stage3_block1"} < set(statistics["backbone"])
+  assert set(statistics["head"]) == {"norm"}
+
+
+def test_without_groups_nothing_changes(layer, inputs):
+  """Nor for what does not train, and with one group nothing but rounding."""
+  model, variables = layer
+
+  def program(size, train):
+    def run(variables, x):
+      with batch_norm.groups_of(size):
+        return model.apply(variables, x, train=train, mutable=["batch_stats"])
+
+    return str(jax.make_jaxpr(run)(variables, inputs))
+
+  def outside(variables, x):
+    return model.apply(variables, x, train=True, mutable=["batch_stats"])
+
+  assert program(None, True) == str(jax.make_jaxpr(outside)(variables, inputs))
+  assert program(SIZE, True) != program(None, True)
+  assert program(SIZE, False) == program(None, False)
+  assert_close(train(*layer, inputs, size=BATCH), train(*layer, inputs), 1e-5)
+
+
+def test_groups_on_their_devices_need_no_communication(layer):
+  """Nor do they change with the devices; unlike those of a whole batch."""
+  model, variables = layer
+  mesh = Mesh(np.asarray(jax.devices()), ("data",))
+  spread = NamedSharding(mesh, PartitionSpec("data"))
+  everywhere = NamedSharding(mesh, PartitionSpec())
+  x = jax.random.normal(jax.random.key(3), (8 * 2 * SIZE, 5))
+  mask = jnp.arange(len(x)) < 50
+
+  def program(size):
+    def run(variables, x, mask):
+      output, _ = train(model, variables, x, size=size, mask=mask)
+      return output
+
+    return (
+      jax.jit(
+        run,
+        in_shardings=(everywhere, spread, spread),
+        out_shardings=spread,
+      )
+      .lower(variables, x, mask)
+      .compile()
+    )
+
+  grouped = program(SIZE)
+  for name in ("all-reduce", "all-gather", "all-to-all", "collective-permute"):
+    assert name not in grouped.as_text()
+  assert "all-reduce" in program(None).as_text()
+  expected, _ = train(model, variables, x, size=SIZE, mask=mask)
+  placed = jax.device_put((variables, x, mask), (everywhere, spread, spread))
+  # Among the last ones are groups of padding, which nothing depends on.
+  np.testing.assert_allclose(
+    grouped(*placed)[:50], expected[:50], rtol=1e-5, atol=1e-5
+  )
+
+
+def test_a_batch_that_is_no_multiple(layer, inputs):
+  with pytest.raises(
+    InputError,
+    match=r"^a batch of 12 examples is no multiple of config.bn_group_size=5",
+  ):
+    train(*layer, inputs, size=5)
