@@ -4,11 +4,12 @@ r"""Makes data sets ready for training.
 python -m etf_jax.prepare cifar10 --data_dir=/data/tfds
 python -m etf_jax.prepare fashion_mnist --manual_dir=/data/archives
 python -m etf_jax.prepare cifar10 --verify --data_dir=/data/tfds
+python -m etf_jax.prepare cifar10 --data_dir=gs://bucket/tfds
 python -m etf_jax.prepare --list
 """
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 import os
 import pathlib
 import sys
@@ -54,14 +55,19 @@ def _parser() -> argparse.ArgumentParser:
   )
   parser.add_argument(
     "--data_dir",
-    help="where prepared data live (default: $TFDS_DATA_DIR, or "
-    "~/tensorflow_datasets); with --verify of a set without a builder, the "
-    "folder of its images",
+    help="where prepared data live, a folder or gs://BUCKET/FOLDER (default: "
+    "$TFDS_DATA_DIR, or ~/tensorflow_datasets); with --verify of a set "
+    "without a builder, the folder of its images",
   )
   parser.add_argument(
     "--manual_dir",
     help="where archives lie that were fetched by hand (default: "
     "downloads/manual in data_dir)",
+  )
+  parser.add_argument(
+    "--cache_dir",
+    help="where the data are on this machine if data_dir is in a bucket "
+    "(default: etf_jax in $XDG_CACHE_HOME or ~/.cache)",
   )
   parser.add_argument(
     "--error_file",
@@ -88,7 +94,10 @@ def _prepare(arguments: argparse.Namespace) -> None:
   if not sys.stderr.isatty():
     tfds.disable_progress_bar()  # A log file wants lines, not bars.
   directory = prepare.prepare(
-    arguments.name, arguments.data_dir, arguments.manual_dir
+    arguments.name,
+    arguments.data_dir,
+    arguments.manual_dir,
+    arguments.cache_dir,
   )
   print(f"{arguments.name} is ready in {directory}")
 
@@ -96,7 +105,9 @@ def _prepare(arguments: argparse.Namespace) -> None:
 def _verify(arguments: argparse.Namespace) -> None:
   from etf_jax.data import verify
 
-  report = verify.verify(arguments.name, arguments.data_dir)
+  report = verify.verify(
+    arguments.name, arguments.data_dir, cache_dir=arguments.cache_dir
+  )
   print("\n".join(report.lines))
   if report.problems:
     raise InputError(f"{arguments.name}: " + "; ".join(report.problems))
@@ -105,6 +116,7 @@ def _verify(arguments: argparse.Namespace) -> None:
 def _list(data_dir: str | None) -> None:
   from etf_jax.data import catalog
 
+  look = _look_into(data_dir)
   rows = [
     (
       "name",
@@ -125,7 +137,7 @@ def _list(data_dir: str | None) -> None:
         str(facts.num_classes),
         "x".join(map(str, facts.image_shape or ("photographs",))),
         *(f"{sizes[s]:,}" if s in sizes else "?" for s in ("train", "test")),
-        _prepared(name, facts.tfds_name, data_dir),
+        _prepared(name, facts.tfds_name, look),
         facts.licence,
         facts.state,
       )
@@ -136,14 +148,38 @@ def _list(data_dir: str | None) -> None:
     print("  ".join(cells).rstrip())
 
 
-def _prepared(name: str, tfds_name: str | None, data_dir: str | None) -> str:
-  from etf_jax.data import sources
+def _look_into(data_dir: str | None) -> Callable[[str], str]:
+  """Returns what says of a data set whether it is prepared."""
+  from etf_jax.data import remote, sources
 
+  def in_folder(name: str) -> str:
+    builder = sources.make_builder(name, data_dir)
+    return "yes" if sources.is_prepared(builder) else "no"
+
+  location = data_dir or os.getenv("TFDS_DATA_DIR")
+  if not remote.is_remote(location):
+    return in_folder
+  try:
+    root = remote.local_root(location, None)
+    there = remote.prepared_folders(location)
+  except InputError as error:
+    print(f"etf_jax.prepare: {error}", file=sys.stderr)
+    return lambda _: "unreadable"
+
+  def in_bucket(name: str) -> str:
+    builder = sources.make_builder(name, root)
+    return "yes" if sources.folder(builder) in there else "no"
+
+  return in_bucket
+
+
+def _prepared(
+  name: str, tfds_name: str | None, look: Callable[[str], str]
+) -> str:
   if tfds_name is None:
     return "folders"
   try:
-    builder = sources.make_builder(name, data_dir)
-    return "yes" if sources.is_prepared(builder) else "no"
+    return look(name)
   except InputError:
     return "unreadable"
   except Exception as error:  # One builder's fault leaves the others listed.

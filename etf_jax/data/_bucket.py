@@ -3,9 +3,10 @@
 
 bucket, there = files("gs://bucket/folder")
 download(bucket, "gs://bucket/folder", there, pathlib.Path("/data/folder"))
+upload(bucket, "gs://bucket/folder", {"a": 7}, pathlib.Path("/data/folder"))
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent import futures
 import logging
 import os
@@ -35,14 +36,13 @@ class Object(NamedTuple):
 
 
 def files(
-  address: str,
+  address: str, *, hidden: bool = False
 ) -> tuple[fsspec.AbstractFileSystem, dict[str, Object]]:
   """Returns what is in a folder of a bucket, and the file system that it is in.
 
-  Hidden files are left out.
-
   Args:
     address: gs://BUCKET/FOLDER.
+    hidden: Whether hidden files are among them.
 
   Returns:
     The file system; and what is in the folder and below it, by its name from
@@ -52,10 +52,30 @@ def files(
     InputError: gcsfs is not installed, or the bucket does not answer or does
       not allow it.
   """
-  return _answer(address, lambda: _list(address))
+  return _answer(address, lambda: _list(address, hidden))
 
 
-def _answer(address: str, ask: Callable[[], Any]) -> Any:
+def write(
+  bucket: fsspec.AbstractFileSystem, address: str, content: bytes
+) -> None:
+  """Writes a small file, in the place of one that is there.
+
+  Raises:
+    InputError: The bucket does not answer or does not allow it.
+  """
+  _answer(address, lambda: bucket.pipe_file(address, content), "write")
+
+
+def remove(bucket: fsspec.AbstractFileSystem, address: str) -> None:
+  """Removes a file.
+
+  Raises:
+    InputError: It is not there, or the bucket does not answer or allow it.
+  """
+  _answer(address, lambda: bucket.rm_file(address), "write")
+
+
+def _answer(address: str, ask: Callable[[], Any], doing: str = "read") -> Any:
   """What a bucket answers, within a time.
 
   The libraries below try again and again, which cannot be interrupted: the
@@ -78,22 +98,22 @@ def _answer(address: str, ask: Callable[[], Any]) -> Any:
       "or bring the data here and give their folder as config.data.data_dir"
     ) from None
   if error is not None:
-    raise _worded(address, error) from error
+    raise _worded(address, error, doing) from error
   return answer
 
 
-def _worded(address: str, error: Exception) -> InputError:
+def _worded(address: str, error: Exception, doing: str = "read") -> InputError:
   if isinstance(error, ImportError):
     return InputError(f"reading {address} needs pip install 'etf_jax[gcs]'")
   what = " ".join(str(error).split())[:200] or type(error).__name__
   return InputError(
-    f"cannot read {address} ({what}); check the address, the network and "
-    "whether this account may read the bucket (gcloud auth application-default "
-    "login)"
+    f"cannot {doing} {address} ({what}); check the address, the network and "
+    f"whether this account may {doing} the bucket (gcloud auth "
+    "application-default login)"
   )
 
 
-def _list(address: str):
+def _list(address: str, hidden: bool):
   """See `files`."""
   # What it says of each attempt is said here once, when all have failed.
   logger = logging.getLogger("gcsfs")
@@ -116,8 +136,9 @@ def _list(address: str):
     name = path.removeprefix(prefix)
     # Labels that a reader has kept (`sources`) are that reader's; a name that
     # ends in a slash is what some tools leave for a folder.
-    hidden = any(part.startswith(".") for part in name.split("/"))
-    if name and path.startswith(prefix) and not hidden and name[-1] != "/":
+    visible = not any(part.startswith(".") for part in name.split("/"))
+    known = name and path.startswith(prefix) and name[-1] != "/"
+    if known and (visible or hidden):
       there[name] = Object(int(details["size"]), _time(details.get("mtime")))
   return bucket, there
 
@@ -151,13 +172,69 @@ def download(
   """
   progress = _Progress(sum(entry.size for entry in wanted.values()))
   stop = threading.Event()
-  with futures.ThreadPoolExecutor(_AT_ONCE) as executor:
-    tasks = [
-      executor.submit(
-        _copy_file, bucket, address, name, entry, target, progress, stop
+
+  def copy(name: str) -> None:
+    _copy_file(bucket, address, name, wanted[name], target, progress, stop)
+
+  _together(copy, wanted, stop)
+
+
+def upload(
+  bucket: fsspec.AbstractFileSystem,
+  address: str,
+  wanted: Mapping[str, int],
+  source: pathlib.Path,
+) -> None:
+  """Copies several files into a bucket, as `download` out of it.
+
+  Args:
+    bucket: See `files`.
+    address: Of the folder in the bucket.
+    wanted: The sizes of the files in bytes, by their names in it.
+    source: Folder of this machine.
+
+  Raises:
+    InputError: One cannot be written.
+  """
+  progress = _Progress(sum(wanted.values()))
+  stop = threading.Event()
+
+  def copy(name: str) -> None:
+    if stop.is_set():
+      return
+    place, watch = f"{address}/{name}", _Watch(progress, stop)
+    try:
+      # A bucket shows a file when all of it has come.
+      bucket.put_file(
+        str(source / name), place, callback=watch, chunksize=_CHUNK
       )
-      for name, entry in wanted.items()
-    ]
+    except Exception as error:  # As above.
+      raise _worded(place, error, "write") from error
+    progress.add(wanted[name] - watch.value)
+
+  _together(copy, wanted, stop)
+
+
+class _Watch(fsspec.Callback):
+  """Told by gcsfs how much of a file it has sent; may stop it."""
+
+  def __init__(self, progress: "_Progress", stop: threading.Event):
+    super().__init__()
+    self._progress, self._stop = progress, stop
+
+  def absolute_update(self, value: int) -> None:
+    if self._stop.is_set():
+      raise InterruptedError("another file could not be sent")
+    self._progress.add(value - self.value)
+    super().absolute_update(value)
+
+
+def _together(
+  work: Callable[[str], None], names: Iterable[str], stop: threading.Event
+) -> None:
+  """Does the work for several files at once; the first failure ends it."""
+  with futures.ThreadPoolExecutor(_AT_ONCE) as executor:
+    tasks = [executor.submit(work, name) for name in names]
     try:
       for task in futures.as_completed(tasks):
         task.result()
@@ -205,7 +282,8 @@ class _Progress:
     with self._lock:
       self._finished += count
       now = time.monotonic()
-      if now - self._said < _LINE_SECONDS:
+      # An empty file tells nothing of the rate.
+      if count == 0 or now - self._said < _LINE_SECONDS:
         return
       self._said = now
       rate = self._finished / (now - self._started)

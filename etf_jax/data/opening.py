@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 import jax
+import tensorflow_datasets as tfds
 
 from etf_jax.data import (
   catalog,
@@ -20,6 +21,7 @@ from etf_jax.data import (
   published_lists,
   remote,
   sources,
+  upload,
 )
 from etf_jax.errors import InputError
 
@@ -142,7 +144,9 @@ def _locations(config, published: Mapping[str, str]) -> dict[str, str | None]:
 def _prepared_builder(config, facts: catalog.Facts):
   data_dir = config.data_dir or os.getenv("TFDS_DATA_DIR")
   if remote.is_remote(data_dir):
-    return _copied_builder(config, facts, data_dir)
+    if config.prepare:
+      _prepare_in_bucket(config, data_dir)
+    return copied_builder(config.name, data_dir, config.cache_dir)
   where = (config.name, config.data_dir, config.manual_dir)
   builder = sources.make_builder(config.name, config.data_dir)
   if sources.is_prepared(builder):
@@ -160,11 +164,38 @@ def _prepared_builder(config, facts: catalog.Facts):
   return sources.make_builder(config.name, config.data_dir)
 
 
-def _copied_builder(config, facts: catalog.Facts, data_dir: str):
-  """That of data in a bucket: every machine copies them for itself."""
-  root = remote.local_root(data_dir, config.cache_dir)
-  folder = sources.make_builder(config.name, root).data_path.relative_to(root)
+def _prepare_in_bucket(config, data_dir: str) -> None:
+  """One process prepares what is missing in a bucket, the others wait."""
+  where = (config.name, data_dir, config.manual_dir, config.cache_dir)
+  address = prepare.address(config.name, data_dir, config.cache_dir)
+  if remote.is_prepared(address):
+    return
+  if jax.process_index() == 0:
+    prepare.prepare_in_subprocess(*where)
+  else:
+    upload.wait_until_prepared(
+      config.name, address, prepare.command_line(*where)
+    )
+
+
+def copied_builder(
+  name: str, data_dir: str, cache_dir: str | os.PathLike | None
+) -> tfds.core.DatasetBuilder:
+  """Returns the builder of data in a bucket, which are copied here for it.
+
+  Args:
+    name: Name in the catalog.
+    data_dir: Address of the data directory in the bucket.
+    cache_dir: As of `remote.local_root`.
+
+  Raises:
+    InputError: As `remote.copy`.
+  """
+  facts = catalog.lookup(name)
+  root = remote.local_root(data_dir, cache_dir)
+  folder = sources.folder(sources.make_builder(name, root))
   splits = {facts.train_split, facts.validation_split, facts.test_split}
-  names = {name for split in splits - {None} for name in split.split("+")}
-  remote.copy(config.name, data_dir, str(folder), names, config.cache_dir)
-  return sources.make_builder(config.name, root)
+  names = {part for split in splits - {None} for part in split.split("+")}
+  remote.copy(name, data_dir, folder, names, cache_dir)
+  # A builder knows what was on the disk when it was made.
+  return sources.make_builder(name, root)

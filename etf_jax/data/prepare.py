@@ -2,15 +2,18 @@
 """Makes a data set ready to be read: once, completely, by one process.
 
     prepare("cifar10", data_dir=None, manual_dir="/data/archives")
+    prepare("cifar10", data_dir="gs://bucket/tfds")
 
-TFDS does the work. What is added: archives that cannot be had are reported in
+TFDS does the work, in a folder of this machine, which is copied if data_dir is
+in a bucket. What is added: archives that cannot be had are reported in
 seconds instead of minutes, processes that want the same data set wait for the
 one that makes it, and errors say what to do.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 import contextlib
 import fcntl
+import functools
 import importlib.util
 import os
 import pathlib
@@ -19,16 +22,21 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 
-from etils import epath
 import requests
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import download_manager
 from tensorflow_datasets.core.download import util as tfds_download_util
 
-from etf_jax.data import archives, catalog, sources
+from etf_jax.data import (
+  _class_names,
+  archives,
+  catalog,
+  remote,
+  sources,
+  upload,
+)
 from etf_jax.errors import InputError
 
 _COMMAND = "etf_jax.prepare"
@@ -44,6 +52,7 @@ def prepare(
   name: str,
   data_dir: _PathLike | None = None,
   manual_dir: _PathLike | None = None,
+  cache_dir: _PathLike | None = None,
 ) -> str:
   """Prepares a data set unless that is done already.
 
@@ -52,38 +61,91 @@ def prepare(
 
   Args:
     name: Name in the catalog.
-    data_dir: Where prepared data live; None is TFDS's default.
+    data_dir: Where prepared data live, a folder or gs://BUCKET/FOLDER; None is
+      TFDS's default.
     manual_dir: Where archives lie that were fetched by hand, under their
-      registered names; None is `downloads/manual` in data_dir.
+      registered names; None is `downloads/manual` in data_dir, or in
+      `remote.local_root` if that is in a bucket.
+    cache_dir: As of `remote.local_root`, for data in a bucket.
 
   Returns:
-    The directory of the prepared data.
+    The directory of the prepared data, or its address.
 
   Raises:
     InputError: A module or an archive is missing, an archive is not the
       registered one, the data cannot be written, or there is no builder.
   """
+  _require_builder(name, catalog.lookup(name))
+  remote.require_path("manual_dir", manual_dir)
+  location = data_dir or os.getenv("TFDS_DATA_DIR")
+  again = functools.partial(command_line, name, data_dir, cache_dir=cache_dir)
+  if not remote.is_remote(location):
+    return _prepare(name, data_dir, manual_dir, again, "data_dir").data_dir
+  place = address(name, location, cache_dir)
+  if not remote.is_prepared(place):
+    root = remote.local_root(location, cache_dir)
+    with upload.signs(place):
+      builder = _prepare(name, root, manual_dir, again, "cache_dir")
+      _require_all_files(builder)
+      upload.upload(place, pathlib.Path(builder.data_dir))
+  return place
+
+
+def address(name: str, data_dir: str, cache_dir: _PathLike | None) -> str:
+  """Returns where a data set is in a bucket; arguments as of `prepare`."""
+  root = remote.local_root(data_dir, cache_dir)
+  folder = sources.folder(sources.make_builder(name, root))
+  return remote.address_of(data_dir, folder)
+
+
+def _prepare(
+  name: str,
+  data_dir: _PathLike | None,
+  manual_dir: _PathLike | None,
+  again: Callable[[_PathLike | None], str],
+  option: str,
+) -> tfds.core.DatasetBuilder:
+  """Prepares in a folder.
+
+  Args:
+    name: Name in the catalog.
+    data_dir: The folder of all prepared data.
+    manual_dir: As of `prepare`.
+    again: The user's command, of a manual_dir.
+    option: That names data_dir in it.
+  """
   facts = catalog.lookup(name)
-  _require_builder(name, facts)
   builder = sources.make_builder(name, data_dir)
-  if sources.is_prepared(builder) and _has_class_names(builder, facts):
-    return builder.data_dir
-  with _only_process(builder):
+  if sources.is_prepared(builder) and _class_names.are_there(builder, facts):
+    return builder
+  with _only_process(builder, option):
     # Another process may have prepared the data while this one waited.
     builder = sources.make_builder(name, data_dir)
     if not sources.is_prepared(builder):
       _require_modules(name, facts)
-      _require_archives(name, builder, data_dir, manual_dir)
-      _download_and_prepare(name, builder, data_dir, manual_dir)
-    if not _has_class_names(builder, facts):
-      _write_class_names(builder, facts)
-  return builder.data_dir
+      _require_archives(name, builder, manual_dir, again)
+      _download_and_prepare(name, builder, manual_dir, again)
+    if not _class_names.are_there(builder, facts):
+      _class_names.write(builder, facts)
+  return builder
+
+
+def _require_all_files(builder: tfds.core.DatasetBuilder) -> None:
+  """Raises unless every split is here: a copy has those that were read."""
+  for split in builder.info.splits.values():
+    for file in split.filenames:
+      if not (builder.data_path / file).exists():
+        raise InputError(
+          f"{builder.data_dir} is a copy without {file}; remove it and prepare "
+          "again"
+        )
 
 
 def prepare_in_subprocess(
   name: str,
   data_dir: _PathLike | None = None,
   manual_dir: _PathLike | None = None,
+  cache_dir: _PathLike | None = None,
 ) -> None:
   """Prepares in a process of its own, so that TensorFlow stays out of this one.
 
@@ -96,7 +158,7 @@ def prepare_in_subprocess(
   with tempfile.TemporaryDirectory() as directory:
     # The child's own streams stay the terminal's, for its progress bars.
     error_file = pathlib.Path(directory, "error")
-    arguments = _arguments(name, data_dir, manual_dir)
+    arguments = _arguments(name, data_dir, manual_dir, cache_dir)
     command = [sys.executable, *arguments, f"--error_file={error_file}"]
     code = subprocess.run(command, env=environment, check=False).returncode
     if code and error_file.exists():
@@ -120,8 +182,7 @@ def wait_until_prepared(
   Args:
     name: Name in the catalog.
     data_dir: As of `prepare`; a directory that all machines see.
-    patience: Seconds without a sign that another machine is at it. Object
-      stores show no signs: there this is the longest time altogether.
+    patience: Seconds without a sign that another machine is at it.
 
   Raises:
     InputError: Nobody prepares the data set.
@@ -133,7 +194,7 @@ def wait_until_prepared(
     if sources.is_prepared(builder):
       return
     lock = _lock_file(builder)
-    latest = lock.stat().st_mtime_ns if lock and lock.exists() else None
+    latest = lock.stat().st_mtime_ns if lock.exists() else None
     if latest != sign:
       sign, since = latest, time.monotonic()
     if time.monotonic() - since > patience:
@@ -149,41 +210,45 @@ def command_line(
   name: str,
   data_dir: _PathLike | None,
   manual_dir: _PathLike | None,
+  cache_dir: _PathLike | None = None,
 ) -> str:
   """Returns the shell command that prepares a data set."""
-  return shlex.join(["python", *_arguments(name, data_dir, manual_dir)])
+  arguments = _arguments(name, data_dir, manual_dir, cache_dir)
+  return shlex.join(["python", *arguments])
 
 
 def _arguments(
-  name: str, data_dir: _PathLike | None, manual_dir: _PathLike | None
+  name: str,
+  data_dir: _PathLike | None,
+  manual_dir: _PathLike | None,
+  cache_dir: _PathLike | None,
 ) -> list[str]:
   arguments = ["-m", _COMMAND, name]
   if data_dir is not None:
     arguments.append(f"--data_dir={os.fspath(data_dir)}")
   if manual_dir is not None:
     arguments.append(f"--manual_dir={os.fspath(manual_dir)}")
+  if cache_dir is not None:
+    arguments.append(f"--cache_dir={os.fspath(cache_dir)}")
   return arguments
 
 
 @contextlib.contextmanager
-def _only_process(builder: tfds.core.DatasetBuilder) -> Iterator[None]:
+def _only_process(
+  builder: tfds.core.DatasetBuilder, option: str
+) -> Iterator[None]:
   """Waits until no other process of this machine prepares the data set.
 
-  The system drops the lock when its holder dies, however it dies. Object
-  stores have no locks: there one process should prepare before others start.
+  The system drops the lock when its holder dies, however it dies.
   """
-  root = _local_root(builder)
   path = _lock_file(builder)
-  if path is None:
-    yield
-    return
   try:
     path.parent.mkdir(parents=True, exist_ok=True)
     file = path.open("w")
   except OSError as error:
     raise InputError(
-      f"cannot write to data_dir {root} ({error.strerror}); give another one "
-      "with --data_dir (config.data.data_dir)"
+      f"cannot write to {option} {path.parent} ({error.strerror}); give "
+      f"another one with --{option} (config.data.{option})"
     ) from error
   with file:
     try:
@@ -194,35 +259,14 @@ def _only_process(builder: tfds.core.DatasetBuilder) -> Iterator[None]:
         file=sys.stderr,
       )
       fcntl.flock(file, fcntl.LOCK_EX)
-    with _heartbeat(path):
+    os.utime(path)
+    # For other machines to see.
+    with upload.repeated(lambda: os.utime(path), _HEARTBEAT_SECONDS):
       yield
 
 
-@contextlib.contextmanager
-def _heartbeat(path: pathlib.Path) -> Iterator[None]:
-  """Touches a file now and then, for other machines to see."""
-  done = threading.Event()
-
-  def beat() -> None:
-    while True:
-      # A full disk, say, is for the preparation to report.
-      with contextlib.suppress(OSError):
-        os.utime(path)
-      if done.wait(_HEARTBEAT_SECONDS):
-        return
-
-  thread = threading.Thread(target=beat, daemon=True)
-  thread.start()
-  try:
-    yield
-  finally:
-    done.set()
-    thread.join()
-
-
-def _lock_file(builder: tfds.core.DatasetBuilder) -> pathlib.Path | None:
-  root = _local_root(builder)
-  return None if root is None else pathlib.Path(root, f".{builder.name}.lock")
+def _lock_file(builder: tfds.core.DatasetBuilder) -> pathlib.Path:
+  return pathlib.Path(builder.data_dir_root, f".{builder.name}.lock")
 
 
 def _require_builder(name: str, facts: catalog.Facts) -> None:
@@ -247,8 +291,8 @@ def _require_modules(name: str, facts: catalog.Facts) -> None:
 def _require_archives(
   name: str,
   builder: tfds.core.DatasetBuilder,
-  data_dir: _PathLike | None,
   manual_dir: _PathLike | None,
+  again: Callable[[_PathLike | None], str],
 ) -> None:
   """Raises unless every archive is here or its host answers."""
   facts = catalog.lookup(name)
@@ -263,7 +307,7 @@ def _require_archives(
       raise InputError(
         f"the archives of {name} must be fetched by hand, after registering "
         f"at {facts.homepage}; "
-        + _fetch_by_hand(name, builder, missing, data_dir, manual_dir)
+        + _fetch_by_hand(builder, missing, manual_dir, again)
       )
     for archive in wanted:
       if problem := archives.difference(archive, folder):
@@ -273,37 +317,36 @@ def _require_archives(
   if problems := archives.unreachable([a.url for a in missing]):
     raise InputError(
       f"{name} cannot be downloaded ({'; '.join(problems)}); "
-      + _fetch_by_hand(name, builder, missing, data_dir, manual_dir)
+      + _fetch_by_hand(builder, missing, manual_dir, again)
     )
 
 
 def _fetch_by_hand(
-  name: str,
   builder: tfds.core.DatasetBuilder,
   missing: Sequence[archives.Archive],
-  data_dir: _PathLike | None,
   manual_dir: _PathLike | None,
+  again: Callable[[_PathLike | None], str],
 ) -> str:
   """Returns what to fetch, where to put it and how to go on."""
   folder = archives.manual_dir(builder, manual_dir)
   return (
     f"fetch elsewhere {', '.join(map(str, missing))}; put what you fetched in "
-    f"{folder} and run: " + command_line(name, data_dir, folder)
+    f"{folder} and run: " + again(folder)
   )
 
 
 def _download_and_prepare(
   name: str,
   builder: tfds.core.DatasetBuilder,
-  data_dir: _PathLike | None,
   manual_dir: _PathLike | None,
+  again: Callable[[_PathLike | None], str],
 ) -> None:
   """Lets TFDS prepare, and words its failures for the user."""
   try:
     # TFDS names an unpacked archive by its file name and takes what is there:
     # MNIST's and Fashion-MNIST's archives would be mistaken for each other.
     with tempfile.TemporaryDirectory(
-      prefix=f".{builder.name}-unpacked-", dir=_local_root(builder)
+      prefix=f".{builder.name}-unpacked-", dir=builder.data_dir_root
     ) as unpacked:
       builder.download_and_prepare(
         file_format=sources.FILE_FORMAT,
@@ -319,7 +362,7 @@ def _download_and_prepare(
     wanted = archives.of(catalog.lookup(name), builder)
     raise InputError(
       f"downloading {name} failed ({type(error).__name__}); try again, or "
-      + _fetch_by_hand(name, builder, wanted, data_dir, manual_dir)
+      + _fetch_by_hand(builder, wanted, manual_dir, again)
     ) from error
   except OSError as error:
     raise InputError(
@@ -331,44 +374,6 @@ def _download_and_prepare(
       f"{builder.data_dir} exists but holds no complete data set; remove it "
       "and prepare again"
     )
-
-
-def _names_file(
-  builder: tfds.core.DatasetBuilder, facts: catalog.Facts
-) -> epath.Path:
-  """Where TFDS looks for the names of the classes."""
-  return builder.data_path / f"{facts.label_key}.labels.txt"
-
-
-def _has_class_names(
-  builder: tfds.core.DatasetBuilder, facts: catalog.Facts
-) -> bool:
-  return facts.class_name_key is None or _names_file(builder, facts).exists()
-
-
-def _write_class_names(
-  builder: tfds.core.DatasetBuilder, facts: catalog.Facts
-) -> None:
-  """Leaves class names for TFDS to find, from records that spell them."""
-  features = builder.info.features
-  encoded = {
-    key: tfds.decode.SkipDecoding()
-    for key, feature in features.items()
-    if isinstance(feature, tfds.features.Image)
-  }
-  names = [str(label) for label in range(facts.num_classes)]
-  for record in builder.as_data_source(facts.train_split, decoders=encoded):
-    names[record[facts.label_key]] = record[facts.class_name_key].decode()
-  file = _names_file(builder, facts)
-  unfinished = file.with_name(f".{file.name}")
-  unfinished.write_text("".join(f"{name}\n" for name in names))
-  unfinished.replace(file)
-  features[facts.label_key].names = names
-
-
-def _local_root(builder: tfds.core.DatasetBuilder) -> str | None:
-  root = str(builder.data_dir_root)
-  return None if "://" in root else root
 
 
 def _wrong_checksum(name: str, message: str) -> str:

@@ -18,6 +18,7 @@ import fcntl
 import os
 import pathlib
 import re
+import shlex
 import shutil
 
 import fsspec
@@ -27,7 +28,7 @@ from etf_jax.errors import InputError
 
 _SCHEME = "gs://"
 # TFDS writes it last, and it is copied last: where it is, all is.
-_LAST = "dataset_info.json"
+LAST = "dataset_info.json"
 _SHARD = re.compile(r"(.+-(\w+)\.(\w+))-(\d{5,})-of-(\d{5,})")
 
 
@@ -44,25 +45,10 @@ def require_path(field: str, location: str | os.PathLike | None) -> None:
   """
   if is_remote(location):
     raise InputError(
-      f"{field}={location}: of the data, only config.data.data_dir may be in a "
-      "bucket; mount this one (gcsfuse) or copy it (gcloud storage cp "
-      f"--recursive {location} DIR), and give the folder"
+      f"{field}={location}: of the data, only those that are prepared "
+      "(data_dir) may be in a bucket; mount these (gcsfuse) or copy them "
+      f"(gcloud storage cp --recursive {location} DIR), and give the folder"
     )
-
-
-def by_hand(name: str, folder: str, data_dir: str | os.PathLike) -> str:
-  """Returns how a data set comes into a bucket.
-
-  Args:
-    name: In the catalog.
-    folder: What the data set is called in a data directory.
-    data_dir: Address of the data directory in the bucket.
-  """
-  return (
-    "prepare it in a folder and copy that: "
-    f"python -m etf_jax.prepare {name} --data_dir=DIR && gcloud storage cp "
-    f"--recursive DIR/{folder} {os.fspath(data_dir).rstrip('/')}/"
-  )
 
 
 def local_root(
@@ -76,8 +62,10 @@ def local_root(
       ~/.cache.
 
   Raises:
-    InputError: The address is none of Google Cloud Storage.
+    InputError: The address is none of Google Cloud Storage, or cache_dir is no
+      path.
   """
+  require_path("cache_dir", cache_dir)
   parts = [p for p in data_dir.removeprefix(_SCHEME).split("/") if p]
   if not data_dir.startswith(_SCHEME) or not parts or ".." in parts:
     raise InputError(
@@ -87,6 +75,61 @@ def local_root(
     home = os.getenv("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
     cache_dir = os.path.join(home, "etf_jax")
   return pathlib.Path(cache_dir).expanduser().absolute().joinpath("gs", *parts)
+
+
+def address_of(data_dir: str, folder: str) -> str:
+  """Returns the address of a folder in a data directory in a bucket."""
+  return f"{data_dir.rstrip('/')}/{folder}"
+
+
+def is_prepared(address: str) -> bool:
+  """Returns whether a data set in a bucket can be read.
+
+  Raises:
+    InputError: The bucket cannot be read, or the data are in another format.
+  """
+  return is_complete(address, _bucket.files(address)[1])
+
+
+def is_complete(address: str, there: Collection[str]) -> bool:
+  """Returns whether files of a data set in a bucket are all of it.
+
+  Args:
+    address: Of its folder, for messages.
+    there: Their names in it.
+
+  Raises:
+    InputError: They are complete, but in another format than ArrayRecord.
+  """
+  if LAST not in there:
+    return False
+  shards = filter(None, map(_SHARD.fullmatch, there))
+  if not any(shard[3] == "array_record" for shard in shards):
+    raise InputError(
+      f"{address} is prepared, and not as ArrayRecord, which etf_jax reads; "
+      "give another data_dir, or remove it and prepare it again"
+    )
+  return True
+
+
+def prepared_folders(data_dir: str) -> set[str]:
+  """Returns the folders of a data directory in a bucket that can be read.
+
+  Raises:
+    InputError: The bucket cannot be read, or the address is none.
+  """
+  local_root(data_dir, None)
+  _, there = _bucket.files(data_dir.rstrip("/"))
+  folders = {}
+  for name in there:
+    folder, _, file = name.rpartition("/")
+    folders.setdefault(folder, set()).add(file)
+  readable = set()
+  for folder, names in folders.items():
+    with contextlib.suppress(InputError):
+      if is_complete(folder, names):
+        readable.add(folder)
+  return readable
 
 
 def copy(
@@ -117,17 +160,20 @@ def copy(
       or a part of it is not there, or there is no room or no permission here.
   """
   target = local_root(data_dir, cache_dir) / folder
-  address = f"{data_dir.rstrip('/')}/{folder}"
+  address = address_of(data_dir, folder)
   bucket, there = _bucket.files(address)
-  if _LAST not in there:
+  if LAST not in there:
+    command = ["python", "-m", "etf_jax.prepare", name]
+    command.append(f"--data_dir={data_dir}")
+    if cache_dir is not None:
+      command.append(f"--cache_dir={os.fspath(cache_dir)}")
     raise InputError(
-      f"{name} is not prepared in {address}; "
-      + by_hand(name, folder.split("/", 1)[0], data_dir)
+      f"{name} is not prepared in {address}; run: {shlex.join(command)}"
     )
   wanted = _wanted(there, splits, address)
   try:
     if _missing(wanted, target):
-      with _only_process(target):
+      with only_process(target):
         # Another process may have copied them while this one waited.
         if _missing(wanted, target):
           _make(bucket, address, there, wanted, target)
@@ -189,14 +235,17 @@ def _missing(
 
 
 @contextlib.contextmanager
-def _only_process(target: pathlib.Path) -> Iterator[None]:
-  """Waits until no other process copies; a lock ends with its holder."""
+def only_process(target: pathlib.Path) -> Iterator[None]:
+  """Waits until no other process of this machine copies to or from a folder.
+
+  A lock ends with its holder.
+  """
   target.parent.mkdir(parents=True, exist_ok=True)
   with target.with_name(f".{target.name}.lock").open("w") as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-      _bucket.say(f"waiting for another process that copies to {target}")
+      _bucket.say(f"waiting for another process that copies {target}")
       fcntl.flock(file, fcntl.LOCK_EX)
     yield
 
@@ -212,7 +261,7 @@ def _make(
   target.mkdir(exist_ok=True)
   # From here on the copy does not look prepared. What the bucket does not hold
   # is unfinished, of older data, or was derived from them.
-  (target / _LAST).unlink(missing_ok=True)
+  (target / LAST).unlink(missing_ok=True)
   for path in list(target.rglob("*")):
     if path.is_file() and str(path.relative_to(target)) not in there:
       path.unlink()
@@ -225,6 +274,6 @@ def _make(
       f"{_bucket.size(free)} are free; give another config.data.cache_dir"
     )
   _bucket.say(f"copying {address} to {target}: {_bucket.size(needed)}")
-  last = missing.pop(_LAST)
+  last = missing.pop(LAST)
   _bucket.download(bucket, address, missing, target)
-  _bucket.download(bucket, address, {_LAST: last}, target)
+  _bucket.download(bucket, address, {LAST: last}, target)

@@ -7,6 +7,8 @@ feed = resident.in_batches(dataset.test, 1000, mesh)
 """
 
 from collections.abc import Callable, Iterable
+import dataclasses
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -22,18 +24,28 @@ from etf_jax.data import Split
 REPLICATED_BYTES = 2**31
 
 
-class Resident(NamedTuple):
+@functools.partial(
+  jax.tree_util.register_dataclass,
+  data_fields=("images", "labels", "sizes"),
+  meta_fields=("image_shape",),
+)
+@dataclasses.dataclass(frozen=True)
+class Resident:
   """A split on the devices.
 
   Attributes:
-    images: uint8 `[M, H, W, C]`, M >= N: the first N count.
+    images: uint8 `[M, H * W * C]`, M >= N: the first N count. Flat, as TPUs
+      would otherwise keep pixels far apart, and copy all images in each step to
+      have those of a batch together.
     labels: int32 `[N]`.
     sizes: int32 `[N, 2]` or None, see `Batch`.
+    image_shape: `(H, W, C)`.
   """
 
   images: jax.Array
   labels: jax.Array
   sizes: jax.Array | None
+  image_shape: tuple[int, int, int]
 
   @property
   def size(self) -> int:
@@ -106,6 +118,7 @@ def put(
     _put_images(split.images, mesh, replicated_bytes),
     place(np.asarray(split.labels, np.int32), everywhere),
     None if sizes is None else place(sizes, everywhere),
+    tuple(split.images.shape[1:]),
   )
 
 
@@ -132,28 +145,28 @@ def shapes(
 
   examples = len(split.labels)
   return Resident(
-    shape((count, *image_shape), np.uint8, images),
+    shape((count, math.prod(image_shape)), np.uint8, images),
     shape((examples,), np.int32, everywhere),
     None if split.sizes is None else shape((examples, 2), np.int32, everywhere),
+    tuple(image_shape),
   )
 
 
 def _put_images(images, mesh, replicated_bytes):
-  devices = mesh.size
-  if images.nbytes <= replicated_bytes or devices == 1:
-    return place(images, NamedSharding(mesh, PartitionSpec()))
-  share = -(-len(images) // devices)
+  devices, pixels = mesh.size, math.prod(images.shape[1:])
+  count, spec = len(images), PartitionSpec()
+  if images.nbytes > replicated_bytes and devices > 1:
+    count = -(-count // devices) * devices
+    spec = PartitionSpec(mesh.axis_names)
 
   def part(index):
-    rows = index[0]
-    chosen = images[rows]
-    missing = rows.stop - rows.start - len(chosen)
-    return np.pad(chosen, [(0, missing)] + [(0, 0)] * (images.ndim - 1))
+    rows = range(*index[0].indices(count))
+    chosen = np.asarray(images[rows.start : rows.stop])
+    flat = chosen.reshape(len(chosen), pixels)
+    return np.pad(flat, ((0, len(rows) - len(flat)), (0, 0)))
 
   return jax.make_array_from_callback(
-    (share * devices, *images.shape[1:]),
-    NamedSharding(mesh, PartitionSpec(mesh.axis_names)),
-    part,
+    (count, pixels), NamedSharding(mesh, spec), part
   )
 
 
@@ -179,7 +192,8 @@ def take(
 
 def _gather(data, indices, where):
   sizes = None if data.sizes is None else data.sizes[indices]
-  return Batch(data.images[indices], data.labels[indices], where, sizes)
+  images = data.images[indices].reshape(-1, *data.image_shape)
+  return Batch(images, data.labels[indices], where, sizes)
 
 
 def references(split: Any, num_classes: int) -> Split:

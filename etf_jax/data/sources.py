@@ -126,19 +126,25 @@ def make_builder(
       $TFDS_DATA_DIR or else ~/tensorflow_datasets.
 
   Raises:
-    InputError: The name is none, or data_dir is in a bucket.
+    InputError: The name is none, or data_dir is in a bucket: `opening` and
+      `prepare` give the folder of its copy.
   """
   facts = catalog.lookup(name)
   location = data_dir or os.getenv("TFDS_DATA_DIR")
   if remote.is_remote(location):
     raise InputError(
-      f"data_dir={location} is in a bucket, where training reads and nothing "
-      f"prepares {name}; " + remote.by_hand(name, facts.tfds_name, location)
+      f"data_dir={location} is in a bucket, and a builder of {name} needs a "
+      "folder"
     )
   builder_class = _OWN_BUILDERS.get(facts.tfds_name) or tfds.builder_cls(
     facts.tfds_name
   )
   return builder_class(data_dir=data_dir, config=facts.tfds_config)
+
+
+def folder(builder: tfds.core.DatasetBuilder) -> str:
+  """Returns what the folder of a data set is called in any data directory."""
+  return str(builder.data_path.relative_to(builder.data_dir_root))
 
 
 def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:

@@ -22,8 +22,10 @@ from etf_jax.data import (
   decode,
   folders,
   lists,
+  opening,
   prepare,
   published_lists,
+  remote,
   sources,
 )
 from etf_jax.errors import InputError
@@ -48,6 +50,7 @@ def verify(
   name: str,
   data_dir: str | os.PathLike | None = None,
   *,
+  cache_dir: str | os.PathLike | None = None,
   sample: int = 200,
   seed: int = 0,
 ) -> Report:
@@ -55,8 +58,10 @@ def verify(
 
   Args:
     name: Name in the catalog.
-    data_dir: Where prepared data live, None being TFDS's default; the folder
-      of the images for a set without a builder.
+    data_dir: Where prepared data live, None being TFDS's default; of those in
+      a bucket the copy is checked, which is made if need be; the folder of the
+      images for a set without a builder.
+    cache_dir: As of `remote.local_root`, for data in a bucket.
     sample: How many images of each split are decoded, at least 1.
     seed: Which ones, at least 0.
 
@@ -64,7 +69,7 @@ def verify(
     InputError: There is nothing to check.
   """
   facts = catalog.lookup(name)
-  found, open_split, place = _find(name, facts, data_dir)
+  found, open_split, place = _find(name, facts, data_dir, cache_dir)
   lines, problems = [f"{name} in {place}"], _sizes(found, facts)
   checked = set()
   for role, split in (
@@ -100,7 +105,7 @@ def verify(
   return Report(tuple(lines), tuple(problems))
 
 
-def _find(name, facts, data_dir):
+def _find(name, facts, data_dir, cache_dir):
   """How many images each split has, what opens one, and where they are."""
   if facts.tfds_name is None:
     if data_dir is None:
@@ -108,10 +113,15 @@ def _find(name, facts, data_dir):
         f"{name} has no builder: give the folder that holds "
         f"{facts.train_split}/CLASS/IMAGE with --data_dir"
       )
+    remote.require_path("data_dir", data_dir)
     opened = folders.scan(data_dir)
     found = {split: len(source.labels) for split, source in opened.items()}
     return found, opened.__getitem__, os.fspath(data_dir)
-  builder = sources.make_builder(name, data_dir)
+  location = data_dir or os.getenv("TFDS_DATA_DIR")
+  if remote.is_remote(location):
+    builder = opening.copied_builder(name, location, cache_dir)
+  else:
+    builder = sources.make_builder(name, data_dir)
   if not sources.is_prepared(builder):
     raise InputError(
       f"{name} is not prepared in {builder.data_dir}; run: "

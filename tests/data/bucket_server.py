@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""As much of Google Cloud Storage's JSON interface as gcsfs reads with."""
+"""As much of Google Cloud Storage's JSON interface as gcsfs needs here."""
 
 import contextlib
 import datetime
@@ -35,6 +35,28 @@ def serve(folder: pathlib.Path):
         file = folder / found[1] / urllib.parse.unquote(found[2])
         first, last = re.findall(r"\d+", self.headers["Range"])
         self.answer(206, file.read_bytes()[int(first) : int(last) + 1])
+
+    def do_POST(self):
+      """A small file with its name, in two parts."""
+      url = urllib.parse.urlsplit(self.path)
+      name = re.fullmatch(r"/upload/storage/v1/b/(\w+)/o", url.path)[1]
+      body = self.rfile.read(int(self.headers["Content-Length"]))
+      if name == "closed":
+        self.answer(403, {"error": {"code": 403, "message": "not yours"}})
+        return
+      _, about, content = body.removesuffix(b"\n--==0==--").split(b"\n\n", 2)
+      about = about.partition(b"\n--==0==")[0]
+      file = folder / name / json.loads(about)["name"]
+      file.parent.mkdir(parents=True, exist_ok=True)
+      file.write_bytes(content)
+      self.answer(200, {"name": str(file), "size": str(len(content))})
+
+    def do_DELETE(self):
+      bucket, name = re.fullmatch(
+        r"/storage/v1/b/(\w+)/o/(.*)", self.path
+      ).groups()
+      (folder / bucket / urllib.parse.unquote(name)).unlink()
+      self.answer(204, b"")
 
     def answer(self, code, content):
       if not isinstance(content, bytes):

@@ -6,6 +6,7 @@ import dataclasses
 import pathlib
 import shutil
 
+import local_bucket
 import ml_collections
 import official_archives
 import official_photographs
@@ -81,3 +82,10 @@ def data_config() -> Callable[..., ml_collections.ConfigDict]:
     return config
 
   return make
+
+
+@pytest.fixture
+def bucket(tmp_path: pathlib.Path):
+  """The file system behind gs://, whose buckets are in tmp_path/cloud."""
+  yield local_bucket.install(tmp_path / "cloud")
+  local_bucket.uninstall()

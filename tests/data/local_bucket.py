@@ -2,7 +2,8 @@
 """gs:// as a folder of this machine, for fsspec to find.
 
 As a program: `local_bucket.py FOLDER CACHE_DIR [FATAL]` copies what `write` has
-made, prints the files that it read, and is killed at the FATAL-th of them.
+made, prints the files that it read, and is killed at the FATAL-th of them;
+`local_bucket.py FOLDER SOURCE FATAL up` copies SOURCE there.
 """
 
 import os
@@ -15,7 +16,7 @@ import time
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from etf_jax.data import remote
+from etf_jax.data import remote, upload
 
 DATA_DIR = "gs://bucket/tfds"
 FOLDER = "shapes/1.0.0"
@@ -23,14 +24,21 @@ SHARDS = 12
 
 
 class LocalBucket(LocalFileSystem):
-  """gs://NAME is `folder`/NAME; the files that were read are in `reads`."""
+  """gs://NAME is `folder`/NAME.
+
+  The files that were read are in `reads`, those that were copied there in
+  `writes`.
+  """
 
   protocol = "gs"
-  folder = None
-  reads = None
+  folder = os.getenv("LOCAL_BUCKET")
+  reads, writes = [], []
   fatal = None
   seconds = 0.0
   lock = threading.Lock()
+
+  def __init__(self, **_):
+    super().__init__(auto_mkdir=True)
 
   @classmethod
   def _strip_protocol(cls, path):
@@ -40,19 +48,33 @@ class LocalBucket(LocalFileSystem):
     return super()._strip_protocol(path)
 
   def cat_file(self, path, start=None, end=None, **kwargs):
+    self.note(self.reads, path)
+    return super().cat_file(path, start=start, end=end, **kwargs)
+
+  def put_file(self, path1, path2, **kwargs):
+    self.note(self.writes, path2)
+    super().put_file(path1, path2)
+
+  def note(self, files, path):
     with self.lock:
-      self.reads.append(path.rpartition("/")[2])
-      if len(self.reads) == self.fatal:
+      files.append(path.rpartition("/")[2])
+      if len(files) == self.fatal:
         os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(self.seconds)
-    return super().cat_file(path, start=start, end=end, **kwargs)
 
 
 def install(folder: pathlib.Path) -> type[LocalBucket]:
   """Puts a folder of buckets behind gs://."""
   LocalBucket.folder, LocalBucket.reads = str(folder), []
+  LocalBucket.writes = []
   fsspec.register_implementation("gs", LocalBucket, clobber=True)
   return LocalBucket
+
+
+def uninstall() -> None:
+  """Leaves gs:// to gcsfs again."""
+  # `fsspec.registry` is a read-only view of it.
+  sys.modules["fsspec.registry"]._registry.pop("gs", None)
 
 
 def write(folder: pathlib.Path) -> pathlib.Path:
@@ -78,5 +100,7 @@ if __name__ == "__main__":
   bucket = install(pathlib.Path(sys.argv[1]))
   bucket.fatal = int(sys.argv[3]) if len(sys.argv) > 3 else None
   bucket.seconds = 0.05
+  if sys.argv[4:] == ["up"]:
+    upload.upload(f"{DATA_DIR}/{FOLDER}", pathlib.Path(sys.argv[2]))
   copy(pathlib.Path(sys.argv[2]))
   print(" ".join(bucket.reads))

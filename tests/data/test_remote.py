@@ -17,23 +17,12 @@ import local_bucket
 import numpy as np
 import pytest
 
-from etf_jax.data import _bucket, opening, prepare, remote
+from etf_jax.data import _bucket, opening, remote, sources
 from etf_jax.errors import InputError
 
 INFO = "dataset_info.json"
 FIRST = f"shapes-train.array_record-00000-of-{local_bucket.SHARDS:05}"
 TEST = "shapes-test.array_record-00000-of-00001"
-
-
-@pytest.fixture
-def bucket(tmp_path):
-  yield local_bucket.install(tmp_path / "cloud")
-  forget_buckets()
-
-
-def forget_buckets() -> None:
-  # `fsspec.registry` is a read-only view of it.
-  sys.modules["fsspec.registry"]._registry.pop("gs", None)
 
 
 @pytest.fixture
@@ -235,18 +224,16 @@ def test_shards_that_are_absent(shapes, tmp_path):
 
 
 def test_data_that_are_not_in_the_bucket(bucket, tmp_path, data_config):
-  config = data_config("digits", "gs://bucket/x/", cache_dir=str(tmp_path))
-  by_hand = (
-    "prepare it in a folder and copy that: python -m etf_jax.prepare digits "
-    "--data_dir=DIR && gcloud storage cp --recursive DIR/scikit_digits "
-    "gs://bucket/x/"
-  )
+  cache = str(tmp_path / "a cache")
+  config = data_config("digits", "gs://bucket/x/", cache_dir=cache)
   assert message(opening.open_splits, config) == (
-    "digits is not prepared in gs://bucket/x/scikit_digits/1.0.0; " + by_hand
+    "digits is not prepared in gs://bucket/x/scikit_digits/1.0.0; run: python "
+    "-m etf_jax.prepare digits --data_dir=gs://bucket/x/ "
+    f"'--cache_dir={cache}'"
   )
-  assert message(prepare.prepare, "digits", "gs://bucket/x") == (
-    "data_dir=gs://bucket/x is in a bucket, where training reads and nothing "
-    "prepares digits; " + by_hand
+  assert message(sources.make_builder, "digits", "gs://bucket/x") == (
+    "data_dir=gs://bucket/x is in a bucket, and a builder of digits needs a "
+    "folder"
   )
 
 
@@ -254,9 +241,10 @@ def test_data_that_are_not_in_the_bucket(bucket, tmp_path, data_config):
 def test_what_cannot_be_in_a_bucket(tmp_path, data_config, field):
   config = data_config("digits", tmp_path, **{field: "gs://bucket/x"})
   assert message(opening.open_splits, config) == (
-    f"config.data.{field}=gs://bucket/x: of the data, only "
-    "config.data.data_dir may be in a bucket; mount this one (gcsfuse) or copy "
-    "it (gcloud storage cp --recursive gs://bucket/x DIR), and give the folder"
+    f"config.data.{field}=gs://bucket/x: of the data, only those that are "
+    "prepared (data_dir) may be in a bucket; mount these (gcsfuse) or copy "
+    "them (gcloud storage cp --recursive gs://bucket/x DIR), and give the "
+    "folder"
   )
 
 
@@ -268,7 +256,7 @@ def test_addresses_that_are_none(address):
 
 
 def test_without_the_package_for_buckets(bucket, tmp_path, monkeypatch):
-  forget_buckets()
+  local_bucket.uninstall()
   monkeypatch.setitem(sys.modules, "gcsfs", None)
   assert message(local_bucket.copy, tmp_path) == (
     "reading gs://bucket/tfds/shapes/1.0.0 needs pip install 'etf_jax[gcs]'"
