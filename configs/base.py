@@ -204,7 +204,9 @@ def get_config() -> ml_collections.ConfigDict:
   c.mesh = g = ml_collections.ConfigDict()
   g.data = placeholder(int)  # None: as many as remain
   g.fsdp = 1  # parameters and optimiser state are cut into so many parts
-  g.model = 1  # and a classifier's classes into these, where there are many
+  # And a classifier's classes into these, where they are many; the devices of
+  # one such set compute the same backbone on the same images.
+  g.model = 1
   return c
 
 

@@ -7,6 +7,8 @@ In use::
     python -m etf_jax.benchmark losses --num_classes=100,1000 --json=losses.json
     python -m etf_jax.benchmark collapse --config=configs/cifar10_lt.py
     python -m etf_jax.benchmark feed --dir=~/photographs
+    python -m etf_jax.benchmark compile --topology=v5e:2x4 \\
+      --config=etf_jax:cifar10_lt
 
 Arms are timed in turns, A B A B, so that a machine that slows down or speeds up
 does so for all of them. Each block ends with one synchronisation; reported are
@@ -28,7 +30,7 @@ import numpy as np
 import optax
 
 import etf_jax
-from etf_jax import _benchmark_feed, losses
+from etf_jax import _benchmark_compile, _benchmark_feed, losses
 from etf_jax.errors import InputError
 
 
@@ -40,12 +42,14 @@ class Command(NamedTuple):
     add_arguments: adds its own options to a parser.
     run: options to results that JSON can hold.
     table: results to the lines that are printed.
+    environment: results to what they depend on; None: this process knows.
   """
 
   help: str
   add_arguments: Callable[[argparse.ArgumentParser], None]
   run: Callable[[argparse.Namespace], list[dict[str, Any]]]
   table: Callable[[list[dict[str, Any]]], list[str]]
+  environment: Callable[[list[dict[str, Any]]], dict[str, Any]] | None = None
 
 
 def time_in_turns(
@@ -222,7 +226,6 @@ def _collapse(options: argparse.Namespace) -> list[dict[str, Any]]:
     durations,
     experiment,
     objectives,
-    sharding,
     state,
   )
 
@@ -239,7 +242,7 @@ def _collapse(options: argparse.Namespace) -> list[dict[str, Any]]:
     shape,
     state.draw_classifier(run.model, shape, seed),
     seed,
-    sharding.replicated(run.mesh),
+    run.state_sharding,
   )
   feed = run.open_feed(seed, 0)
 
@@ -310,6 +313,13 @@ COMMANDS = {
     _collapse,
     _collapse_table,
   ),
+  "compile": Command(
+    "what the train step needs on TPUs, compiled for them without one",
+    _benchmark_compile.add_arguments,
+    _benchmark_compile.run,
+    _benchmark_compile.table,
+    _benchmark_compile.environment,
+  ),
   "feed": Command(
     "images per second of decoding and of the stream feed, against tf.data",
     _benchmark_feed.add_arguments,
@@ -361,7 +371,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   parser = _parser()
   options, options.fields = parser.parse_known_args(argv)
   command = COMMANDS[options.command]
-  if options.fields and options.command != "collapse":
+  if options.fields and options.command not in ("collapse", "compile"):
     parser.error(f"unrecognized arguments: {' '.join(options.fields)}")
   try:
     if options.json is not None and not options.json.absolute().parent.is_dir():
@@ -372,7 +382,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   except InputError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2
-  around = environment()
+  around = (command.environment or (lambda _: environment()))(results)
   print(" ".join(f"{key}={value}" for key, value in around.items()))
   print("\n".join(command.table(results)))
   if options.json is not None:

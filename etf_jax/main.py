@@ -6,12 +6,21 @@
     --config.seeds=0,1,2 --workdir=runs/ce
 
 The same command again continues where it stopped.
+
+A run of several processes has the command once for each, with a working
+directory that all see: with --distributed where SLURM, Cloud TPU, Kubernetes or
+Open MPI tell who takes part, and elsewhere with
+
+  --coordinator_address=HOST:PORT --num_processes=4 --process_id=0
+
+Exit codes: 0 done; 2 the message says what to mend; 75 stopped by SIGTERM and
+saved, 76 another process is lost: the same command continues.
 """
 
 import sys
 
 from etf_jax.errors import InputError
-from etf_jax.training import command_line
+from etf_jax.training import command_line, distributed, joining
 
 
 def main(argv: list[str]) -> int:
@@ -20,11 +29,16 @@ def main(argv: list[str]) -> int:
     print(__doc__)
     return 0
   try:
-    config, workdir = command_line.parse(argv)
-    # Imported late, so that a mistyped command is answered at once.
-    from etf_jax.training import runs
+    command = command_line.parse_command(argv)
+    with joining.together(command.processes):
+      # Imported late, so that a mistyped command is answered at once.
+      from etf_jax.training import runs
 
-    runs.run(config, workdir)
+      runs.run(command.config, command.workdir)
+  except distributed.Preempted as stopped:
+    if distributed.is_writer():
+      print(f"{stopped}; the same command continues", file=sys.stderr)
+    return distributed.EXIT_PREEMPTED
   except InputError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2

@@ -87,8 +87,9 @@ class Running:
       self._readers.append(reader)
 
   def _read(self, number: int, stream: TextIO) -> None:
-    for line in stream:
-      self._show(f"[{number}] {line.rstrip()}")
+    with stream:
+      for line in stream:
+        self._show(f"[{number}] {line.rstrip()}")
 
   def signal(self, number: int) -> None:
     """Sends a signal to all that still run."""
@@ -103,11 +104,12 @@ class Running:
       0, or the exit code of the first that failed; 128 + N for one that
       signal N killed.
     """
-    first = 0
-    while not first and any(p.poll() is None for p in self.processes):
-      first = next((p.returncode for p in self.processes if p.returncode), 0)
+    while True:
+      codes = [process.poll() for process in self.processes]
+      first = next((code for code in codes if code), 0)
+      if first or None not in codes:
+        break
       time.sleep(0.05)
-    first = first or max((p.returncode for p in self.processes), key=abs)
     if first:
       self._end_others()
     for reader in self._readers:

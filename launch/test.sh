@@ -7,4 +7,5 @@ python=${PYTHON:-python3}
 venv=${VENV:-.venv}
 [ -d "$venv" ] || "$python" -m venv "$venv"
 "$venv/bin/python" -m pip install --quiet --editable '.[test]'
-"$venv/bin/python" -m pytest "$@"
+# Two processes, each with whole files: their fixtures are made once.
+"$venv/bin/python" -m pytest --numprocesses=2 --dist=loadfile "$@"

@@ -15,7 +15,8 @@ BOTTOM = {"errors", "configs"}
 LIBRARY = {"etf", "losses", "collapse", "_arrays"}
 COLLAPSE = {"_collapse_features", "_collapse_metrics"}
 COMMANDS = {"main", "prepare", "benchmark", "theory_lab"}
-COMMANDS |= {"_benchmark_feed", "_benchmark_turns"}
+COMMANDS |= {"_benchmark_feed", "_benchmark_turns", "_benchmark_compile"}
+COMMANDS |= {"_benchmark_chips", "_benchmark_program"}
 MAY_IMPORT = {
   "errors": set(),
   "configs": set(),
@@ -35,11 +36,11 @@ MAY_IMPORT = {
 }
 # Inside training, from the bottom up: each may import what stands before it.
 TRAINING = [
-  {"durations", "methods", "sharding", "command_line"},
-  {"objectives"},
-  {"optimizer", "state", "workdir"},
+  {"durations", "methods", "sharding", "distributed"},
+  {"objectives", "memory", "joining"},
+  {"optimizer", "state", "workdir", "command_line"},
   {"step", "checkpoint", "two_stage", "feeding"},
-  {"experiment"},
+  {"experiment", "window"},
   {"loop"},
   {"runs"},
 ]

@@ -204,8 +204,8 @@ def test_a_loss_that_is_not_finite_stops_the_run(refused, tmp_path):
       "config.method='etf_dd' is unknown; did you mean 'etf_dr'?",
     ),
     (
-      ["--config.model.name=resnet33"],
-      "config.model.name='resnet33' is unknown; did you mean 'resnet32'?",
+      ["--config.model.name=resnet_32"],
+      "config.model.name='resnet_32' is unknown; did you mean 'resnet32'?",
     ),
     (
       ["--config.data.name=digitz"],

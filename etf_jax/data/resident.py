@@ -22,6 +22,7 @@ from etf_jax.data import Split
 # A copy on every device makes gathering a batch cheapest; above so many bytes
 # each device holds its share of the images instead.
 REPLICATED_BYTES = 2**31
+_LONGEST_ROW = 2**15
 
 
 @functools.partial(
@@ -34,9 +35,8 @@ class Resident:
   """A split on the devices.
 
   Attributes:
-    images: uint8 `[M, H * W * C]`, M >= N: the first N count. Flat, as TPUs
-      would otherwise keep pixels far apart, and copy all images in each step to
-      have those of a batch together.
+    images: uint8 `[M * P, H * W * C / P]`, M >= N: the first N images count,
+      each in P pieces, see `pieces`.
     labels: int32 `[N]`.
     sizes: int32 `[N, 2]` or None, see `Batch`.
     image_shape: `(H, W, C)`.
@@ -137,6 +137,8 @@ def shapes(
   if math.prod(split.images.shape) > replicated_bytes and mesh.size > 1:
     count = -(-count // mesh.size) * mesh.size
     spec = PartitionSpec(mesh.axis_names)
+  pixels = math.prod(image_shape)
+  parts = pieces(pixels)
   images = NamedSharding(mesh, spec)
   everywhere = NamedSharding(mesh, PartitionSpec())
 
@@ -145,10 +147,27 @@ def shapes(
 
   examples = len(split.labels)
   return Resident(
-    shape((count, math.prod(image_shape)), np.uint8, images),
+    shape((count * parts, pixels // parts), np.uint8, images),
     shape((examples,), np.int32, everywhere),
     None if split.sizes is None else shape((examples, 2), np.int32, everywhere),
     tuple(image_shape),
+  )
+
+
+def pieces(pixels: int) -> int:
+  """In how many rows of equal length the devices hold an image.
+
+  Rows, as TPUs would otherwise keep the pixels of an image far apart, and copy
+  all images in each step to gather some. From longer rows than these they
+  gather piece by piece, for which they copy all images as well.
+
+  Args:
+    pixels: numbers of an image.
+  """
+  return next(
+    number
+    for number in range(1, pixels + 1)
+    if pixels % number == 0 and pixels // number <= _LONGEST_ROW
   )
 
 
@@ -159,14 +178,16 @@ def _put_images(images, mesh, replicated_bytes):
     count = -(-count // devices) * devices
     spec = PartitionSpec(mesh.axis_names)
 
+  parts = pieces(pixels)
+
   def part(index):
-    rows = range(*index[0].indices(count))
-    chosen = np.asarray(images[rows.start : rows.stop])
-    flat = chosen.reshape(len(chosen), pixels)
-    return np.pad(flat, ((0, len(rows) - len(flat)), (0, 0)))
+    first, last, _ = index[0].indices(count * parts)
+    chosen = np.asarray(images[first // parts : last // parts])
+    rows = chosen.reshape(-1, pixels // parts)
+    return np.pad(rows, ((0, last - first - len(rows)), (0, 0)))
 
   return jax.make_array_from_callback(
-    (count, pixels), NamedSharding(mesh, spec), part
+    (count * parts, pixels // parts), NamedSharding(mesh, spec), part
   )
 
 
@@ -192,7 +213,9 @@ def take(
 
 def _gather(data, indices, where):
   sizes = None if data.sizes is None else data.sizes[indices]
-  images = data.images[indices].reshape(-1, *data.image_shape)
+  parts = math.prod(data.image_shape) // data.images.shape[1]
+  rows = indices[:, None] * parts + jnp.arange(parts, dtype=indices.dtype)[None]
+  images = data.images[rows.reshape(-1)].reshape(-1, *data.image_shape)
   return Batch(images, data.labels[indices], where, sizes)
 
 

@@ -48,6 +48,6 @@ def create(
     update, sums = update_of(feed.take), metrics.zeros(num_classes)
     for arrays, index in feed.parts():
       sums = update(variables, arrays, index, sums)
-    return jax.device_get(sums)
+    return metrics.fetch(sums)
 
   return evaluate

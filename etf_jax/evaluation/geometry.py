@@ -136,7 +136,7 @@ def create(
     by_class, by_sample, means, classifier, features, norms = finish(
       stats, weights
     )
-    sums = jax.device_get(sums)
+    sums = metrics.fetch(sums)
     counts = np.asarray(sums.confusion).sum(axis=1).astype(np.int64)
     row = {
       "images": int(counts.sum()),
@@ -145,7 +145,9 @@ def create(
       "sample_mean": _numbers(by_sample),
     }
     if hold_features:
-      parts = [look_again(held, weights, bias, means) for held in every]
+      parts = [
+        metrics.fetch(look_again(held, weights, bias, means)) for held in every
+      ]
       totals = {k: float(sum(part[k] for part in parts)) for k in parts[0]}
       with_cones = counts[cones > 0].sum() if cones is not None else 0
       for name, total in totals.items():
@@ -153,9 +155,9 @@ def create(
         row[name] = total / number if number else float("nan")
       if rank_images:
         row |= _ranks(every, num_classes, rank_images)
-    classifier, features = np.asarray(classifier), np.asarray(features)
+    classifier, features, norms = metrics.fetch((classifier, features, norms))
     row |= {
-      "classifier_norms": np.asarray(norms),
+      "classifier_norms": norms,
       "classifier_nearest": _nearest(classifier),
       "feature_nearest": _nearest(features),
     }
@@ -169,8 +171,8 @@ def create(
   return measure
 
 
-def _numbers(metrics: collapse.Metrics) -> dict[str, float]:
-  fields = dataclasses.asdict(jax.device_get(metrics))
+def _numbers(found: collapse.Metrics) -> dict[str, float]:
+  fields = dataclasses.asdict(metrics.fetch(found))
   return {name: float(value) for name, value in fields.items()}
 
 
@@ -178,9 +180,9 @@ def _ranks(every, num_classes, limit):
   """The numerical ranks over the first `limit` examples of each class."""
   seen = np.zeros(num_classes, np.int64)
   features, labels = [], []
-  for part, classes, where in every:
-    where = np.asarray(where)
-    classes = np.asarray(classes)[where]
+  for held in every:
+    part, classes, where = metrics.fetch(held)
+    classes = classes[where]
     # 1. Which example of its class each one is.
     order = np.argsort(classes, kind="stable")
     starts = np.searchsorted(classes[order], np.arange(num_classes))
@@ -189,7 +191,7 @@ def _ranks(every, num_classes, limit):
     place += seen[classes]
     seen += np.bincount(classes, minlength=num_classes)
     # 2. The first ones stay, so both ranks see the same examples.
-    features.append(np.asarray(part)[where][place < limit])
+    features.append(part[where][place < limit])
     labels.append(classes[place < limit])
   features = np.concatenate(features).astype(np.float64)
   labels = np.concatenate(labels)

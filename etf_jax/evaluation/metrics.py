@@ -6,9 +6,10 @@ sums = metrics.update(sums, logits, labels, where=mask)    # any number
 row = metrics.compute(jax.device_get(sums), class_counts)
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
+from jax.experimental import multihost_utils
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 import numpy as np
@@ -76,6 +77,13 @@ def update(
     sums.bin_correct.at[bins].add(correct),
     sums.bin_confidence.at[bins].add(confidence),
   )
+
+
+def fetch(tree: Any) -> Any:
+  """NumPy arrays of what lies on the devices of all processes, in each."""
+  if jax.process_count() == 1:
+    return jax.device_get(tree)
+  return multihost_utils.process_allgather(tree, tiled=True)
 
 
 def compute(sums: Sums, class_counts: ArrayLike) -> dict:

@@ -3,16 +3,27 @@
 
 Two managers, because a manager that keeps the best would delete the newest.
 Saving is asynchronous; what a killed process leaves half-written is ignored.
+All processes of a run save and restore together, in one folder that all see.
 """
 
+from collections.abc import Iterator
+import contextlib
+import json
+import os
 from pathlib import Path
+import sys
 
 import jax
 from ml_collections import ConfigDict
+import numpy as np
 import orbax.checkpoint as ocp
 
 from etf_jax.errors import InputError
+from etf_jax.training import distributed
 from etf_jax.training.state import TrainState
+
+# Where steps go that cannot be read; a run does not delete what it was given.
+_DAMAGED = "damaged"
 
 
 class Checkpoints:
@@ -24,57 +35,179 @@ class Checkpoints:
     Args:
       workdir: the run's directory.
       config: `checkpoint`, how many to keep.
+
+    Raises:
+      InputError: they cannot be made.
     """
-    workdir = Path(workdir).absolute()
-    self._resume = _manager(workdir / "checkpoints", config.keep)
-    self._best = _manager(workdir / "best", 1) if config.best else None
+    self._workdir = Path(workdir).absolute()
+    with self._saving():
+      self._resume = _manager(self._workdir / "checkpoints", config.keep)
+      self._best = _manager(self._workdir / "best", 1) if config.best else None
 
   @property
   def latest(self) -> int | None:
     """The newest complete step, or None."""
     return self._resume.latest_step()
 
-  def restore(self, like: TrainState) -> TrainState:
-    """The newest state, put where the arrays of `like` are.
+  def restore(self, like: TrainState) -> tuple[TrainState, int]:
+    """The newest state that can be read, and its step.
+
+    Steps after it are named on standard error and put aside.
+
+    Args:
+      like: a state; the arrays of the restored one lie where its arrays do,
+        which may be other devices than those that saved them.
+
+    Returns:
+      `like` itself and 0 if there is no checkpoint.
 
     Raises:
-      InputError: the checkpoint holds another model.
+      InputError: no checkpoint can be read, or they hold another model.
     """
+    found = distributed.from_writer(lambda: self._newest_readable(like))
+    if found is None:
+      return like, 0
+    self._resume.reload()
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
     try:
       return self._resume.restore(
-        self.latest, args=ocp.args.StandardRestore(abstract)
-      )
+        found, args=ocp.args.StandardRestore(abstract)
+      ), found
     except (ValueError, KeyError) as error:
-      raise InputError(
-        f"cannot resume from {self._resume.directory}, step {self.latest}:"
-        f" {str(error).splitlines()[0]}; choose another --workdir"
-      ) from error
+      raise self._unreadable(found, error) from error
+
+  def _newest_readable(self, like):
+    """Looks at whole checkpoints, newest first; the first that can be read."""
+    problems = {}
+    for step in sorted(self._resume.all_steps(), reverse=True):
+      problem = _problem(self._resume.directory / str(step), like)
+      if problem is None:
+        break
+      problems[step] = problem
+    else:
+      if problems:
+        raise self._unreadable(*max(problems.items()))
+      return None
+    for damaged, problem in problems.items():
+      print(
+        f"warning: step {damaged} in {self._resume.directory} is damaged"
+        f" ({_first_line(problem)}); going on from step {step}",
+        file=sys.stderr,
+      )
+      aside = self._workdir / _DAMAGED
+      aside.mkdir(exist_ok=True)
+      number = len(list(aside.iterdir()))
+      os.replace(
+        self._resume.directory / str(damaged), aside / f"{damaged}-{number}"
+      )
+    return step
+
+  def _unreadable(self, step, error):
+    return InputError(
+      f"cannot resume from {self._resume.directory}, step {step}:"
+      f" {_first_line(error)}; choose another --workdir"
+    )
 
   def save(self, state: TrainState, step: int) -> None:
     """Starts saving a state to resume from.
 
     The best one before it is waited for: whoever resumes here must find it.
+
+    Raises:
+      InputError: it, or the one before, cannot be written.
     """
-    if self._best:
-      self._best.wait_until_finished()
-    self._resume.save(step, args=ocp.args.StandardSave(state))
+    with self._saving():
+      if self._best:
+        self._best.wait_until_finished()
+      self._resume.save(step, args=ocp.args.StandardSave(state))
 
   def save_best(self, variables: dict, step: int) -> None:
-    """Starts saving the variables of the best evaluation so far."""
-    if self._best:
+    """Starts saving the variables of the best evaluation so far.
+
+    Raises:
+      InputError: they cannot be written.
+    """
+    if not self._best:
+      return
+    with self._saving():
       for stale in self._best.all_steps():
         # Left by a run that was killed after the step it resumed from.
         if stale >= step:
           self._best.delete(stale)
       self._best.save(step, args=ocp.args.StandardSave(variables))
 
-  def close(self) -> None:
-    """Waits for what is being saved."""
-    for manager in (self._resume, self._best):
-      if manager:
+  def wait(self) -> None:
+    """Waits for what is being saved.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    with self._saving():
+      for manager in self._managers():
         manager.wait_until_finished()
+
+  def close(self) -> None:
+    """Waits for what is being saved, and releases what is held."""
+    try:
+      self.wait()
+    finally:
+      for manager in self._managers():
         manager.close()
+
+  def _managers(self):
+    return [m for m in (self._resume, self._best) if m]
+
+  @contextlib.contextmanager
+  def _saving(self) -> Iterator[None]:
+    try:
+      yield
+    except InputError:
+      raise
+    # Orbax and TensorStore say that a disk is full with several of these.
+    except (OSError, ValueError, RuntimeError) as error:
+      raise InputError(
+        f"cannot save in {self._workdir}: {_first_line(error)}; make room or"
+        " make it writable: the same command continues from the last step"
+        " there"
+      ) from error
+
+
+def _problem(folder: Path, like: TrainState) -> Exception | None:
+  """Why a checkpoint cannot be read, by reading all of it in this process."""
+  abstract = jax.tree.map(
+    lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), like
+  )
+  arguments = ocp.args.PyTreeRestore(
+    abstract,
+    restore_args=jax.tree.map(
+      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), abstract
+    ),
+  )
+  alone = ocp.options.MultiprocessingOptions(
+    primary_host=jax.process_index(),
+    active_processes={jax.process_index()},
+    barrier_sync_key_prefix="check",
+  )
+  reader = ocp.Checkpointer(
+    ocp.PyTreeCheckpointHandler(multiprocessing_options=alone),
+    multiprocessing_options=alone,
+  )
+  try:
+    with contextlib.closing(reader):
+      reader.restore(folder / "default", args=arguments)
+    # NumPy arrays are restored without these, arrays on devices are not.
+    for file in (folder / "default" / "array_metadatas").glob("*"):
+      json.loads(file.read_text())
+  except MemoryError:
+    raise
+  # What is damaged can raise anything: JSON, OCDBT, TensorStore and Orbax do.
+  except Exception as error:
+    return error
+  return None
+
+
+def _first_line(error: Exception) -> str:
+  return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 def _manager(directory: Path, keep: int) -> ocp.CheckpointManager:

@@ -3,14 +3,82 @@
 
 import difflib
 import re
+from typing import NamedTuple
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from etf_jax import configs
 from etf_jax.errors import InputError
+from etf_jax.training.joining import Processes
 
 _USAGE = "--config=FILE.py [--config.field=value ...] [--workdir=DIR]"
+
+
+class Command(NamedTuple):
+  """What a command line asks for.
+
+  Attributes:
+    config: of the experiment.
+    workdir: as given, or None.
+    processes: None: this one alone.
+  """
+
+  config: ConfigDict
+  workdir: str | None
+  processes: Processes | None
+
+
+def parse_command(argv: list[str]) -> Command:
+  """Like `parse`, and how this process finds the others of its run.
+
+  Args:
+    argv: with the program's name first.
+
+  Raises:
+    InputError: as `parse`, or flags that do not fit together.
+  """
+  # Flags of their own, since other commands run in one process.
+  values = flags.FlagValues()
+  flags.DEFINE_bool("distributed", False, "find the others", values)
+  flags.DEFINE_string("coordinator_address", None, "host:port", values)
+  flags.DEFINE_integer(
+    "num_processes", None, "in all", flag_values=values, lower_bound=1
+  )
+  flags.DEFINE_integer(
+    "process_id", None, "this one", flag_values=values, lower_bound=0
+  )
+  try:
+    rest = values(argv, known_only=True)
+  except flags.Error as error:
+    raise InputError(_one_line(error)) from error
+  config, workdir = parse(rest)
+  return Command(config, workdir, _processes(values))
+
+
+def _processes(values) -> Processes | None:
+  given = Processes(
+    values.coordinator_address, values.num_processes, values.process_id
+  )
+  missing = [
+    f"--{name}" for name, value in given._asdict().items() if value is None
+  ]
+  if len(missing) == len(given):
+    return given if values.distributed else None
+  if missing and not values.distributed:
+    raise InputError(
+      f"{' and '.join(missing)} must be given too, or --distributed to find"
+      " them in the environment"
+    )
+  address = given.coordinator_address
+  if address is not None and not re.fullmatch(r".+:\d+", address):
+    raise InputError(f"--coordinator_address={address} must be host:port")
+  if not missing and given.process_id >= given.num_processes:
+    raise InputError(
+      f"--process_id={given.process_id} must be less than"
+      f" --num_processes={given.num_processes}"
+    )
+  return given
 
 
 def parse(argv: list[str]) -> tuple[ConfigDict, str | None]:

@@ -1,9 +1,9 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """What all runs of a config share: data on devices, compiled functions."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,9 +22,40 @@ from etf_jax.training import (
   objectives,
   optimizer,
   sharding,
+  state,
   step,
   two_stage,
 )
+
+
+class Plan(NamedTuple):
+  """What a run computes, before anything is on a device.
+
+  Attributes:
+    config: resolved.
+    mesh: the devices.
+    epoch: what an epoch is made of.
+    total_steps: of a run.
+    model: the classifier.
+    optimizer: its optimiser.
+    learning_rate: of a step.
+    sampler: the order of the training examples.
+    input_shape: of the images that the model takes, `(H, W, C)`.
+    state_sharding: of a training state, a tree or one for all of it.
+    train_step: see `step.create`.
+  """
+
+  config: ConfigDict
+  mesh: Mesh
+  epoch: durations.Epoch
+  total_steps: int
+  model: models.Classifier
+  optimizer: optax.GradientTransformation
+  learning_rate: Callable
+  sampler: sampling.Sampler
+  input_shape: tuple[int, int, int]
+  state_sharding: Any
+  train_step: Callable
 
 
 class Experiment(NamedTuple):
@@ -41,6 +72,7 @@ class Experiment(NamedTuple):
     learning_rate: of a step.
     sampler: the order of the training examples.
     input_shape: of the images that the model takes, `(H, W, C)`.
+    state_sharding: of a training state, a tree or one for all of it.
     open_feed: (seed, first step) -> `feeding.Feed`, which trains.
     evaluate: (variables, split name) -> metrics.Sums.
     measure: (variables, split name, matrices=False) -> the fields of a
@@ -58,10 +90,72 @@ class Experiment(NamedTuple):
   learning_rate: Callable
   sampler: sampling.Sampler
   input_shape: tuple[int, int, int]
+  state_sharding: Any
   open_feed: Callable[[int, int], feeding.Feed]
   evaluate: Callable
   measure: Callable
   splits: tuple[str, ...]
+
+
+def plan(
+  config: ConfigDict,
+  dataset: Dataset,
+  devices: Sequence[jax.Device] | None = None,
+) -> Plan:
+  """Decides what is computed; only facts of the data set are needed.
+
+  Args:
+    config: as configs/base.py describes it.
+    dataset: see `data.load`; its images are not looked at.
+    devices: see `sharding.make_mesh`.
+
+  Raises:
+    InputError: a config that cannot be run, in one line.
+  """
+  config = objectives.resolve(config, dataset.num_classes)
+  method = objectives.METHODS[config.method]
+  if method.trains != "all":
+    config = two_stage.resolve(config, dataset)
+  if config.dtype == "float64" and not jax.config.jax_enable_x64:
+    raise InputError("config.dtype='float64' needs JAX_ENABLE_X64=1")
+  mesh = sharding.make_mesh(
+    config.devices, config.batch_size, **config.mesh, devices=devices
+  )
+  sharding.row_multiple(config, mesh)
+  sharding.check_classes(mesh, config.model.num_classes)
+  sampler = _sampler(config, dataset.train.labels)
+  epoch = durations.Epoch(sampler.size, min(config.batch_size, sampler.size))
+  total_steps = durations.steps(config, "total", epoch)
+  sampler = dataclasses.replace(sampler, total_epochs=total_steps / epoch.steps)
+  if total_steps < 1 and method.trains != "nothing":
+    raise InputError("the run has no step: raise config.total_epochs")
+  model = models.create_model(config)
+  learning_rate = optimizer.create_schedule(config, epoch, total_steps)
+  sgd = optimizer.create_optimizer(config, learning_rate)
+  train_step = step.create(
+    config,
+    model,
+    sgd,
+    objectives.create_loss(config, dataset.class_counts),
+    augment.training(config.augment, *_colours(config, dataset)),
+    epoch.steps,
+    total_steps,
+    mesh,
+  )
+  input_shape = _input_shape(config, dataset)
+  return Plan(
+    config=config,
+    mesh=mesh,
+    epoch=epoch,
+    total_steps=total_steps,
+    model=model,
+    optimizer=sgd,
+    learning_rate=learning_rate,
+    sampler=sampler,
+    input_shape=input_shape,
+    state_sharding=_state_sharding(config, model, sgd, input_shape, mesh),
+    train_step=train_step,
+  )
 
 
 def create(config: ConfigDict, dataset: Dataset) -> Experiment:
@@ -74,55 +168,77 @@ def create(config: ConfigDict, dataset: Dataset) -> Experiment:
   Raises:
     InputError: a config that cannot be run, in one line.
   """
-  config = objectives.resolve(config, dataset.num_classes)
-  method = objectives.METHODS[config.method]
-  if method.trains != "all":
-    config = two_stage.resolve(config, dataset)
-  if config.dtype == "float64" and not jax.config.jax_enable_x64:
-    raise InputError("config.dtype='float64' needs JAX_ENABLE_X64=1")
-  mesh = sharding.make_mesh(config.devices, config.batch_size)
-  sampler = _sampler(config, dataset.train.labels)
-  epoch = durations.Epoch(sampler.size, min(config.batch_size, sampler.size))
-  total_steps = durations.steps(config, "total", epoch)
-  sampler = dataclasses.replace(sampler, total_epochs=total_steps / epoch.steps)
-  if total_steps < 1 and method.trains != "nothing":
-    raise InputError("the run has no step: raise config.total_epochs")
-  model = models.create_model(config)
-  learning_rate = optimizer.create_schedule(config, epoch, total_steps)
-  sgd = optimizer.create_optimizer(config, learning_rate)
-  colours = (dataset.mean, dataset.std, jnp.dtype(config.dtype))
-  inputs = augment.evaluation(config.augment, *colours)
-  train_step = step.create(
-    config,
-    model,
-    sgd,
-    objectives.create_loss(config, dataset.class_counts),
-    augment.training(config.augment, *colours),
-    epoch.steps,
-    total_steps,
-  )
+  run = plan(config, dataset)
+  config, mesh = run.config, run.mesh
   streamed = isinstance(dataset.train, Encoded)
   data = None if streamed else resident.put(dataset.train, mesh)
   feeds = feeding.evaluation(config, dataset, data, mesh)
-  evaluate = evaluator.create(model, inputs, config.model.num_classes)
+  inputs = augment.evaluation(config.augment, *_colours(config, dataset))
+  evaluate = evaluator.create(run.model, inputs, config.model.num_classes)
+  measure = _measure(config, dataset, run.model, inputs)
+  gather = sharding.for_compute(mesh)
+  if sharding.cuts_state(mesh):
+    gather = jax.jit(gather)
+  shared = run._asdict()
+  del shared["train_step"]
   return Experiment(
-    config=config,
+    **shared,
     dataset=dataset,
-    mesh=mesh,
-    epoch=epoch,
-    total_steps=total_steps,
-    model=model,
-    optimizer=sgd,
-    learning_rate=learning_rate,
-    sampler=sampler,
-    input_shape=_input_shape(config, dataset),
     open_feed=feeding.create(
-      config, dataset, data, epoch, total_steps, sampler, mesh, train_step
+      config,
+      dataset,
+      data,
+      run.epoch,
+      run.total_steps,
+      run.sampler,
+      mesh,
+      run.train_step,
+      run.state_sharding,
     ),
-    evaluate=lambda variables, name: evaluate(variables, feeds[name]),
-    measure=_measure(config, dataset, model, inputs, feeds),
+    evaluate=lambda variables, name: evaluate(gather(variables), feeds[name]),
+    measure=lambda variables, name, matrices=False: measure(
+      gather(variables), feeds[name], matrices=matrices
+    ),
     splits=tuple(name for name in feeds if name != "train"),
   )
+
+
+def lower_step(
+  run: Plan | Experiment, open_feed: Callable[[int, int], feeding.Feed]
+) -> jax.stages.Lowered:
+  """The train step of a run, ready to be compiled, before there is a state.
+
+  Args:
+    run: what it computes.
+    open_feed: see `feeding.create`.
+  """
+  shapes = state.shapes(
+    run.model,
+    run.optimizer,
+    run.input_shape,
+    average=bool(run.config.ema_decay),
+  )
+  where = run.state_sharding
+  if isinstance(where, jax.sharding.Sharding):
+    where = jax.tree.map(lambda _: run.state_sharding, shapes)
+  shapes = jax.tree.map(
+    lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
+    shapes,
+    where,
+  )
+  key = jax.eval_shape(lambda: jax.random.key(0))
+  return open_feed(0, 0).lower(shapes, key)
+
+
+def _state_sharding(config, model, sgd, input_shape, mesh):
+  if not sharding.cuts_state(mesh):
+    return sharding.replicated(mesh)
+  shapes = state.shapes(model, sgd, input_shape, average=bool(config.ema_decay))
+  return sharding.of_state(shapes, mesh)
+
+
+def _colours(config, dataset):
+  return dataset.mean, dataset.std, jnp.dtype(config.dtype)
 
 
 def _sampler(config, labels):
@@ -141,14 +257,14 @@ def _input_shape(config, dataset):
   return (side or height, side or width, channels)
 
 
-def _measure(config, dataset, model, inputs, feeds):
+def _measure(config, dataset, model, inputs):
   """Neural collapse on any split; nothing compiles before the first call."""
   if "validation" in config.collapse.splits and dataset.validation is None:
     raise InputError(
       "config.collapse.splits names validation, and there is none: set"
       " config.data.validation_fraction or leave it out"
     )
-  measure = geometry.create(
+  return geometry.create(
     model,
     inputs,
     dataset.num_classes,
@@ -157,7 +273,4 @@ def _measure(config, dataset, model, inputs, feeds):
     else None,
     hold_features=config.collapse.hold_features,
     rank_images=config.collapse.rank_images,
-  )
-  return lambda variables, name, matrices=False: measure(
-    variables, feeds[name], matrices=matrices
   )

@@ -17,6 +17,7 @@ from typing import Any, Protocol
 import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
+import numpy as np
 
 from etf_jax.data import Dataset, Encoded, resident, sampling, stream
 from etf_jax.errors import InputError
@@ -31,6 +32,13 @@ class Feed(Protocol):
 
   def advance(self, state, step: int, key: jax.Array) -> tuple[Any, Any]:
     """Trains on the batch of a step: (state, metrics). The state is donated."""
+
+  def lower(self, state, key: jax.Array) -> jax.stages.Lowered:
+    """The step of a whole batch, to be compiled; nothing is read or run.
+
+    Its executable is the one that `advance` uses. The arguments may be
+    `jax.ShapeDtypeStruct`s with their shardings.
+    """
 
   def rates(self) -> dict[str, Any]:
     """Fields for a row of training metrics, since they were last asked for."""
@@ -48,6 +56,7 @@ def create(
   sampler: sampling.Sampler,
   mesh: Mesh,
   train_step: Callable,
+  state_sharding: Any,
 ) -> Callable[[int, int], Feed]:
   """Builds `open_feed(seed, first step)`; all feeds share compiled programs.
 
@@ -60,18 +69,20 @@ def create(
     sampler: the order of the examples.
     mesh: the devices.
     train_step: see `step.create`.
+    state_sharding: of the state, a tree or one for all of it.
   """
   compiled = functools.partial(
     jax.jit,
     donate_argnames="state",
-    out_shardings=sharding.replicated(mesh),
+    out_shardings=(state_sharding, sharding.replicated(mesh)),
   )
+  rows = sharding.row_multiple(config, mesh)
   if data is not None:
 
     @functools.partial(compiled, static_argnames="size")
     def resident_step(state, data, order, start, key, size):
       batch = resident.take(
-        data, order, start, size=size, padded_size=sharding.padded(size, mesh)
+        data, order, start, size=size, padded_size=sharding.padded(size, rows)
       )
       batch = jax.lax.with_sharding_constraint(
         batch, sharding.batch_sharded(mesh)
@@ -85,8 +96,10 @@ def create(
 
   def open_stream(seed, start):
     plan = stream.Epochs(sampler, seed, epoch.batch_size, total_steps)
+    batches = _batches(dataset.train, plan, mesh, config, multiple_of=rows)
+    size = sharding.padded(epoch.batch_size, rows)
     return _Streamed(
-      streamed_step, _batches(dataset.train, plan, mesh, config), config, start
+      streamed_step, batches, config, start, size, size > epoch.batch_size
     )
 
   return open_stream
@@ -103,11 +116,18 @@ class _Resident:
     passed, position = divmod(step, self._epoch.steps)
     if self._order_of != passed:
       order = self._sampler.order(self._seed, passed)
-      self._order = jax.device_put(order, self._everywhere)
+      self._order = resident.place(order, self._everywhere)
       self._order_of = passed
     start = position * self._epoch.batch_size
     size = min(self._epoch.batch_size, self._epoch.examples - start)
     return self._step(state, self._data, self._order, start, key, size=size)
+
+  def lower(self, state, key):
+    size = min(self._epoch.batch_size, self._epoch.examples)
+    order = jax.ShapeDtypeStruct(
+      (self._sampler.size,), np.int32, sharding=self._everywhere
+    )
+    return self._step.lower(state, self._data, order, 0, key, size=size)
 
   def rates(self):
     return {}
@@ -119,8 +139,9 @@ class _Resident:
 class _Streamed:
   """Batches go to the devices a step ahead, while they train."""
 
-  def __init__(self, step, batches, config, start):
+  def __init__(self, step, batches, config, start, size, padded):
     self._step, self._total = step, len(batches)
+    self._size, self._padded = size, padded
     self._mesh = batches.mesh
     self._always_masked = config.data.corrupt == "skip"
     self._batches, self._workers = batches.batches, config.data.workers
@@ -140,6 +161,15 @@ class _Streamed:
       jax.block_until_ready(self._running.popleft())
       self._waited_for_device += time.perf_counter() - started
     return state, metrics
+
+  def lower(self, state, key):
+    batch = _shapes(
+      self._batches.split.pixels,
+      self._size,
+      self._mesh,
+      self._always_masked or self._padded,
+    )
+    return self._step.lower(state, batch, key)
 
   def _read(self):
     if self._stream is None:  # not before there is a step to train
@@ -183,7 +213,10 @@ def evaluation(
     split = getattr(dataset, name)
     if split is None:
       continue
-    size = sharding.padded(min(config.eval.batch_size, len(split.labels)), mesh)
+    size = sharding.padded(
+      min(config.eval.batch_size, len(split.labels)),
+      sharding.batch_shards(mesh),
+    )
     if isinstance(split, Encoded):
       feeds[name] = _streamed_once(
         split, size, dataset.num_classes, mesh, config
@@ -201,7 +234,9 @@ def _streamed_once(split, size, num_classes, mesh, config):
   plan = stream.Once(len(split.labels), size)
 
   def parts():
-    batches = _batches(split, plan, mesh, config, threads_only=True, size=size)
+    batches = _batches(
+      split, plan, mesh, config, multiple_of=size, threads_only=True
+    )
     with stream.Stream(batches.batches) as local_batches:
       for local in local_batches:
         yield _to_device(local, mesh, always_masked=True), 0
@@ -228,7 +263,7 @@ class _Placed:
     return len(self.batches)
 
 
-def _batches(split, plan, mesh, config, *, threads_only=False, size=None):
+def _batches(split, plan, mesh, config, *, multiple_of, threads_only=False):
   hosts = jax.process_count()
   if mesh.size % hosts:
     raise InputError(
@@ -239,7 +274,7 @@ def _batches(split, plan, mesh, config, *, threads_only=False, size=None):
   batches = stream.Batches(
     split,
     plan,
-    multiple_of=size or mesh.size,
+    multiple_of=multiple_of,
     host=jax.process_index(),
     hosts=hosts,
     threads=1 if workers else stream.cpu_threads(),
@@ -261,4 +296,19 @@ def _to_device(local, mesh, always_masked):
     put(local.labels),
     put(local.where) if masked else None,
     None if local.sizes is None else put(local.sizes),
+  )
+
+
+def _shapes(pixels, size, mesh, masked):
+  """What `_to_device` gives for so many images, without any."""
+  spread = sharding.batch_sharded(mesh)
+
+  def shape(sizes, dtype):
+    return jax.ShapeDtypeStruct(sizes, dtype, sharding=spread)
+
+  return resident.Batch(
+    shape((size, *pixels.shape), np.uint8),
+    shape((size,), np.int32),
+    shape((size,), np.bool_) if masked else None,
+    shape((size, 2), np.int32) if pixels.has_sizes else None,
   )

@@ -8,17 +8,16 @@ final = train(experiment, seed=0, workdir=Path("runs/first"))
 from pathlib import Path
 import time
 
-import jax
 import numpy as np
 
-from etf_jax.errors import InputError
 from etf_jax.evaluation import metrics
 from etf_jax.reporting import writers
-from etf_jax.training import durations, sharding, two_stage
+from etf_jax.training import distributed, durations, memory, two_stage
 from etf_jax.training import state as train_state
 from etf_jax.training import workdir as workdirs
 from etf_jax.training.checkpoint import Checkpoints
-from etf_jax.training.experiment import Experiment
+from etf_jax.training.experiment import Experiment, lower_step
+from etf_jax.training.window import Window
 
 
 def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
@@ -30,52 +29,79 @@ def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
     workdir: its directory; one that holds this run is continued.
 
   Returns:
-    The run's final row (see etf_jax/reporting/README.md).
+    The run's final row (see etf_jax/reporting/README.md); of several processes
+    the first one has all of it.
 
   Raises:
     InputError: a directory of another run, or a loss that is not finite.
+    distributed.Preempted: asked to stop by SIGTERM; the state is saved.
   """
-  config, dataset = experiment.config, experiment.dataset
-  image_shape = experiment.input_shape
-  # First, since it refuses models that cannot serve: a directory made for
-  # one would be in the way of the mended config.
+  config, image_shape = experiment.config, experiment.input_shape
+  # First, since they refuse models that cannot serve and steps that do not
+  # fit: a directory made for one would be in the way of the mended config.
   fixed = train_state.draw_classifier(experiment.model, image_shape, seed)
-  workdirs.open_run(
-    workdir, config, seed, dataset.class_counts, dataset.class_names
-  )
+  if experiment.total_steps:
+    told = memory.check(
+      lambda: lower_step(experiment, experiment.open_feed),
+      config,
+      experiment.mesh,
+    )
+    if told and distributed.is_writer():
+      print(told, flush=True)
+  with workdirs.only_run(workdir):
+    return _train(experiment, seed, workdir, fixed)
+
+
+def _train(experiment, seed, workdir, fixed):
+  config, dataset = experiment.config, experiment.dataset
+  if distributed.is_writer():
+    workdirs.open_run(
+      workdir, config, seed, dataset.class_counts, dataset.class_names
+    )
+  distributed.barrier("directory")
   rows_path = workdir / "metrics.jsonl"
   checkpoints = Checkpoints(workdir, config.checkpoint)
   try:
     # 1. A finished run is not run again.
-    start = checkpoints.latest or 0
-    rows = _read(rows_path)
-    if start == experiment.total_steps and rows and rows[-1]["kind"] == "final":
-      return rows[-1]
+    final = None
+    if distributed.is_writer():
+      final = _finished(rows_path, checkpoints.latest, experiment.total_steps)
+    if distributed.from_writer(lambda: final is not None):
+      return final or {"kind": "final", "step": experiment.total_steps}
     # 2. Otherwise the newest checkpoint, and the rows that led to it,
     state = train_state.create(
       experiment.model,
       experiment.optimizer,
-      image_shape,
+      experiment.input_shape,
       fixed,
       seed,
-      sharding.replicated(experiment.mesh),
+      experiment.state_sharding,
       average=bool(config.ema_decay),
     )
     facts = {}
-    if start:
-      state = checkpoints.restore(state)
+    state, start = checkpoints.restore(state)
     # 3. or else the model of a run that this one is to start from,
-    elif config.init_from:
+    if not start and config.init_from:
       state, facts = two_stage.start(config, state, seed, experiment.evaluate)
-    writers.truncate_after(rows_path, start or -1)
-    history = [r for r in _read(rows_path) if r["kind"] == "eval"]
+    if distributed.is_writer():
+      writers.truncate_after(rows_path, start or -1)
+    history = _history(rows_path)
     writer = _open_writers(config, workdir, start, experiment.total_steps)
     feed = experiment.open_feed(seed, start)
     try:
       # 4. or else a fresh one.
-      return _run(
-        experiment, seed, state, feed, checkpoints, writer, history, facts
-      )
+      with distributed.preemptible():
+        return _run(
+          experiment,
+          seed,
+          state,
+          feed,
+          checkpoints,
+          writer,
+          history,
+          facts,
+          workdir / "window.json",
+        )
     finally:
       feed.close()
       writer.close()
@@ -83,7 +109,17 @@ def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
     checkpoints.close()
 
 
-def _run(experiment, seed, state, feed, checkpoints, writer, history, facts):
+def _run(
+  experiment,
+  seed,
+  state,
+  feed,
+  checkpoints,
+  writer,
+  history,
+  facts,
+  window_path,
+):
   config, epoch = experiment.config, experiment.epoch
   step = int(state.step)
   total = experiment.total_steps
@@ -97,7 +133,8 @@ def _run(experiment, seed, state, feed, checkpoints, writer, history, facts):
     )
   )
   keys = train_state.keys(seed)
-  window = _Window(experiment, feed, writer, checkpoints, step)
+  window = Window(experiment, feed, writer, checkpoints, step)
+  window.resume(window_path)
   started, confusion = time.perf_counter(), None
   while step < total:
     state, step_metrics = feed.advance(state, step, keys["augment"])
@@ -112,7 +149,8 @@ def _run(experiment, seed, state, feed, checkpoints, writer, history, facts):
     window.add(step_metrics)
     if log or evaluate or measure or save:
       window.close(step)
-    if evaluate or measure or save:
+    stop = distributed.stop_requested() and step < total
+    if evaluate or measure or save or stop:
       window.flush()
     # 2. neural collapse, whose forward pass serves the evaluation as well,
     sums = _measure(experiment, state, step, writer) if measure else {}
@@ -121,9 +159,15 @@ def _run(experiment, seed, state, feed, checkpoints, writer, history, facts):
       confusion = _record(
         experiment, state, step, checkpoints, writer, history, sums
       )
-    # 4. the state to resume from: everything up to here is on disk.
-    if save:
+    # 4. the state to resume from: everything up to here is on disk,
+    if save or stop:
+      if stop:
+        window.keep(window_path, step)
       checkpoints.save(state, step)
+    # 5. and the end, if a signal asks for it.
+    if stop:
+      checkpoints.wait()
+      raise distributed.Preempted(f"stopped and saved at step {step}")
     if evaluate or measure or save:
       window.restart_clock()
   if not total:  # a model that is built, not trained
@@ -144,75 +188,6 @@ def best_step(history: list[dict], split: str) -> int:
   """The first step at which the accuracy on a split was highest."""
   rows = [r for r in history if r["split"] == split]
   return max(rows, key=lambda r: (r["accuracy"], -r["step"]))["step"]
-
-
-class _Window:
-  """Training metrics between two rows, fetched one window late."""
-
-  def __init__(self, experiment, feed, writer, checkpoints, step):
-    self._experiment, self._feed, self._writer = experiment, feed, writer
-    self._checkpoints = checkpoints
-    self._open, self._closed, self._step = [], None, step
-    self.restart_clock()
-
-  def add(self, step_metrics):
-    self._open.append(step_metrics)
-
-  def close(self, step):
-    self.flush()
-    self._closed = (self._step, step, self._open)
-    self._open, self._step = [], step
-
-  def flush(self):
-    """Waits for the closed window and writes its row."""
-    if self._closed is None:
-      return
-    first, last, fetched = *self._closed[:2], jax.device_get(self._closed[2])
-    self._closed = None
-    loss = np.array([m.loss for m in fetched], np.float64)
-    accuracy = np.array([m.accuracy for m in fetched], np.float64)
-    if not np.isfinite(loss).all():
-      self._stop(first + 1 + int(np.argmin(np.isfinite(loss))), loss)
-    epoch = self._experiment.epoch
-    now, images = time.perf_counter(), _images(epoch, first, last)
-    row = {
-      "kind": "train",
-      "step": last,
-      "epoch": last / epoch.steps,
-      "loss": float(loss.mean()),
-      "learning_rate": float(
-        self._experiment.learning_rate(np.int32(last - 1))
-      ),
-      "images_per_second": images / (now - self._clock),
-      **self._feed.rates(),
-    }
-    if not np.isnan(accuracy).all():
-      row["accuracy"] = float(np.nanmean(accuracy))
-    self._clock = now
-    self._writer.write(row)
-
-  def restart_clock(self):
-    self._clock = time.perf_counter()
-
-  def _stop(self, step, loss):
-    value = loss[~np.isfinite(loss)][0]
-    good = self._checkpoints.latest
-    raise InputError(
-      f"the loss is {value} at step {step} (epoch"
-      f" {step / self._experiment.epoch.steps:.2f}); last good checkpoint:"
-      f" {f'step {good}' if good else 'none'}; lower"
-      " config.optimizer.learning_rate, or look at the images of that step"
-    )
-
-
-def _images(epoch, first, last):
-  """Images of the steps first .. last - 1."""
-  seen = [
-    step // epoch.steps * epoch.examples
-    + min(step % epoch.steps * epoch.batch_size, epoch.examples)
-    for step in (first, last)
-  ]
-  return seen[1] - seen[0]
 
 
 def _evaluate(experiment, state, step, known):
@@ -287,6 +262,8 @@ def _final_row(experiment, history, confusion):
 
 
 def _open_writers(config, workdir, start, total_steps):
+  if not distributed.is_writer():
+    return writers.multi([])
   opened = [
     writers.jsonl(workdir / "metrics.jsonl"),
     writers.console(total_steps, initial_step=start),
@@ -300,6 +277,27 @@ def _open_writers(config, workdir, start, total_steps):
       writers.tracker(config.report.tracker, config.to_dict(), workdir)
     )
   return writers.multi(opened)
+
+
+def _finished(path, step, total_steps):
+  """The final row, if there is one and the state that belongs to it."""
+  rows = _read(path)
+  is_final = rows and rows[-1]["kind"] == "final" and step == total_steps
+  return rows[-1] if is_final else None
+
+
+def _history(path):
+  """The evaluations so far; of other processes, what chooses the best."""
+  if distributed.is_writer():
+    rows = [row for row in _read(path) if row["kind"] == "eval"]
+    distributed.from_writer(
+      lambda: [
+        {name: row[name] for name in ("split", "step", "accuracy")}
+        for row in rows
+      ]
+    )
+    return rows
+  return distributed.from_writer(list)
 
 
 def _read(path: Path) -> list[dict]:

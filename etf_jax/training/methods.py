@@ -28,12 +28,17 @@ class Context(NamedTuple):
     epoch: int32 scalar, epochs completed.
     progress: float scalar, the same as a fraction of the run's epochs; only
       deferred re-weighting asks for it.
+    part_of: `[B]` labels; where a batch is computed in parts, those of which
+      the loss is given some. None: it is given all of them.
+    part_where: `where` for the given ones.
   """
 
   labels: jax.Array
   where: jax.Array | None
   epoch: jax.Array
   progress: jax.Array | None = None
+  part_of: jax.Array | None = None
+  part_where: jax.Array | None = None
 
 
 Loss = Callable[[Output, jax.Array, Context], jax.Array]
@@ -144,9 +149,11 @@ def _effective_weights(config, class_counts):
 
 def _weigh(config, values, weights, labels, context):
   """Per-example values times their class's weight."""
-  weight = weights.astype(values.dtype)[labels]
+  weights = weights.astype(values.dtype)
+  weight = weights[labels]
   if config.loss.weight_reduction == "weight_sum":
-    weight /= masked_mean(weight, context.where)
+    whole = weight if context.part_of is None else weights[context.part_of]
+    weight /= masked_mean(whole, context.where)
   return weight * values
 
 
@@ -231,7 +238,9 @@ def _dot_regression(config, class_counts) -> Loss:
         return None
 
   def loss(output, labels, context):
-    class_lengths = lengths(context)
+    class_lengths, where = lengths(context), context.where
+    if context.part_of is not None:
+      where = context.part_where
     if class_lengths is not None:
       class_lengths = class_lengths.astype(output.features.dtype)
     return losses.dot_regression_with_integer_labels(
@@ -241,7 +250,7 @@ def _dot_regression(config, class_counts) -> Loss:
       class_lengths=class_lengths,
       feature_length=feature_length,
       scaling=config.loss.scaling,
-      where=context.where,
+      where=where,
     )
 
   return loss

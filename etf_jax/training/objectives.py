@@ -49,6 +49,8 @@ _NOT_NEGATIVE = ("be finite and >= 0", lambda x: 0 <= x < math.inf)
 _ANGLE = ("be an angle in radians, in [0, pi]", lambda x: 0 <= x <= math.pi)
 _SPLITS = ("train", "validation", "test")
 _RANGES = {
+  "accumulate_steps": ("be at least 1", lambda x: x >= 1),
+  "bn_group_size": ("be at least 2", lambda x: x is None or x >= 2),
   "collapse.splits": (
     f"be some of {_SPLITS}, or () for none",
     lambda splits: (

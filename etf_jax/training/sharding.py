@@ -1,40 +1,97 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The one place that knows devices: a mesh, and where things live on it.
 
+Three axes. Batches are spread over `data` x `fsdp`; parameters and what
+belongs to them (the optimiser's state, averages, prototypes) are cut along
+`fsdp`, and a classifier's classes along `model`.
+
 Axes are Auto: the compiler derives the collectives from where the inputs and
 outputs of a jitted function are put.
+
+  mesh = make_mesh(None, batch_size=256, fsdp=4)
+  where = of_state(jax.eval_shape(init, key), mesh)
+  state = jax.jit(init, out_shardings=where)(key)
 """
+
+from collections.abc import Callable, Sequence
+import math
+from typing import Any
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
 import numpy as np
 
+from etf_jax.data import resident
 from etf_jax.errors import InputError
 
+# Smaller arrays are copied: to gather them would cost more than it saves.
+SMALLEST_CUT = 1024
+# What has a column or an entry for each class.
+_BY_CLASS = frozenset({"kernel", "bias", "prototypes"})
 
-def make_mesh(num_devices: int | None, batch_size: int) -> Mesh:
-  """A mesh with one axis, `data`, over which batches are spread.
+
+def make_mesh(
+  num_devices: int | None,
+  batch_size: int,
+  *,
+  data: int | None = None,
+  fsdp: int = 1,
+  model: int = 1,
+  devices: Sequence[jax.Device] | None = None,
+) -> Mesh:
+  """A mesh with the axes `data`, `fsdp` and `model`.
 
   Args:
     num_devices: use the first ones; None: all.
-    batch_size: examples per step, to be divided among the devices.
+    batch_size: examples per step, to be divided among `data` x `fsdp`.
+    data: devices along this axis; None: as many as remain.
+    fsdp: devices along this axis.
+    model: devices along this axis.
+    devices: to choose from; None: those that are here.
 
   Raises:
-    InputError: more devices than there are, or a batch they cannot share.
+    InputError: more devices than there are, axes that do not make up the
+      devices in use, or a batch they cannot share.
   """
-  devices = jax.devices()
+  devices = jax.devices() if devices is None else list(devices)
   if num_devices is not None and not 1 <= num_devices <= len(devices):
     raise InputError(
       f"config.devices={num_devices} must lie in 1..{len(devices)}, the"
       f" {devices[0].platform} devices that are here"
     )
   devices = devices[:num_devices]
-  if batch_size < 1 or batch_size % len(devices):
+  axes = {"data": data, "fsdp": fsdp, "model": model}
+  given = {name: size for name, size in axes.items() if size is not None}
+  for name, size in given.items():
+    if size < 1:
+      raise InputError(f"config.mesh.{name}={size} must be at least 1")
+  product = math.prod(given.values())
+  if len(devices) % product or (data is not None and product != len(devices)):
+    sizes = " x ".join(f"{name}={size}" for name, size in given.items())
+    must = "divide" if data is None else "be"
+    raise InputError(
+      f"config.mesh: {sizes} makes {product}, which must {must} the"
+      f" {len(devices)} devices in use; change it, or set config.devices"
+    )
+  grid = np.empty(len(devices), object)
+  grid[:] = devices
+  grid = grid.reshape(-1, fsdp, model)
+  hosts = np.vectorize(lambda device: device.process_index)(grid)
+  if (hosts != hosts[..., :1]).any():
+    raise InputError(
+      f"config.mesh.model={model} must divide the devices of each host, as the"
+      " devices of that axis are fed the same examples"
+    )
+  mesh = Mesh(grid, tuple(axes))
+  shards = batch_shards(mesh)
+  if batch_size < 1 or batch_size % shards:
+    spread = "devices" if model == 1 else "devices of the axes data x fsdp"
     raise InputError(
       f"config.batch_size={batch_size} must be a positive multiple of the"
-      f" {len(devices)} devices; change it, or set config.devices"
+      f" {shards} {spread}; change it, or set config.devices"
     )
-  return Mesh(np.asarray(devices), ("data",))
+  return mesh
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -44,9 +101,141 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def batch_sharded(mesh: Mesh) -> NamedSharding:
   """The leading axis spread over the devices."""
-  return NamedSharding(mesh, PartitionSpec("data"))
+  return NamedSharding(mesh, resident.batch_spec(mesh))
 
 
-def padded(size: int, mesh: Mesh) -> int:
-  """The smallest multiple of the number of devices that holds `size`."""
-  return -(-size // mesh.size) * mesh.size
+def batch_shards(mesh: Mesh) -> int:
+  """Into how many parts a batch is spread."""
+  return mesh.size // mesh.shape["model"]
+
+
+def padded(size: int, multiple: int) -> int:
+  """The smallest multiple that holds `size`."""
+  return -(-size // multiple) * multiple
+
+
+def row_multiple(config: ConfigDict, mesh: Mesh) -> int:
+  """Training batches are padded to a multiple of so many rows.
+
+  Each of the `accumulate_steps` parts of a batch is spread over the devices,
+  and consists of whole groups of `bn_group_size`.
+
+  Raises:
+    InputError: `batch_size` is not such a multiple.
+  """
+  steps, group = config.accumulate_steps, config.bn_group_size or 1
+  shards, size = batch_shards(mesh), config.batch_size
+  if size % (steps * shards):
+    raise InputError(
+      f"config.batch_size={size} must be a multiple of {steps * shards}, which"
+      f" is accumulate_steps={steps} times the {shards} devices it is spread"
+      " over"
+    )
+  if size // steps % group:
+    part = f"its part of a step, {size // steps}," if steps > 1 else "it"
+    raise InputError(
+      f"config.batch_size={size}: {part} must be a multiple of"
+      f" config.bn_group_size={group}"
+    )
+  return steps * math.lcm(shards, group)
+
+
+def check_classes(mesh: Mesh, num_classes: int) -> None:
+  """Refuses an axis `model` that would cut the classes unequally.
+
+  Raises:
+    InputError: it does.
+  """
+  if num_classes % mesh.shape["model"]:
+    raise InputError(
+      f"config.mesh.model={mesh.shape['model']} must divide the {num_classes}"
+      " classes, which are cut along it"
+    )
+
+
+def cuts_state(mesh: Mesh) -> bool:
+  """Whether anything but batches is spread over this mesh."""
+  return mesh.shape["data"] < mesh.size
+
+
+def of_state(tree: Any, mesh: Mesh) -> Any:
+  """Where each array of a training state, or of a part of it, lives.
+
+  Args:
+    tree: of arrays or their shapes. The names in it tell a classifier's
+      arrays, whose last axis, the classes', is cut along `model`. Of the other
+      axes the longest that `fsdp` divides is cut along that.
+    mesh: see `make_mesh`.
+
+  Returns:
+    The same tree of shardings.
+  """
+  return _shardings(tree, mesh, "fsdp")
+
+
+def spreads_batch(mesh: Mesh | None) -> Callable[[jax.Array], jax.Array]:
+  """Builds what spreads a batch over the devices, inside a jitted function."""
+  if mesh is None:
+    return lambda array: array
+  where = batch_sharded(mesh)
+  return lambda array: jax.lax.with_sharding_constraint(array, where)
+
+
+def unrolls(mesh: Mesh | None) -> bool:
+  """Whether loops over training steps or parts of them are to be unrolled.
+
+  XLA's CPU backend runs convolutions some twenty times slower inside a loop.
+  """
+  if mesh is None:
+    return jax.default_backend() == "cpu"
+  return mesh.devices.flat[0].platform == "cpu"
+
+
+def for_compute(mesh: Mesh | None) -> Callable[[Any], Any]:
+  """Builds what brings variables to where a step computes with them.
+
+  Whole, but for the classes' axis: so a layer's weights are gathered where
+  they are needed, the examples stay where they are, and gradients go back to
+  where `of_state` keeps their parameters.
+  """
+  if mesh is None or not cuts_state(mesh):
+    return lambda variables: variables
+
+  def place(tree, axis):
+    where = _shardings(tree, mesh, axis)
+    return jax.lax.with_sharding_constraint(tree, where)
+
+  @jax.custom_vjp
+  def gather(variables):
+    return place(variables, None)
+
+  def scatter(_, gradients):
+    # Summed as a whole first. Asked for the parts at once, the compiler cuts
+    # each layer's gradient too, and goes over its activations for every part.
+    return (place(place(gradients, None), "fsdp"),)
+
+  gather.defvjp(lambda variables: (gather(variables), None), scatter)
+  return gather
+
+
+def _shardings(tree, mesh, axis):
+  """Cut along `model` and, where `axis` is "fsdp", along that too."""
+
+  def of_leaf(path, leaf):
+    shape, spec = leaf.shape, [None] * leaf.ndim
+    names = [getattr(key, "key", None) for key in path[-2:]]
+    by_class = names[:1] == ["head"] and names[-1] in _BY_CLASS
+    if mesh.shape["model"] > 1 and by_class:
+      spec[-1] = "model"
+    parts = mesh.shape[axis] if axis else 1
+    if parts > 1 and math.prod(shape) >= SMALLEST_CUT:
+      free = [
+        (length, place)
+        for place, length in enumerate(shape)
+        if spec[place] is None and length % parts == 0
+      ]
+      if free:
+        spec[max(free)[1]] = axis
+    return NamedSharding(mesh, PartitionSpec(*spec))
+
+  return jax.tree_util.tree_map_with_path(of_leaf, tree)

@@ -1,6 +1,8 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The state of a run: everything that a step changes, and the prototypes."""
 
+from typing import Any
+
 from flax import struct
 import jax
 import jax.numpy as jnp
@@ -114,6 +116,21 @@ def draw_classifier(
   Raises:
     InputError: the features are too narrow for a simplex ETF.
   """
+  like = classifier_shapes(model, image_shape)
+  if not like:
+    return {}
+  like = like["head"]["prototypes"]
+  try:
+    prototypes = etf.simplex_etf(
+      keys(seed)["prototypes"], *like.shape, dtype=like.dtype
+    )
+  except ValueError as error:
+    raise InputError(str(error)) from error
+  return {"head": {"prototypes": prototypes}}
+
+
+def classifier_shapes(model: Classifier, image_shape: tuple[int, ...]) -> dict:
+  """What `draw_classifier` will give, as `jax.ShapeDtypeStruct`s."""
   if not isinstance(model.head, ETFHead):
     return {}
   features = jax.eval_shape(
@@ -124,13 +141,10 @@ def draw_classifier(
     )[0]
   )
   width = heads.projected_width(model.head.projector, features.shape[-1])
-  dtype = np.promote_types(features.dtype, np.float32)
-  try:
-    prototypes = etf.simplex_etf(
-      keys(seed)["prototypes"], width, model.head.num_classes, dtype=dtype
-    )
-  except ValueError as error:
-    raise InputError(str(error)) from error
+  prototypes = jax.ShapeDtypeStruct(
+    (width, model.head.num_classes),
+    np.promote_types(features.dtype, np.float32),
+  )
   return {"head": {"prototypes": prototypes}}
 
 
@@ -140,7 +154,7 @@ def create(
   image_shape: tuple[int, ...],
   fixed: dict,
   seed: int,
-  sharding: jax.sharding.Sharding,
+  sharding: Any,
   *,
   average: bool = False,
 ) -> TrainState:
@@ -152,9 +166,30 @@ def create(
     image_shape: `(H, W, C)`.
     fixed: see `draw_classifier`.
     seed: decides the weights.
-    sharding: of every leaf.
+    sharding: of all leaves, or a tree of one for each, see `shapes`.
     average: make an `AveragedState`.
   """
+  init = _init(model, optimizer, image_shape, average)
+  return jax.jit(init, out_shardings=sharding)(keys(seed)["params"], fixed)
+
+
+def shapes(
+  model: Classifier,
+  optimizer: optax.GradientTransformation,
+  image_shape: tuple[int, ...],
+  *,
+  average: bool = False,
+) -> TrainState:
+  """What `create` will give, as `jax.ShapeDtypeStruct`s; arguments as its."""
+  return jax.eval_shape(
+    _init(model, optimizer, image_shape, average),
+    jax.eval_shape(lambda: jax.random.key(0)),
+    classifier_shapes(model, image_shape),
+  )
+
+
+def _init(model, optimizer, image_shape, average):
+  """(key, fixed classifier) -> state, to be jitted."""
 
   def init(key, fixed):
     _, variables = model.apply(
@@ -181,4 +216,4 @@ def create(
     ema = {"params": params, "batch_stats": batch_stats}
     return AveragedState(**fields, ema=ema)
 
-  return jax.jit(init, out_shardings=sharding)(keys(seed)["params"], fixed)
+  return init

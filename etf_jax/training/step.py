@@ -3,6 +3,14 @@
 
 It can be jitted over any mesh, scanned over steps and vmapped over seeds; the
 loss, the class lengths and every statistic are those of the global batch.
+
+With `accumulate_steps` > 1 the batch is augmented and mixed as a whole and then
+computed in that many parts, whose gradients are added up. Loss, class lengths
+and loss weights remain those of the whole batch. BatchNorm normalises each part
+by itself; the running statistics are updated once a step, with the mean over
+the parts, by their examples. A part takes examples from all over the batch, so
+that each stays on its device and padding is shared out. It takes whole groups
+of `bn_group_size`, so with those the number of parts changes rounding only.
 """
 
 from collections.abc import Callable
@@ -10,6 +18,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 import optax
 
@@ -18,7 +27,7 @@ from etf_jax.data.augment import Mixed
 from etf_jax.data.resident import Batch
 from etf_jax.errors import InputError
 from etf_jax.models import Classifier
-from etf_jax.training import objectives
+from etf_jax.training import objectives, sharding
 from etf_jax.training.state import TrainState
 
 
@@ -37,20 +46,24 @@ def create(
   augment: Callable[[Batch, jax.Array], Mixed],
   steps_per_epoch: int,
   total_steps: int,
+  mesh: Mesh | None = None,
 ) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, StepMetrics]]:
   """Builds `train_step(state, batch, key)`.
 
   Args:
-    config: resolved; `method`, `loss`, `eval` and `ema_decay` are read.
+    config: resolved; `method`, `loss`, `eval`, `ema_decay`, `bn_group_size` and
+      `accumulate_steps` are read.
     model: see `models.create_model`.
     optimizer: see `optimizer.create_optimizer`.
     loss: see `objectives.create_loss`.
     augment: see `augment.training`.
     steps_per_epoch: tells the loss which epoch it is in ...
     total_steps: ... and of how many.
+    mesh: of the state and the batches; None: one of one device.
 
   Returns:
-    The step. Its key is the run's; the step number is folded in.
+    The step. Its key is the run's; the step number is folded in. Its batches
+    have a multiple of `sharding.row_multiple` rows.
 
   Raises:
     InputError: `ema_decay` is out of its range.
@@ -61,6 +74,9 @@ def create(
     )
   # Only where everything is trained do the statistics follow the batches.
   train = objectives.METHODS[config.method].trains == "all"
+  parts, group = config.accumulate_steps, config.bn_group_size or 1
+  gather, spread = sharding.for_compute(mesh), sharding.spreads_batch(mesh)
+  unroll = sharding.unrolls(mesh)
 
   def train_step(state, batch, key):
     key = jax.random.fold_in(key, state.step)
@@ -71,52 +87,88 @@ def create(
       batch.labels, batch.where, epoch, passed * steps_per_epoch / total_steps
     )
 
-    def mean_loss(params):
-      output, updates = model.apply(
-        state.variables | {"params": params},
-        images,
-        train=train,
-        mask=batch.where,
-        mutable=["batch_stats"],
-      )
-      per_example = _over_labels(
-        lambda labels: loss(output, labels, context), batch, partners, lam
-      )
-      if config.loss.feature_length_penalty:
-        per_example += (
-          config.loss.feature_length_penalty
-          * losses.feature_length_penalty(output.features)
-        )
-      value = objectives.masked_mean(per_example, batch.where)
-      return value, (output, updates.get("batch_stats", {}))
+    def terms(rows):
+      """What some rows add to the metrics and gradients, and their statistics.
 
-    (value, (output, batch_stats)), gradients = jax.value_and_grad(
-      mean_loss, has_aux=True
-    )(state.params)
+      `rows` takes them from an array of the batch.
+      """
+      where = rows(batch.where)
+
+      def mean_loss(params):
+        output, updates = model.apply(
+          gather(state.variables | {"params": params}),
+          rows(images),
+          train=train,
+          mask=where if parts == 1 else _some(where),
+          mutable=["batch_stats"],
+        )
+
+        def loss_of(labels):
+          asked = context
+          if parts > 1:
+            asked = context._replace(part_of=labels, part_where=where)
+          return loss(output, rows(labels), asked)
+
+        per_example = _over_labels(loss_of, batch, partners, lam)
+        if config.loss.feature_length_penalty:
+          per_example += (
+            config.loss.feature_length_penalty
+            * losses.feature_length_penalty(output.features)
+          )
+        value = _mean_terms(per_example, where, batch)
+        return value, (output, updates.get("batch_stats", {}))
+
+      (value, (output, batch_stats)), gradients = jax.value_and_grad(
+        mean_loss, has_aux=True
+      )(state.params)
+
+      def accuracy():
+        predicted = jnp.argmax(output.logits, axis=-1)
+        right = _over_labels(
+          lambda labels: (predicted == rows(labels)).astype(value.dtype),
+          batch,
+          partners,
+          lam,
+        )
+        return _mean_terms(right, where, batch)
+
+      # A conditional, so that dot regression builds logits on these steps only.
+      metrics = StepMetrics(
+        value,
+        jax.lax.cond(
+          state.step % config.eval.train_accuracy_steps == 0,
+          accuracy,
+          lambda: jnp.full((), jnp.nan, value.dtype),
+        ),
+      )
+      return metrics, batch_stats, gradients
+
+    def part(number):
+      def rows(array):
+        if array is None:
+          return None
+        return spread(_rows(array, number, parts, group))
+
+      metrics, batch_stats, gradients = terms(rows)
+      # Each part began with the old statistics: their mean is one update.
+      where = rows(batch.where)
+      ones = jnp.ones(batch.labels.shape[0] // parts, metrics.loss.dtype)
+      weight = _mean_terms(ones, where, batch)
+      batch_stats = jax.tree.map(
+        lambda x: weight.astype(x.dtype) * x, batch_stats
+      )
+      return metrics, batch_stats, gradients
+
+    if parts == 1:
+      metrics, batch_stats, gradients = terms(lambda array: array)
+    else:
+      metrics, batch_stats, gradients = _sum(part, parts, unroll)
+      if not train:
+        batch_stats = state.batch_stats
     updates, opt_state = optimizer.update(
       gradients, state.opt_state, state.params
     )
     params = optax.apply_updates(state.params, updates)
-
-    def accuracy():
-      predicted = jnp.argmax(output.logits, axis=-1)
-      right = _over_labels(
-        lambda labels: (predicted == labels).astype(value.dtype),
-        batch,
-        partners,
-        lam,
-      )
-      return objectives.masked_mean(right, batch.where)
-
-    # A conditional, so that dot regression builds logits on these steps only.
-    metrics = StepMetrics(
-      value,
-      jax.lax.cond(
-        state.step % config.eval.train_accuracy_steps == 0,
-        accuracy,
-        lambda: jnp.full((), jnp.nan, value.dtype),
-      ),
-    )
     if config.ema_decay:
       state = state.average(params, batch_stats, config.ema_decay)
     state = state.replace(
@@ -135,3 +187,44 @@ def _over_labels(function, batch, partners, lam):
   if partners is None:
     return function(batch.labels)
   return losses.mixup(function, batch.labels, batch.labels[partners], lam)
+
+
+def _mean_terms(values, where, batch):
+  """The mean over a batch, or what the values of some of its rows add to it."""
+  if where is None:
+    return jnp.sum(values) / batch.labels.shape[0]
+  number = jnp.sum(batch.where, dtype=values.dtype)
+  return jnp.sum(jnp.where(where, values, 0)) / number
+
+
+def _rows(array, number, parts, group):
+  """Of every `parts` groups of rows the one of this number."""
+  rest = array.shape[1:]
+  groups = array.reshape(-1, parts, group, *rest)
+  chosen = jax.lax.dynamic_index_in_dim(groups, number, 1, keepdims=False)
+  return chosen.reshape(-1, *rest)
+
+
+def _some(where):
+  """A mask for BatchNorm, which cannot normalise a part without examples.
+
+  There it sees the padding, whose terms are zero whatever it makes of them.
+  """
+  return None if where is None else where | ~jnp.any(where)
+
+
+def _sum(function, parts, unroll):
+  """The sum of function(0) .. function(parts - 1), trees of arrays."""
+  zeros = jax.tree.map(
+    lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, 0)
+  )
+  total, _ = jax.lax.scan(
+    lambda total, number: (
+      jax.tree.map(jnp.add, total, function(number)),
+      None,
+    ),
+    zeros,
+    jnp.arange(parts, dtype=jnp.int32),
+    unroll=unroll,
+  )
+  return total

@@ -5,6 +5,10 @@
 with other files in it, is refused and left as it is.
 """
 
+from collections.abc import Iterator
+import contextlib
+import errno
+import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -12,6 +16,7 @@ import os
 from pathlib import Path
 import platform
 import shlex
+import socket
 import subprocess
 import sys
 from typing import Any
@@ -21,11 +26,14 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from etf_jax.errors import InputError
+from etf_jax.training import distributed
 
+_LOCK = ".lock"
 # Fields that change where a run reads and writes, not what it computes.
 _INCIDENTAL = (
   "seeds",
   "devices",
+  "mesh",
   "init_from",  # init_hash says which run that is
   "data.data_dir",
   "data.manual_dir",
@@ -64,6 +72,65 @@ def choose(config: ConfigDict, workdir: str | None, seed: int) -> Path:
   return Path(workdir, f"seed={seed}")
 
 
+@contextlib.contextmanager
+def only_run(workdir: Path) -> Iterator[None]:
+  """Keeps other runs out of a directory, which is made if it is missing.
+
+  The system drops the lock with the process that holds it, however it dies.
+
+  Raises:
+    InputError: another run is there, the directory holds other files, or it
+      cannot be written.
+  """
+  if not distributed.is_writer():
+    yield
+    return
+  try:
+    if not (workdir / "config.json").exists() and any(
+      path.name != _LOCK for path in workdir.glob("*")
+    ):
+      raise InputError(
+        f"{workdir} has files but no config.json, so it holds no run of ours:"
+        " choose another --workdir"
+      )
+    workdir.mkdir(parents=True, exist_ok=True)
+    file = (workdir / _LOCK).open("a+")
+  except OSError as error:
+    raise _cannot_write(workdir, error) from error
+  with file:
+    _lock(file, workdir)
+    yield
+
+
+def _lock(file, workdir):
+  try:
+    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+  except BlockingIOError as error:
+    file.seek(0)
+    holder = file.read().strip() or "another process"
+    raise InputError(
+      f"a run of {holder} is in {workdir}: wait for it, end it, or choose"
+      " another --workdir"
+    ) from error
+  except OSError as error:
+    if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+      raise _cannot_write(workdir, error) from error
+    print(
+      f"warning: {workdir} lies on a file system without locks: see to it that"
+      " no other run uses it",
+      file=sys.stderr,
+    )
+  file.truncate(0)
+  file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+  file.flush()
+
+
+def _cannot_write(workdir, error):
+  return InputError(
+    f"cannot write to {workdir}: {error.strerror}; choose another --workdir"
+  )
+
+
 def open_run(
   workdir: Path,
   config: ConfigDict,
@@ -71,30 +138,34 @@ def open_run(
   class_counts: np.ndarray,
   class_names: tuple[str, ...],
 ) -> None:
-  """Makes the directory of a run, or checks that it holds this very run.
+  """Makes a directory that of a run, or checks that it holds this very run.
 
   Raises:
-    InputError: it holds another run, or other files, or cannot be written.
+    InputError: it holds another run, or cannot be written.
   """
   recorded = workdir / "config.json"
   if recorded.exists():
     _check_same(recorded, config, seed)
     return
   try:
-    if workdir.is_dir() and any(workdir.iterdir()):
-      raise InputError(
-        f"{workdir} has files but no config.json, so it holds no run of ours:"
-        " choose another --workdir"
-      )
-    workdir.mkdir(parents=True, exist_ok=True)
     _write(workdir / "class_counts.json", class_counts.tolist())
     _write(workdir / "class_names.json", list(class_names))
     # Last, and in one operation: with it the directory is a run.
     _write(recorded, _facts(config, seed))
   except OSError as error:
-    raise InputError(
-      f"cannot write to {workdir}: {error.strerror}; choose another --workdir"
-    ) from error
+    raise _cannot_write(workdir, error) from error
+
+
+def shared_facts(config: ConfigDict) -> dict[str, Any]:
+  """What the processes of one run must have in common, by name."""
+  versions = {name: _version(name) for name in ("python", *_PACKAGES)}
+  fields = _plain(config)
+  # Where its files lie may differ from host to host.
+  for name in ("data_dir", "manual_dir", "cache_dir", "dir", "workers"):
+    fields["data"].pop(name, None)
+  return versions | {
+    f"config.{name}": value for name, value in _flat(fields).items()
+  }
 
 
 def fingerprint(config: ConfigDict) -> str:
@@ -131,10 +202,7 @@ def _facts(config, seed) -> dict[str, Any]:
     "seed": seed,
     "hash": fingerprint(config),
     "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    "versions": {
-      "python": platform.python_version(),
-      **{name: _version(name) for name in _PACKAGES},
-    },
+    "versions": {name: _version(name) for name in ("python", *_PACKAGES)},
     "git_revision": _git_revision(),
     "device": f"{len(devices)} x {devices[0].device_kind}",
   }
@@ -147,13 +215,20 @@ def _plain(config) -> dict:
 
 def _identity(config: dict, prefix: str = "") -> dict[str, Any]:
   """The fields that decide what a run computes, by their dotted names."""
+  flat = _flat(config, prefix)
+  return {
+    name: value
+    for name, value in flat.items()
+    if not any(f"{name}.".startswith(f"{i}.") for i in _INCIDENTAL)
+  }
+
+
+def _flat(config: dict, prefix: str = "") -> dict[str, Any]:
   flat = {}
   for key, value in config.items():
     name = prefix + key
-    if name in _INCIDENTAL:
-      continue
     if isinstance(value, dict) and value:
-      flat |= _identity(value, name + ".")
+      flat |= _flat(value, name + ".")
     else:
       flat[name] = value
   return flat
@@ -187,6 +262,8 @@ def _write(path: Path, value: Any) -> None:
 
 
 def _version(package: str) -> str | None:
+  if package == "python":
+    return platform.python_version()
   try:
     return importlib.metadata.version(package)
   except importlib.metadata.PackageNotFoundError:

@@ -2,6 +2,7 @@
 """The resident feed: what an epoch visits, and what a batch holds."""
 
 import functools
+import math
 
 import jax
 import jax.numpy as jnp
@@ -122,6 +123,36 @@ def test_an_array_of_more_than_2_to_the_31_elements():
   assert batch.images[0, 0, -1, 0] == 200
   assert batch.images[1, 0, 7, 0] == 100
   assert int(batch.images.astype(jnp.int32).sum()) == 300
+
+
+@pytest.mark.parametrize(
+  ("shape", "pieces"),
+  [
+    ((32, 32, 3), 1),
+    ((128, 256, 1), 1),
+    ((256, 256, 3), 6),
+    ((224, 224, 3), 6),
+    ((1, 32_771, 1), 32_771),  # a prime number of pixels
+  ],
+)
+def test_large_images_lie_in_pieces(shape, pieces):
+  assert resident.pieces(math.prod(shape)) == pieces
+
+
+def test_pieces_of_spread_images_come_together_again():
+  images = np.arange(5 * 192 * 256 * 1, dtype=np.uint32) * 2654435761 >> 24
+  images = images.astype(np.uint8).reshape(5, 192, 256, 1)
+  split = Split(images, np.arange(5, dtype=np.int32))
+  data = resident.put(split, mesh(2), 1)
+  assert data.images.shape == (6 * 2, 192 * 128)
+  # That is what is said of them without any.
+  said = resident.shapes(split, mesh(2), 1)
+  assert jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), data) == (
+    jax.tree.map(lambda x: (x.shape, x.dtype, x.sharding), said)
+  )
+  wanted = jnp.asarray([4, 0, 3], jnp.int32)
+  batch = resident.take(data, wanted, 0, size=3, padded_size=3)
+  np.testing.assert_array_equal(batch.images, images[np.asarray(wanted)])
 
 
 def test_sizes_go_with_their_images(split):

@@ -135,27 +135,42 @@ def test_the_gradient_of_groups_apart(layer, inputs):
   assert max(jax.tree.leaves(difference)) > 0.1
 
 
-def test_a_classifier_has_groups_in_its_backbone_and_its_head():
-  plain = Classifier(ResNetCIFAR(depth=8), ETFHead(4))
-  grouped = Classifier(ResNetCIFAR(depth=8), ETFHead(4), SIZE)
-  images = jax.random.normal(jax.random.key(0), (2 * SIZE, 4, 4, 1))
-  # The frame is drawn on the host, so this is not jitted as a whole.
-  variables = plain.init(jax.random.key(1), images[:1])
+def test_a_classifier_has_groups_in_its_backbone_and_its_head(inputs):
+  head = ETFHead(4)
+  plain, grouped = Classifier(Layer(), head), Classifier(Layer(), head, SIZE)
+  variables = plain.init(jax.random.key(1), inputs[:1])
 
   @functools.partial(jax.jit, static_argnums=0)
-  def run(model, images):
+  def run(model, x):
     output, updates = model.apply(
-      variables, images, train=True, mutable=["batch_stats"]
+      variables, x, train=True, mutable=["batch_stats"]
     )
     return output.features, updates["batch_stats"]
 
-  features, statistics = run(grouped, images)
-  apart = [run(plain, images[:SIZE]), run(plain, images[SIZE:])]
+  features, statistics = run(grouped, inputs)
+  apart = [
+    run(plain, inputs[start : start + SIZE]) for start in range(0, BATCH, SIZE)
+  ]
   assert_close(features, jnp.concatenate([part[0] for part in apart]), 1e-4)
-  mean = jax.tree.map(lambda a, b: (a + b) / 2, apart[0][1], apart[1][1])
+  means = [part[1] for part in apart]
+  mean = jax.tree.map(lambda *parts: sum(parts) / GROUPS, *means)
   assert_close(statistics, mean, 1e-5)
-  assert {"norm_stem", "stage3_block1"} < set(statistics["backbone"])
-  assert set(statistics["head"]) == {"norm"}
+  assert set(statistics) == {"backbone", "head"}
+
+
+def test_all_norms_of_a_residual_network_see_groups():
+  model = ResNetCIFAR(depth=8)
+  images = jnp.zeros((BATCH, 8, 8, 1))
+  variables = jax.eval_shape(model.init, jax.random.key(0), images)
+  program = jax.make_jaxpr(lambda v: train(model, v, images, size=SIZE))
+  grouped = [
+    equation
+    for equation in program(variables).eqns
+    if equation.primitive.name == "reshape"
+    and equation.invars[0].aval.ndim == 4
+    and equation.outvars[0].aval.shape[:2] == (GROUPS, SIZE)
+  ]
+  assert len(grouped) == len(jax.tree.leaves(variables["batch_stats"])) / 2
 
 
 def test_without_groups_nothing_changes(layer, inputs):

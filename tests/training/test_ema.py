@@ -140,7 +140,8 @@ def test_a_resumed_run_has_the_same_average(tmp_path, programs):
   saved.save(current, 5)
   saved.close()
   again = checkpoint.Checkpoints(tmp_path, config)
-  resumed = again.restore(begin())
+  resumed, step = again.restore(begin())
+  assert step == 5
   again.close()
   resumed, _ = advance(resumed, train_step, 5, 9)
   assert_equal(jax.device_get(resumed), jax.device_get(straight))

@@ -1,0 +1,359 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Compiles the train step of an experiment for TPUs that are not here.
+
+    python -m etf_jax.benchmark compile --topology=v5e:2x4 \\
+      --config=etf_jax:cifar10_lt --config.dtype=bfloat16
+
+libtpu compiles for any slice on any machine, in a process of its own: what it
+wants in its environment stays there. No data are read, only what the catalog
+says of them: sizes as published, classes equally large before the long tail.
+"""
+
+import argparse
+import importlib.metadata
+import importlib.util
+import json
+import math
+import os
+import pathlib
+import subprocess
+import sys
+import tempfile
+import time
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from etf_jax import _benchmark_chips as chips
+from etf_jax import _benchmark_program as program
+from etf_jax.errors import InputError
+
+_MB = 1e6
+_QUICK = {"exec_time_optimization_effort": -1.0}
+_VERSIONS = ("jax", "jaxlib", "libtpu", "flax", "optax", "numpy")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Adds the options of `compile`."""
+  parser.add_argument(
+    "--config",
+    required=True,
+    help="an experiment file; its fields may follow, as for etf_jax.main",
+  )
+  parser.add_argument(
+    "--topology",
+    default="v5e:2x4",
+    help="kind and shape of a slice, as in v5e:2x4 or v5p:2x2x1",
+  )
+  parser.add_argument(
+    "--quick",
+    action="store_true",
+    help="less effort of the compiler: three times as fast, rougher figures",
+  )
+  parser.add_argument(
+    "--num_classes", type=int, help="of images of your own (data.name=folder)"
+  )
+  parser.add_argument("--num_images", type=int, help="of their training split")
+
+
+def run(options: argparse.Namespace) -> list[dict[str, Any]]:
+  """Compiles in a process of its own; one row.
+
+  Raises:
+    InputError: libtpu is missing, the slice is unknown, or the config cannot
+      be run on it.
+  """
+  where = chips.topology(options.topology)
+  if importlib.util.find_spec("libtpu") is None:
+    raise InputError(
+      "compiling for TPUs needs libtpu: pip install 'etf_jax[tpu]'"
+    )
+  request = {
+    "topology": options.topology,
+    "argv": ["compile", f"--config={options.config}", *options.fields],
+    "num_classes": options.num_classes,
+    "num_images": options.num_images,
+    "quick": options.quick,
+  }
+  # Timed anew each time; a program from the cache would tell nothing.
+  environment = os.environ | where.environment
+  environment["JAX_ENABLE_COMPILATION_CACHE"] = "0"
+  with tempfile.TemporaryDirectory() as folder:
+    answer = pathlib.Path(folder) / "answer.json"
+    done = subprocess.run(
+      [sys.executable, "-m", __name__, json.dumps(request), str(answer)],
+      env=environment,
+      capture_output=True,
+      text=True,
+      check=False,
+    )
+    if done.returncode == 0:
+      return [json.loads(answer.read_text())]
+  lines = done.stderr.strip().splitlines() or [f"exit code {done.returncode}"]
+  last = lines[-1].strip()
+  if done.returncode == 2:
+    raise InputError(last.removeprefix("error: "))
+  raise InputError(f"compiling for {options.topology} failed: {last}")
+
+
+def environment(results: list[dict[str, Any]]) -> dict[str, Any]:
+  """What the numbers depend on, as the compiling process saw it."""
+  return results[0]["environment"]
+
+
+def table(results: list[dict[str, Any]]) -> list[str]:
+  """The lines that are printed."""
+  return [line for row in results for line in _lines(row)]
+
+
+def _lines(row):
+  number, images = row["chips"], row["batch_size"]
+  memory = {k: v / _MB for k, v in row["memory"].items()}
+  lines = [
+    f"{row['config']} ({row['method']}, {row['model']}, {row['dtype']},"
+    f" {row['feed']} feed) on {row['topology']}: {number} chips, batch"
+    f" {images}, {row['parameters'] / 1e6:.3g} M parameters",
+    f"HBM of a chip: {memory['total']:.4g} of {memory['capacity']:.6g} MB:"
+    f" arguments {memory['arguments']:.4g}, outputs {memory['outputs']:.4g}"
+    f" (of which {memory['aliased']:.4g} in place), temporaries"
+    f" {memory['temporaries']:.4g}, program {memory['code']:.4g}",
+    f"{'':<20} {'a chip and step':>16} {'an image':>12}",
+  ]
+  for name, key, unit in (
+    ("GFLOP", "flops", 1e9),
+    ("MB in all memories", "bytes_accessed", _MB),
+    ("MB of HBM", "hbm_bytes", _MB),
+  ):
+    each = row[key] / unit
+    lines.append(f"{name:<20} {each:>16.4g} {each * number / images:>12.4g}")
+  lines.append(
+    f"{'collectives':<20} {'number a step':>16} {'MB':>12} {'MB sent':>12}"
+  )
+  for kind, sums in row["collectives"].items():
+    lines.append(
+      f"  {kind:<18} {sums['count']:>16} {sums['bytes'] / _MB:>12.4g}"
+      f" {sums['sent_bytes'] / _MB:>12.4g}"
+    )
+  if not row["collectives"]:
+    lines.append("  none")
+  lines.append(f"{'at least':<20} {'ms a step':>16} {'us an image':>12}")
+  for name, seconds in row["limits_seconds"].items():
+    lines.append(
+      f"  {name:<18} {1e3 * seconds:>16.4g} {1e6 * seconds / images:>12.4g}"
+    )
+  return [
+    *lines,
+    f"{row['limited_by']} limits it to {row['images_per_second']:,.0f} images/s"
+    f"; lowered in {row['lower_seconds']:.3g} s, compiled in"
+    f" {row['compile_seconds']:.3g} s",
+    *row["notes"],
+  ]
+
+
+class _Labels(NamedTuple):
+  """All that the trainer asks of images before it decodes any."""
+
+  labels: np.ndarray
+
+
+def expected(config: Any, num_classes: int | None, num_images: int | None):
+  """The `data.Dataset` that a config describes, without an image.
+
+  Args:
+    config: `data` of configs/base.py.
+    num_classes: of images of one's own; the catalog knows the others.
+    num_images: of their training split, before a tail is cut.
+
+  Raises:
+    InputError: what is asked for has no published size.
+  """
+  import jax
+
+  from etf_jax import data
+  from etf_jax.data import catalog, long_tail, opening
+
+  own = config.name == opening.FOLDER
+  facts = catalog.lookup("imagenet" if own else config.name)
+  published = {} if own else facts.sizes()
+  images = num_images or published.get("train")
+  classes = num_classes or (None if own else facts.num_classes)
+  if not (images and classes):
+    raise InputError(
+      f"config.data.name={config.name!r} has no published size: add"
+      " --num_classes=K --num_images=N"
+    )
+  shape = None if config.dir else facts.image_shape
+  if config.image_size is not None:
+    channels = 3 if shape is None else shape[2]
+    shape = (config.image_size, config.image_size, channels)
+  if shape is None:
+    raise InputError(
+      f"the images of {config.name!r} have many sizes: set"
+      " config.data.image_size"
+    )
+  names = tuple(map(str, range(classes)))
+  # As many of each class as there can be, the rest in the first ones.
+  labels = np.sort(np.arange(images, dtype=np.int32) % classes)
+  labels = labels[
+    long_tail.hold_out(
+      labels, names, fraction=config.validation_fraction, seed=config.seed
+    )[0]
+  ]
+  counts = long_tail.realised_counts(
+    labels,
+    names,
+    profile=config.profile,
+    imbalance=config.imbalance,
+    counts=tuple(config.counts),
+  )
+  labels = np.repeat(np.arange(classes, dtype=np.int32), counts)
+  pixels = data.Pixels(
+    shape, config.image_size, config.fit, "pillow", config.corrupt
+  )
+  if config.feed == "stream":
+    train = data.Encoded(_Labels(labels), pixels)
+  else:
+    sizes = (len(labels), 2) if pixels.has_sizes else None
+    train = data.Split(
+      jax.ShapeDtypeStruct((len(labels), *shape), np.uint8),
+      labels,
+      sizes and jax.ShapeDtypeStruct(sizes, np.int32),
+    )
+  return data.Dataset(
+    name=config.name,
+    num_classes=classes,
+    class_names=names,
+    train=train,
+    validation=None,
+    test=None,
+    class_counts=counts,
+    mean=facts.mean,
+    std=facts.std,
+    image_shape=shape,
+  )
+
+
+def lower(config: Any, dataset: Any, devices: Any):
+  """The real train step, lowered for devices that need not be here.
+
+  Args:
+    config: of an experiment.
+    dataset: see `expected`.
+    devices: of the slice.
+
+  Returns:
+    The run's `experiment.Plan` and the `jax.stages.Lowered` step.
+  """
+  from etf_jax.data import resident
+  from etf_jax.training import experiment, feeding, objectives
+
+  objectives.check_choices(config)
+  plan = experiment.plan(config, dataset, devices)
+  held = None
+  if config.data.feed != "stream":
+    held = resident.shapes(dataset.train, plan.mesh)
+  open_feed = feeding.create(
+    plan.config,
+    dataset,
+    held,
+    plan.epoch,
+    plan.total_steps,
+    plan.sampler,
+    plan.mesh,
+    plan.train_step,
+    plan.state_sharding,
+  )
+  return plan, experiment.lower_step(plan, open_feed)
+
+
+def _compile(request: dict[str, Any]) -> dict[str, Any]:
+  import jax
+  from jax.experimental import topologies
+
+  from etf_jax.training import command_line, memory
+
+  config, _ = command_line.parse(request["argv"])
+  where = chips.topology(request["topology"])
+  devices = topologies.get_topology_desc(**where.description).devices
+  dataset = expected(config.data, request["num_classes"], request["num_images"])
+  started = time.perf_counter()
+  plan, lowered = lower(config, dataset, devices)
+  lowered_at = time.perf_counter()
+  try:
+    compiled = lowered.compile(_QUICK if request["quick"] else None)
+  except jax.errors.JaxRuntimeError as error:
+    memory.raise_if_exhausted(error, plan.config, plan.mesh)
+    raise
+  seconds = time.perf_counter() - lowered_at
+  return _row(plan, lowered, compiled, where) | {
+    "config": config.name,
+    "topology": where.name,
+    "lower_seconds": lowered_at - started,
+    "compile_seconds": seconds,
+    "environment": {
+      "device": devices[0].device_kind,
+      "platform": "tpu, compiled for only",
+      "python": sys.version.split()[0],
+      **{name: importlib.metadata.version(name) for name in _VERSIONS},
+    },
+  }
+
+
+def _row(plan, lowered, compiled, where):
+  from etf_jax.training import memory
+
+  config, used = plan.config, plan.mesh.size
+  need = memory.needed(compiled)
+  cost = compiled.cost_analysis()
+  parts = config.accumulate_steps
+  # Of a loop the compiler counts the body once.
+  flops, accessed = parts * cost["flops"], parts * cost["bytes accessed"]
+  hlo = compiled.as_text()
+  found, hbm = program.collectives(hlo, used), program.hbm_bytes(hlo)
+  limits = program.limits(flops, hbm, found, where)
+  slowest = max(limits, key=limits.get)
+  notes = [] if parts == 1 else [f"FLOPs and bytes: {parts} times a part's"]
+  if used < where.chips:
+    notes.append(f"{used} of the {where.chips} chips are used")
+  return {
+    "method": config.method,
+    "model": config.model.name,
+    "dtype": config.dtype,
+    "feed": config.data.feed,
+    "batch_size": config.batch_size,
+    "chips": used,
+    "parameters": _parameters(lowered),
+    "memory": need._asdict()
+    | {"total": need.total, "capacity": where.chip.memory},
+    "flops": flops,
+    "bytes_accessed": accessed,
+    "hbm_bytes": hbm,
+    "collectives": program.by_kind(found),
+    "limits_seconds": limits,
+    "limited_by": slowest,
+    "images_per_second": config.batch_size / limits[slowest],
+    "notes": notes,
+  }
+
+
+def _parameters(lowered):
+  import jax
+
+  state = lowered.args_info[0][0]
+  return sum(math.prod(x.shape) for x in jax.tree.leaves(state.params))
+
+
+def main(argv: list[str]) -> int:
+  """The compiling process: a request to an answer, both in JSON."""
+  request, answer = argv
+  try:
+    row = _compile(json.loads(request))
+  except InputError as error:
+    print(f"error: {error}", file=sys.stderr)
+    return 2
+  pathlib.Path(answer).write_text(json.dumps(row))
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,318 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""What a compiled program needs, and the time that a chip cannot go below.
+
+found = collectives(compiled.as_text())
+limits(flops, accessed, found, slice)
+"""
+
+import collections
+from collections.abc import Iterator
+import math
+import re
+from typing import NamedTuple
+
+from etf_jax._benchmark_chips import Topology
+
+_KINDS = (
+  "all-reduce",
+  "all-gather",
+  "reduce-scatter",
+  "all-to-all",
+  "ragged-all-to-all",
+  "collective-permute",
+  "collective-broadcast",
+)
+_INSTRUCTION = re.compile(
+  r"^\s+(?:ROOT )?%?[\w.\-]+ = (?P<type>.*?) "
+  rf"(?P<kind>{'|'.join(_KINDS)})(?P<start>-start)?\("
+)
+_ARRAY = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
+_PLACED = re.compile(_ARRAY.pattern + r"(\{[^}]*\})?")
+_ANY = re.compile(
+  r"^\s+(?P<root>ROOT )?%?(?P<name>[\w.\-]+) = (?P<type>.*?) "
+  r"(?P<kind>[a-z][a-z\-]*)\((?P<operands>[^)]*)\)"
+)
+# They move nothing themselves: names for arrays, calls, and ends of copies.
+_STILL = frozenset(
+  {
+    *("parameter", "constant", "tuple", "get-tuple-element", "bitcast"),
+    *("while", "conditional", "call", "after-all", "partition-id"),
+    *("async-start", "async-update", "async-done", "send-done", "recv-done"),
+  }
+)
+_READ_IN_PART = ("gather", "dynamic-slice")
+_COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) (?:\(|\{)")
+_CALLED = re.compile(
+  r"(?:calls|body|to_apply|condition|called_computation|"
+  r"true_computation|false_computation)=%?([\w.\-]+)"
+)
+_BRANCHES = re.compile(r"branch_computations=\{([^}]*)\}")
+_CONDITION = re.compile(r" while\(.*condition=%?([\w.\-]+)")
+_BOUND = re.compile(r" = s32\[\]\S* constant\((\d+)\)")
+
+
+class Collective(NamedTuple):
+  """One of the instructions by which chips exchange arrays.
+
+  Attributes:
+    kind: its name in HLO.
+    bytes: of the whole array that a chip ends up with, sums up or passes on.
+    group: chips that take part together.
+    times: executions in a step, those of a loop counted.
+  """
+
+  kind: str
+  bytes: int
+  group: int
+  times: int
+
+  @property
+  def sent(self) -> float:
+    """Bytes that a chip must at least send in one execution.
+
+    An all-reduce is a reduce-scatter and an all-gather; each of the two passes
+    on all but a chip's own share.
+    """
+    if self.kind in ("collective-permute", "collective-broadcast"):
+      return float(self.bytes)
+    passes = 2 if self.kind == "all-reduce" else 1
+    return passes * self.bytes * (self.group - 1) / self.group
+
+
+def collectives(hlo: str, chips: int) -> list[Collective]:
+  """The collectives of an optimised HLO module, as its text.
+
+  Args:
+    hlo: as `Compiled.as_text` gives it.
+    chips: of the program; of a group that is not spelled out.
+  """
+  computations = _computations(hlo)
+  times = _executions(computations)
+  found = []
+  for name, lines in computations.items():
+    for line in lines:
+      match = _INSTRUCTION.match(line)
+      if not match:
+        continue
+      kind, group = match["kind"], _group(line, chips)
+      if times[name] and (group > 1 or kind == "collective-permute"):
+        size = _payload(kind, match["type"], bool(match["start"]), group)
+        found.append(Collective(kind, size, group, times[name]))
+  return found
+
+
+def hbm_bytes(hlo: str) -> float:
+  """Bytes that go to and from HBM in one execution of a scheduled module.
+
+  `cost_analysis` counts an array wherever it lies. Here those that the layout
+  puts in a memory on the chip, S(1), are left out, and of what is gathered,
+  sliced or updated in place only that part is counted. Padding is not counted.
+
+  Args:
+    hlo: as `Compiled.as_text` gives it.
+  """
+  computations = _computations(hlo)
+  times = _executions(computations)
+  parsed = {
+    name: [match for line in lines if (match := _ANY.match(line))]
+    for name, lines in computations.items()
+  }
+  called = re.findall(r" fusion\(.*?calls=%?([\w.\-]+)", hlo)
+  inside = set(called)
+  total = 0
+  for name, instructions in parsed.items():
+    if name in inside or not times[name]:
+      continue
+    sizes = {one["name"]: _hbm(one["type"]) for one in instructions}
+    lines = (line for line in computations[name] if _ANY.match(line))
+    for one, line in zip(instructions, lines, strict=True):
+      total += times[name] * _moved(one, line, sizes, parsed)
+  return float(total)
+
+
+def _hbm(type_: str) -> int:
+  return sum(
+    _bytes(dtype, shape)
+    for dtype, shape, layout in _PLACED.findall(type_)
+    if not re.search(r"S\([1-9]", layout)
+  )
+
+
+def _moved(one, line, sizes, parsed):
+  """Bytes of HBM that an instruction reads and writes."""
+  kind = one["kind"]
+  if kind in _STILL or kind.endswith("-done") or "AllocateBuffer" in line:
+    return 0
+  if kind == "copy-start":  # (destination, source, a word of state)
+    return sizes[one["name"]]
+  operands = _names(one)
+  read = [sizes.get(name, 0) for name in operands]
+  written = sizes[one["name"]]
+  if kind in _READ_IN_PART and read:
+    read[0] = min(read[0], _whole(one["type"]))
+  elif kind == "dynamic-update-slice":
+    written, read[0] = min(written, read[1]), 0
+  elif kind == "fusion":
+    body = parsed.get(re.search(r"calls=%?([\w.\-]+)", line)[1], [])
+    read = [min(r, part) for r, part in zip(read, _parts(body), strict=False)]
+    written = min(written, _written(body))
+  return sum(read) + written
+
+
+def _names(one) -> list[str]:
+  return re.findall(r"%([\w.\-]+)", one["operands"])
+
+
+def _whole(type_: str) -> int:
+  return sum(_bytes(*array) for array in _ARRAY.findall(type_))
+
+
+def _parts(body) -> list[float]:
+  """Of each parameter of a fusion the bytes that it looks at, or infinity."""
+  found = {}
+  for one in body:
+    if one["kind"] == "parameter":
+      users = [user for user in body if one["name"] in _names(user)]
+      sliced = users and all(
+        user["kind"] in _READ_IN_PART and _names(user)[0] == one["name"]
+        for user in users
+      )
+      updated = users and all(
+        user["kind"] == "dynamic-update-slice"
+        and _names(user)[0] == one["name"]
+        for user in users
+      )
+      looked_at = sum(_whole(user["type"]) for user in users)
+      found[int(one["operands"])] = (
+        looked_at if sliced else 0 if updated else math.inf
+      )
+  return [found[number] for number in sorted(found)]
+
+
+def _written(body) -> float:
+  """Bytes of the part that a fusion updates in place, or infinity."""
+  types = {one["name"]: one["type"] for one in body}
+  for one in body:
+    if one["root"] and one["kind"] == "dynamic-update-slice":
+      return _whole(types[_names(one)[1]])
+  return math.inf
+
+
+def by_kind(found: list[Collective]) -> dict[str, dict[str, float]]:
+  """Executions, bytes and the bytes that a chip sends, summed by kind."""
+  kinds: dict[str, dict[str, float]] = {}
+  for one in found:
+    row = kinds.setdefault(one.kind, {"count": 0, "bytes": 0, "sent_bytes": 0})
+    row["count"] += one.times
+    row["bytes"] += one.times * one.bytes
+    row["sent_bytes"] += one.times * one.sent
+  return kinds
+
+
+def limits(
+  flops: float, accessed: float, found: list[Collective], slice_: Topology
+) -> dict[str, float]:
+  """Seconds that a step takes at least, by what limits it.
+
+  Nothing else is counted: no latency, which many small collectives feel, and
+  no wait of one kind of work for another.
+
+  Args:
+    flops: of one chip, in a step.
+    accessed: bytes that it reads from HBM and writes to it.
+    found: the collectives of a step.
+    slice_: the chips.
+
+  Returns:
+    "compute" at the peak in bfloat16, "hbm", and "ici", over the links of the
+    chip that has the fewest.
+  """
+  chip = slice_.chip
+  sent = sum(one.times * one.sent for one in found)
+  bandwidth = slice_.links * chip.link
+  return {
+    "compute": flops / chip.flops,
+    "hbm": accessed / chip.bandwidth,
+    "ici": sent / bandwidth if sent else 0.0,
+  }
+
+
+def _computations(hlo: str) -> dict[str, list[str]]:
+  """The lines of each computation, by name; the entry's is "ENTRY"."""
+  found: dict[str, list[str]] = {}
+  lines: list[str] = []
+  for line in hlo.splitlines():
+    match = _COMPUTATION.match(line)
+    if match and line.endswith("{"):
+      name = "ENTRY" if line.startswith("ENTRY") else match[1]
+      lines = found.setdefault(name, [])
+    else:
+      lines.append(line)
+  return found
+
+
+def _executions(computations: dict[str, list[str]]) -> dict[str, int]:
+  """How often each computation runs in one execution of the program.
+
+  A conditional counts as if all of its branches ran. A loop counts from 0 to
+  the one number that its condition compares with, as JAX's do; any other as if
+  it ran once.
+  """
+  times: dict[str, int] = collections.Counter()
+
+  def visit(name, count):
+    times[name] += count
+    for line in computations.get(name, ()):
+      trips = _trips(line, computations)
+      for called in _called(line):
+        visit(called, count * trips)
+
+  visit("ENTRY", 1)
+  return times
+
+
+def _trips(line: str, computations: dict[str, list[str]]) -> int:
+  match = _CONDITION.search(line)
+  condition = "\n".join(computations.get(match[1], ())) if match else ""
+  bounds = _BOUND.findall(condition)
+  return int(bounds[0]) if len(bounds) == 1 and "=LT" in condition else 1
+
+
+def _called(line: str) -> Iterator[str]:
+  # A sum inside a reduction is called once an element and holds no collective.
+  if _INSTRUCTION.match(line):
+    return
+  yield from _CALLED.findall(line)
+  for branches in _BRANCHES.findall(line):
+    yield from (name.strip().lstrip("%") for name in branches.split(","))
+
+
+def _payload(kind: str, result: str, start: bool, group: int) -> int:
+  sizes = [_bytes(*array) for array in _ARRAY.findall(result)]
+  if start and kind == "all-gather":
+    # ((operands), (results)), as many of the one as of the other.
+    sizes = sizes[len(sizes) // 2 :]
+  elif start and kind == "collective-permute":
+    sizes = sizes[1:2]  # operand, result, two words of state
+  return sum(sizes) * (group if kind == "reduce-scatter" else 1)
+
+
+def _bytes(dtype: str, shape: str) -> int:
+  bits = 8 if dtype == "pred" else int(re.search(r"\d+", dtype)[0])
+  return math.prod(int(n) for n in shape.split(",") if n) * bits // 8
+
+
+def _group(line: str, chips: int) -> int:
+  """Of `{{0,1},{2,3}}`, `[2,2]<=[4]` or `mesh['a'=2,'b'=2] {'a'}`: 2."""
+  match = re.search(r"replica_groups=\{\{([\d,]*)\}", line)
+  if match:
+    return len(match[1].split(","))
+  match = re.search(r"replica_groups=\[\d+,(\d+)\]", line)
+  if match:
+    return int(match[1])
+  match = re.search(r"replica_groups=mesh\[([^\]]*)\]\S* \{([^}]*)\}", line)
+  if match:
+    sizes = dict(re.findall(r"'(\w+)'=(\d+)", match[1]))
+    axes = re.findall(r"'(\w+)'(?::\(\d+\)(\d+))?", match[2])
+    return math.prod(int(part or sizes[axis]) for axis, part in axes)
+  return chips

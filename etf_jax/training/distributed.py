@@ -1,0 +1,256 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Processes of one run that have met: they agree, and stop together.
+
+  distributed.check_same({"jax": jax.__version__})
+  with distributed.preemptible():
+    while ... and not distributed.stop_requested(): ...
+
+One process alone has nothing of this but SIGTERM. Messages go through the
+key-value store of JAX's coordinator, which is in process 0; a thread of each
+process looks there once a second. `joining` brings the processes together.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+import contextlib
+import itertools
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+from typing import Any, NoReturn
+
+import jax
+from jax._src import distributed as jax_distributed
+
+from etf_jax.errors import InputError
+
+# What the command ends with: 75 is sysexits.h's "try again later".
+EXIT_PREEMPTED = 75
+EXIT_LOST = 76
+# Whoever dies is noticed sooner; this is for the slowest to load its data.
+_BARRIER_SECONDS = 3600
+# Between two looks at the messages.
+POLL_SECONDS = 1.0
+_FAREWELL_SECONDS = 10.0
+_AGREE_SECONDS = 60
+_KEYS = "etf_jax"
+
+
+class Preempted(Exception):
+  """The run was asked to stop, and has saved its state."""
+
+
+class _Shared:
+  """What the threads of this process share."""
+
+  def __init__(self):
+    self.signalled = False  # this process was asked to stop
+    self.lock = threading.Lock()
+    self.calls = 0  # of stop_requested, which all processes make alike
+    self.stop_at = None  # the call that answers True
+    self.ended = threading.Event()
+
+
+_shared = _Shared()
+_numbers = itertools.count()
+
+
+def is_writer() -> bool:
+  """Whether this process writes what there is one of: files and messages."""
+  return jax_distributed.global_state.process_id == 0
+
+
+def count() -> int:
+  """Processes of this run."""
+  return jax_distributed.global_state.num_processes or 1
+
+
+def _client():
+  return jax_distributed.global_state.client
+
+
+def this_process() -> str:
+  """Its name in messages."""
+  state = jax_distributed.global_state
+  return f"process {state.process_id} of {state.num_processes or 1}"
+
+
+def barrier(name: str, seconds: float = _BARRIER_SECONDS) -> None:
+  """Waits until every process has come here.
+
+  Args:
+    name: for messages.
+    seconds: after which it is an error that somebody has not.
+  """
+  if _client() is not None:
+    key = f"{_KEYS}/{name}/{next(_numbers)}"
+    _client().wait_at_barrier(key, int(1000 * seconds))
+
+
+def from_writer(value: Callable[[], Any]) -> Any:
+  """What `value` returns in the process that writes, in all of them.
+
+  Args:
+    value: called in one process; it returns what JSON knows.
+  """
+  if _client() is None:
+    return value()
+  key = f"{_KEYS}/told/{next(_numbers)}"
+  if is_writer():
+    told = value()
+    _client().key_value_set(key, json.dumps(told))
+    return told
+  return json.loads(
+    _client().blocking_key_value_get(key, 1000 * _BARRIER_SECONDS)
+  )
+
+
+def check_same(facts: Mapping[str, Any]) -> None:
+  """Compares what must be equal everywhere with process 0.
+
+  Args:
+    facts: by name: versions of packages, fields of the config.
+
+  Raises:
+    InputError: something differs.
+  """
+  if _client() is None:
+    return
+  here = {name: json.dumps(value) for name, value in facts.items()}
+  there = from_writer(lambda: here)
+  different = [
+    f"{name} is {there.get(name, 'absent')} in process 0,"
+    f" {here.get(name, 'absent')} in {this_process()} on {socket.gethostname()}"
+    for name in sorted(there | here)
+    if there.get(name) != here.get(name)
+  ]
+  if different:
+    raise InputError(
+      f"processes of one run must be alike: {'; '.join(different)}"
+    )
+  barrier("alike")
+
+
+@contextlib.contextmanager
+def preemptible() -> Iterator[None]:
+  """While it lasts, SIGTERM is answered by `stop_requested`.
+
+  Of one process alone; several of them answer it from `start` on, because
+  they can only stop together.
+  """
+  if _client() is not None or not _in_main_thread():
+    yield
+    return
+  _shared.signalled = False
+  before = signal.signal(signal.SIGTERM, _on_sigterm)
+  try:
+    yield
+  finally:
+    signal.signal(signal.SIGTERM, before)
+
+
+def stop_requested() -> bool:
+  """Whether to save and stop here; all processes must ask at each step.
+
+  It is True at the same call in all of them, soon after one of them was sent
+  SIGTERM.
+  """
+  if _client() is None:
+    return _shared.signalled
+  with _shared.lock:
+    _shared.calls += 1
+    return _shared.calls == _shared.stop_at
+
+
+def listen() -> None:
+  """Begins to hear SIGTERM and the messages of the others."""
+  signal.signal(signal.SIGTERM, _on_sigterm)
+  threading.Thread(target=_watch, args=(_shared,), daemon=True).start()
+
+
+def _on_sigterm(*_):
+  _shared.signalled = True
+
+
+def _in_main_thread():
+  return threading.current_thread() is threading.main_thread()
+
+
+def _watch(shared: _Shared) -> None:
+  """Looks for messages of the others, and passes on SIGTERM."""
+  told = False
+  while not shared.ended.wait(POLL_SECONDS):
+    try:
+      notices = dict(_client().key_value_dir_get(f"{_KEYS}/notices"))
+      failures = [v for k, v in notices.items() if "/failed/" in k]
+      if failures:
+        leave(f"{this_process()} ends because {failures[0]}", EXIT_LOST)
+      if shared.signalled and not told:
+        told = True
+        _tell("preempted")
+      if shared.stop_at is None and any("/preempted/" in k for k in notices):
+        _agree(shared)
+    except (RuntimeError, AttributeError):
+      # The coordinator is gone, and JAX ends this process; or we are done.
+      continue
+
+
+def _agree(shared: _Shared) -> None:
+  """Chooses a call of stop_requested that no process has made yet."""
+  with shared.lock:  # so that none is made meanwhile
+    state, client = jax_distributed.global_state, _client()
+    key = f"{_KEYS}/reached"
+    client.key_value_set(f"{key}/{state.process_id}", str(shared.calls))
+    client.wait_at_barrier(f"{_KEYS}/agree", 1000 * _AGREE_SECONDS)
+    reached = client.key_value_dir_get(key)
+    shared.stop_at = 1 + max(int(calls) for _, calls in reached)
+
+
+def _tell(kind: str, value: str = "") -> None:
+  process = jax_distributed.global_state.process_id
+  _client().key_value_set(f"{_KEYS}/notices/{kind}/{process}", value)
+
+
+def finish() -> None:
+  """Parts from the others when all is done."""
+  if _client() is not None:
+    barrier("finished")
+    _shared.ended.set()
+    jax.distributed.shutdown()
+
+
+def fail(error: BaseException) -> None:
+  """Tells the others that this process ends, so that they do as well."""
+  if _client() is None:
+    return
+  _shared.ended.set()
+  with contextlib.suppress(RuntimeError):
+    _tell("failed", f"{this_process()} has failed: {first_line(error)}")
+    if is_writer():
+      # The messages are kept here: the others must have read them.
+      end = time.monotonic() + _FAREWELL_SECONDS
+      left = f"{_KEYS}/notices/left"
+      while time.monotonic() < end:
+        if len(_client().key_value_dir_get(left)) >= count() - 1:
+          break
+        time.sleep(0.1)
+
+
+def leave(line: str | None, code: int) -> NoReturn:
+  """Ends this process at once, without waiting for any other."""
+  if line:
+    print(f"error: {line}", file=sys.stderr)
+  sys.stdout.flush()
+  sys.stderr.flush()
+  if _client() is not None and not is_writer():
+    with contextlib.suppress(RuntimeError):
+      _tell("left")
+  os._exit(code)
+
+
+def first_line(error: BaseException) -> str:
+  """What an error says, or is called if it says nothing."""
+  return next(iter(str(error).splitlines()), type(error).__name__)

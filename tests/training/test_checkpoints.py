@@ -1,0 +1,177 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Checkpoints that are damaged, that cannot be written, and whose they are."""
+
+import os
+import resource
+import shutil
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_runs
+
+from etf_jax.errors import InputError
+from etf_jax.training import checkpoint, workdir
+from etf_jax.training.state import TrainState
+
+CONFIG = tiny_runs.config("", "etf_dr").checkpoint
+
+
+def state(step):
+  return TrainState(
+    step=jnp.int32(step),
+    params={"w": jax.random.normal(jax.random.key(step), (64, 64))},
+    batch_stats={},
+    etf={},
+    opt_state=(),
+  )
+
+
+def opened(directory):
+  return checkpoint.Checkpoints(directory, CONFIG)
+
+
+def restore(directory, like=None):
+  checkpoints = opened(directory)
+  try:
+    return checkpoints.restore(state(0) if like is None else like)
+  finally:
+    checkpoints.close()
+
+
+def save(directory, *steps):
+  checkpoints = opened(directory)
+  try:
+    for step in steps:
+      checkpoints.save(state(step), step)
+  finally:
+    checkpoints.close()
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+  """A directory with steps 4 and 8."""
+  directory = tmp_path_factory.mktemp("saved")
+  save(directory, 4, 8)
+  return directory
+
+
+@pytest.fixture
+def copy(saved, tmp_path):
+  return shutil.copytree(saved, tmp_path / "run")
+
+
+def files(directory, step):
+  folder = directory / "checkpoints" / str(step)
+  return sorted(path for path in folder.rglob("*") if path.is_file())
+
+
+def truncate(path):
+  content = path.read_bytes()
+  path.write_bytes(content[: len(content) // 2])
+
+
+def test_nothing_is_restored_as_it_is(tmp_path):
+  like = state(0)
+  restored, step = restore(tmp_path, like)
+  assert restored is like
+  assert step == 0
+
+
+# Orbax gives up the arrays that it has not read yet, whose loop is closed.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize("damage", [os.unlink, truncate])
+def test_a_damaged_step_is_named_or_not_needed(saved, tmp_path, capsys, damage):
+  damaged = []
+  for number, file in enumerate(files(saved, 8)):
+    directory = shutil.copytree(saved, tmp_path / str(number))
+    damage(directory / file.relative_to(saved))
+    restored, step = restore(directory)
+    said = capsys.readouterr().err
+    # Whatever is read is right; a file that nothing needs does no harm.
+    np.testing.assert_array_equal(
+      restored.params["w"], state(step).params["w"], err_msg=str(file)
+    )
+    if step == 4:
+      damaged.append(file)
+      assert said.startswith(
+        f"warning: step 8 in {directory / 'checkpoints'} is damaged ("
+      )
+      assert said.endswith("); going on from step 4\n")
+      assert said.count("\n") == 1
+      # It is put aside, so that the run can save a step 8 of its own.
+      assert [p.name for p in (directory / "damaged").iterdir()] == ["8-0"]
+      assert opened(directory).latest == 4
+    else:
+      assert step == 8
+      assert said == ""
+  largest = max(files(saved, 8), key=lambda path: path.stat().st_size)
+  assert largest in damaged
+  assert len(damaged) >= 3
+
+
+def test_a_step_that_was_put_aside_is_saved_again(copy):
+  truncate(max(files(copy, 8), key=lambda path: path.stat().st_size))
+  assert restore(copy)[1] == 4
+  save(copy, 8)
+  restored, step = restore(copy)
+  assert step == 8
+  np.testing.assert_array_equal(restored.params["w"], state(8).params["w"])
+
+
+def test_nothing_that_can_be_read_is_one_line(copy):
+  for step in (4, 8):
+    for file in files(copy, step):
+      truncate(file)
+  with pytest.raises(InputError) as error:
+    restore(copy)
+  line = str(error.value)
+  assert line.startswith(f"cannot resume from {copy / 'checkpoints'}, step 8: ")
+  assert line.endswith("; choose another --workdir")
+  assert "\n" not in line
+  assert not (copy / "damaged").exists()
+
+
+def test_the_checkpoint_of_another_model_is_one_line(copy):
+  like = state(0).replace(params={"other": jnp.zeros((64, 64))})
+  with pytest.raises(InputError, match=r"^cannot resume from .*, step 8: "):
+    restore(copy, like)
+  assert not (copy / "damaged").exists()
+
+
+def test_a_full_disk_leaves_the_last_good_step(copy):
+  # Files cannot grow beyond 8,000 bytes; the array has 16,384.
+  limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+  checkpoints = opened(copy)
+  try:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, limit[1]))
+    checkpoints.save(state(12), 12)
+    with pytest.raises(InputError) as error:
+      checkpoints.wait()
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+  line = str(error.value)
+  assert line.startswith(f"cannot save in {copy}: ")
+  assert "\n" not in line
+  restored, step = restore(copy)
+  assert step == 8
+  np.testing.assert_array_equal(restored.params["w"], state(8).params["w"])
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
+  (tmp_path / "checkpoints").touch()
+  with pytest.raises(InputError, match=r"^cannot save in .*; make room or"):
+    save(tmp_path, 4)
+
+
+def test_a_second_run_in_a_directory_names_the_first(tmp_path):
+  place = tmp_path / "run"
+  with workdir.only_run(place):
+    with pytest.raises(InputError) as error, workdir.only_run(place):
+      pass
+    line = str(error.value)
+    assert line.startswith(f"a run of process {os.getpid()} on ")
+    assert f" is in {place}: wait for it" in line
+  with workdir.only_run(place):
+    pass

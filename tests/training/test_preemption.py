@@ -1,0 +1,160 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""SIGTERM to a run of one process: it saves, ends, and goes on as if nothing
+had been (of several processes: test_processes.py).
+"""
+
+import json
+import os
+import signal
+
+import jax
+import numpy as np
+import pytest
+import tiny_process_config
+import tiny_runs
+
+from etf_jax import data, main
+from etf_jax.training import distributed, loop, state
+from etf_jax.training import experiment as experiments
+
+
+class Stopping:
+  """A feed in whose step the process is told to stop."""
+
+  def __init__(self, feed, at):
+    self.feed, self.at = feed, at
+
+  def advance(self, current, step, key):
+    if step == self.at:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return self.feed.advance(current, step, key)
+
+  def __getattr__(self, name):
+    return getattr(self.feed, name)
+
+
+def stopped_in(experiment, step):
+  return experiment._replace(
+    open_feed=lambda seed, start: Stopping(
+      experiment.open_feed(seed, start), step
+    )
+  )
+
+
+@pytest.fixture(scope="module")
+def experiment(digits_dir):
+  config = tiny_runs.config(
+    digits_dir,
+    "etf_dr",
+    {"report.log_every_steps": 5, "eval.every_steps": 4, "collapse.splits": ()},
+  )
+  return experiments.create(config, data.load(config.data))
+
+
+def variables(workdir, experiment):
+  like = state.create(
+    experiment.model,
+    experiment.optimizer,
+    experiment.input_shape,
+    state.draw_classifier(experiment.model, experiment.input_shape, 0),
+    0,
+    experiment.state_sharding,
+  )
+  return tiny_runs.variables(workdir, like)
+
+
+def test_stopped_three_times_equals_left_alone(experiment, tmp_path):
+  straight, stopped = tmp_path / "straight", tmp_path / "stopped"
+  loop.train(experiment, 0, straight)
+  before = signal.getsignal(signal.SIGTERM)
+  # In the middle of a window of training metrics, after two more steps, and
+  # in a step after which the run evaluates and saves anyway.
+  for step in (1, 3, 7):
+    with pytest.raises(distributed.Preempted) as told:
+      loop.train(stopped_in(experiment, step), 0, stopped)
+    assert str(told.value) == f"stopped and saved at step {step + 1}"
+    assert signal.getsignal(signal.SIGTERM) is before
+  loop.train(experiment, 0, stopped)
+  assert tiny_runs.rows(stopped) == tiny_runs.rows(straight)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    variables(stopped, experiment),
+    variables(straight, experiment),
+  )
+
+
+def test_in_the_last_step_it_ends_as_it_would(experiment, tmp_path):
+  final = loop.train(
+    stopped_in(experiment, tiny_runs.STEPS - 1), 0, tmp_path / "run"
+  )
+  assert final["kind"] == "final"
+
+
+def test_a_window_of_another_step_is_left(experiment, tmp_path):
+  workdir = tmp_path / "run"
+  with pytest.raises(distributed.Preempted):
+    loop.train(stopped_in(experiment, 2), 0, workdir)
+  kept = json.loads((workdir / "window.json").read_text())
+  assert kept["step"] == 3
+  assert kept["first"] == 0
+  assert len(kept["metrics"]) == 3
+  # As if a later checkpoint had been saved, and the process killed.
+  (workdir / "window.json").write_text(json.dumps(kept | {"step": 2}))
+  loop.train(experiment, 0, workdir)
+  first = tiny_runs.rows(workdir, "train")[0]
+  assert first["step"] == 4  # eval.every_steps closes the window
+  losses = [loss for loss, _ in kept["metrics"]]
+  assert first["loss"] != pytest.approx(np.mean(losses), rel=1e-3)
+
+
+def test_the_command_ends_with_75(digits_dir, tmp_path, monkeypatch, capsys):
+  monkeypatch.setenv("TERM_AT_STEP", "1")
+  path = tiny_process_config.__file__
+  code = main.main(
+    [
+      "main",
+      f"--config={path}",
+      f"--config.data.data_dir={digits_dir}",
+      "--config.devices=1",
+      f"--workdir={tmp_path / 'run'}",
+    ]
+  )
+  assert code == 75
+  line = capsys.readouterr().err.splitlines()[-1]
+  assert line.startswith("stopped and saved at step ")
+  assert line.endswith("; the same command continues")
+
+
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    (
+      ["--num_processes=2"],
+      "--coordinator_address and --process_id must be given too, or"
+      " --distributed to find them in the environment",
+    ),
+    (
+      [
+        "--coordinator_address=host",
+        "--num_processes=2",
+        "--process_id=0",
+      ],
+      "--coordinator_address=host must be host:port",
+    ),
+    (
+      [
+        "--coordinator_address=host:1",
+        "--num_processes=2",
+        "--process_id=2",
+      ],
+      "--process_id=2 must be less than --num_processes=2",
+    ),
+    (["--num_processes=0"], "flag --num_processes=0"),
+  ],
+)
+def test_flags_that_do_not_fit(capsys, arguments, message):
+  config = f"--config={tiny_process_config.__file__}"
+  assert main.main(["main", config, *arguments]) == 2
+  line = capsys.readouterr().err
+  assert line.startswith(f"error: {message}")
+  assert line.count("\n") == 1

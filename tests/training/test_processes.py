@@ -1,0 +1,225 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Processes of one run: the same result as one process, whatever ends them."""
+
+import contextlib
+import shutil
+import signal
+import subprocess
+import time
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+import process_runs
+import pytest
+import tiny_process_config
+import tiny_runs
+
+from etf_jax import data
+from etf_jax.training import experiment as experiments
+from etf_jax.training import loop
+
+TEST_IMAGES = 355
+# Of float32 after twelve steps: sums in another order.
+TOLERANCE = 1e-4
+STREAM_ONLY = {"feed_images_per_second", "corrupt_images", "limited_by"}
+
+
+def train(digits_dir, workdir, devices):
+  """In this process."""
+  config = tiny_process_config.get_config()
+  config.data.data_dir = str(digits_dir)
+  config.devices = devices
+  loop.train(experiments.create(config, data.load(config.data)), 0, workdir)
+
+
+def leaves(workdir, folder="checkpoints"):
+  """The newest checkpoint as NumPy arrays, whoever saved it."""
+  folder = workdir / folder
+  newest = max(int(path.name) for path in folder.iterdir())
+  with contextlib.closing(ocp.PyTreeCheckpointer()) as reader:
+    path = folder.absolute() / str(newest) / "default"
+    shapes = reader.metadata(path).item_metadata.tree
+    restored = reader.restore(
+      path,
+      restore_args=jax.tree.map(
+        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes
+      ),
+    )
+  return {
+    jax.tree_util.keystr(path): np.asarray(leaf, np.float64)
+    for path, leaf in jax.tree_util.tree_leaves_with_path(restored)
+  }
+
+
+def assert_same_state(workdir, expected, folder="checkpoints"):
+  actual, expected = leaves(workdir, folder), leaves(expected, folder)
+  assert actual.keys() == expected.keys()
+  for name, leaf in expected.items():
+    error = np.linalg.norm(actual[name] - leaf)
+    # Of biases before a BatchNorm gradients are zero, but for rounding.
+    assert error <= TOLERANCE * np.linalg.norm(leaf) + 1e-6, name
+
+
+def assert_same_rows(workdir, expected):
+  actual, expected = tiny_runs.rows(workdir), tiny_runs.rows(expected)
+  assert len(actual) == len(expected)
+  for row, other in zip(actual, expected, strict=True):
+    assert row.keys() - STREAM_ONLY == other.keys()
+    for name, value in other.items():
+      if isinstance(value, (str, dict)) or value is None:
+        continue
+      # Classes that are collapsed have cosines of noise, but few digits.
+      np.testing.assert_allclose(
+        np.asarray(row[name], float),
+        np.asarray(value, float),
+        rtol=1e-3,
+        atol=1e-3,
+        err_msg=f"{row['kind']} {row['step']} {name}",
+      )
+  final = actual[-1]
+  assert final["kind"] == "final"
+  # Each test image is counted once, and in its class.
+  assert np.sum(final["confusion"]) == TEST_IMAGES
+  np.testing.assert_array_equal(final["confusion"], expected[-1]["confusion"])
+
+
+@pytest.fixture(scope="module")
+def one(digits_dir, tmp_path_factory):
+  """A run of one process with four devices, from its beginning to its end."""
+  workdir = tmp_path_factory.mktemp("one") / "run"
+  train(digits_dir, workdir, 4)
+  return workdir
+
+
+@pytest.fixture(scope="module")
+def unreachable(digits_dir, tmp_path_factory):
+  """A process whose coordinator is not there; it waits while others run."""
+  workdir = tmp_path_factory.mktemp("unreachable") / "run"
+  with subprocess.Popen(
+    [
+      *process_runs.command(workdir, digits_dir),
+      "--coordinator_address=localhost:9",
+      "--num_processes=2",
+      "--process_id=1",
+    ],
+    env=process_runs.environment(),
+    stdout=subprocess.PIPE,
+    stderr=subprocess.STDOUT,
+    text=True,
+  ) as process:
+    yield process, workdir
+    process.kill()
+
+
+@pytest.fixture(scope="module")
+def story(unreachable, digits_dir, tmp_path_factory):
+  """Two processes of two devices, one of which is killed; then both again, of
+  which one is told to stop."""
+  workdir = tmp_path_factory.mktemp("two") / "run"
+  command = process_runs.command(workdir, digits_dir)
+  killed = process_runs.Run(workdir, command, 2, 2, ROW_SECONDS=0.4)
+  killed.await_row(5)
+  began = time.monotonic()
+  killed.running.processes[1].kill()
+  killed.running.wait()
+  seconds = time.monotonic() - began
+  stopped = process_runs.Run(workdir, command, 2, 2, ROW_SECONDS=0.4)
+  stopped.await_row(5)
+  stopped.running.processes[1].send_signal(signal.SIGTERM)
+  stopped.code = stopped.running.wait()
+  return workdir, killed, seconds, stopped
+
+
+def test_a_process_that_is_killed_ends_the_others(story):
+  _, killed, seconds, _ = story
+  assert killed.codes() == [76, -signal.SIGKILL], killed.output
+  assert seconds < 60
+  (line,) = killed.errors
+  assert line.startswith("error: another process of the run, or the way to it")
+  assert "the same command continues" in line
+
+
+def test_sigterm_to_one_process_stops_all_at_one_step(story):
+  workdir, _, _, stopped = story
+  assert stopped.codes() == [75, 75], stopped.output
+  assert stopped.code == 75
+  (line,) = [s for s in stopped.said if "stopped and saved at step" in s]
+  step = int(line.split("at step ")[1].split(";")[0])
+  assert 5 < step < 12
+  newest = max(int(p.name) for p in (workdir / "checkpoints").iterdir())
+  assert newest == step
+  # Process 0 alone tells what happens; JAX may have warnings of its own.
+  told = [s for s in stopped.said if "step " in s or " seed 0 in " in s]
+  assert len(told) >= 3
+  assert {s[:3] for s in told} == {"[0]"}
+
+
+@pytest.mark.parametrize("devices", [4, 1])
+def test_it_goes_on_in_one_process(story, one, digits_dir, tmp_path, devices):
+  workdir = shutil.copytree(story[0], tmp_path / "run")
+  train(digits_dir, workdir, devices)
+  assert_same_rows(workdir, one)
+  assert_same_state(workdir, one)
+  assert_same_state(workdir, one, "best")
+
+
+def test_it_goes_on_in_four_processes(story, one, digits_dir, tmp_path):
+  workdir = shutil.copytree(story[0], tmp_path / "run")
+  run = process_runs.Run(
+    workdir, process_runs.command(workdir, digits_dir), 4, 1
+  )
+  assert run.running.wait() == 0, run.output
+  assert_same_rows(workdir, one)
+  assert_same_state(workdir, one)
+
+
+def test_a_stream_in_two_processes(one, digits_dir, tmp_path):
+  workdir = tmp_path / "run"
+  command = process_runs.command(
+    workdir, digits_dir, "--config.data.feed=stream"
+  )
+  run = process_runs.Run(workdir, command, 2, 2)
+  assert run.running.wait() == 0, run.output
+  assert_same_rows(workdir, one)
+  assert_same_state(workdir, one)
+
+
+def test_a_coordinator_that_is_not_there(story, unreachable):
+  process, workdir = unreachable
+  said, _ = process.communicate(timeout=90)
+  assert process.returncode == 2, said
+  assert said.count("\n") == 1
+  assert "the coordinator localhost:9 cannot be reached" in said
+  assert not workdir.exists()
+
+
+def test_processes_that_are_not_alike(digits_dir, tmp_path):
+  # Another version of optax, as its metadata tell, for process 1.
+  fake = tmp_path / "packages" / "optax-0.0.1.dist-info"
+  fake.mkdir(parents=True)
+  (fake / "METADATA").write_text(
+    "Metadata-Version: 2.1\nName: optax\nVersion: 0.0.1\n"
+  )
+  script = tmp_path / "command.py"
+  script.write_text(
+    "import sys\n"
+    "if '--process_id=1' in sys.argv:\n"
+    f"  sys.path.insert(0, {str(fake.parent)!r})\n"
+    "  sys.argv.append('--config.loss.scaling=paper')\n"
+    "from etf_jax import main\n"
+    "sys.exit(main.main(sys.argv))\n"
+  )
+  workdir = tmp_path / "run"
+  command = process_runs.command(workdir, digits_dir)
+  run = process_runs.Run(
+    workdir, [command[0], str(script), *command[3:]], 2, 1, grace=60
+  )
+  run.running.wait()
+  assert sorted(run.codes()) == [2, 76], run.output
+  for line in run.errors:
+    assert "processes of one run must be alike" in line
+    assert 'config.loss.scaling is "class_balanced" in process 0' in line
+    assert '"paper" in process 1 of 2' in line
+    assert '"0.0.1" in process 1 of 2' in line
+  assert not workdir.exists()
