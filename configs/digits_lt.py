@@ -4,7 +4,7 @@
 python -m etf_jax.main --config=configs/digits_lt.py --config.seeds=0,1,2
 
 15 seconds a seed on two CPU cores. Here, last epoch, mean and sample standard
-deviation of these seeds: CE 94.4 and 1.3 %, ETF + DR 96.0 and 1.7 %.
+deviation of these seeds: CE 94.1 and 1.1 %, ETF + DR 96.2 and 0.9 %.
 """
 
 from etf_jax.configs import base
