@@ -64,10 +64,7 @@ def check_labels(
   """
   values = known(labels)
   labels = jnp.asarray(labels)
-  if not jnp.issubdtype(labels.dtype, jnp.integer):
-    raise ValueError(f"labels must be integers, got dtype {labels.dtype}")
-  if labels.shape != shape:
-    raise ValueError(f"labels must have shape {shape}, got {labels.shape}")
+  _check_integers(labels, shape)
   if labels.dtype.itemsize < 4:
     labels = labels.astype(jnp.int32)  # Or num_classes may not fit.
   mask = check_mask(where, shape)
@@ -79,10 +76,7 @@ def check_labels(
     wrong = (values < 0) | (values >= num_classes)
     if chosen is not None:
       wrong &= chosen
-    if wrong.any():
-      raise ValueError(
-        f"labels must lie in [0, {num_classes}), got {values[wrong][0]}"
-      )
+    _refuse(values, wrong, num_classes)
   if not _explicit(labels):  # vmap of the check sorts, which fails there.
     checkify.debug_check(
       jnp.all(valid),
@@ -92,6 +86,28 @@ def check_labels(
     )
   usable = valid if mask is None else valid & mask
   return jnp.where(usable, labels, 0).astype(jnp.int32), valid, mask
+
+
+def check_known_labels(
+  labels: np.ndarray, num_classes: int, shape: tuple[int, ...]
+) -> None:
+  """Raises ValueError as `check_labels`, for NumPy's arrays and at once."""
+  _check_integers(labels, shape)
+  _refuse(labels, (labels < 0) | (labels >= num_classes), num_classes)
+
+
+def _check_integers(labels, shape):
+  if not jnp.issubdtype(labels.dtype, jnp.integer):
+    raise ValueError(f"labels must be integers, got dtype {labels.dtype}")
+  if labels.shape != shape:
+    raise ValueError(f"labels must have shape {shape}, got {labels.shape}")
+
+
+def _refuse(labels, wrong, num_classes):
+  if wrong.any():
+    raise ValueError(
+      f"labels must lie in [0, {num_classes}), got {labels[wrong][0]}"
+    )
 
 
 def check_mask(

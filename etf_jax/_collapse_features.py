@@ -271,7 +271,7 @@ def numerical_rank(
       "call it outside jit, on gathered arrays"
     )
   _arrays.check_features(rows)
-  _arrays.check_labels(classes, num_classes, rows.shape[:-1], None)
+  _arrays.check_known_labels(classes, num_classes, rows.shape[:-1])
   dtype = jax.dtypes.canonicalize_dtype(_arrays.result_dtype(rows))
   rows = rows.reshape(-1, rows.shape[-1])
   classes = classes.reshape(-1)
