@@ -6,7 +6,6 @@ dataset.train.images, dataset.class_counts
 """
 
 import dataclasses
-import os
 import sys
 from typing import Any
 
@@ -236,14 +235,13 @@ def _pixels(config, opened) -> Pixels:
     shape = (size, size, channels)
   elif shape is None:
     # Images of one size need no scaling; the first one tells which.
-    image, _ = decode.decode(
-      opened.train.read(0),
+    shape = cache.first_shape(
+      opened.train,
       channels=channels,
-      size=None,
       fit=config.fit,
       decoder=decoder,
+      corrupt=config.corrupt,
     )
-    shape = image.shape
   return Pixels(shape, size, config.fit, decoder, config.corrupt)
 
 
@@ -256,7 +254,7 @@ def _ready(source, pixels, config) -> Split | Encoded:
     size=pixels.size,
     fit=pixels.fit,
     decoder=pixels.decoder,
-    workers=os.cpu_count() or 1,
+    workers=cache.cpu_threads(),
     corrupt=pixels.corrupt,
     cache_dir=config.cache_dir,
   )

@@ -104,6 +104,21 @@ def decode_all(
   return images, state.sizes if has_sizes else None, good
 
 
+def first_shape(
+  source: Source, *, channels: int, fit: str, decoder: str, corrupt: str
+) -> tuple[int, int, int]:
+  """The shape of the first image that can be decoded; see `decode_all`."""
+  options = {"channels": channels, "size": None, "fit": fit, "decoder": decoder}
+  return _Decoder(source, options, corrupt).shape
+
+
+def cpu_threads() -> int:
+  """Threads to decode with: the cores that this process may use."""
+  if hasattr(os, "sched_getaffinity"):
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
+
+
 class _Decoder:
   """Decodes the images of a source to one shape."""
 

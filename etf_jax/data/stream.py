@@ -1,9 +1,10 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The stream feed: images are decoded while the devices train.
 
-  batches = stream.Batches(dataset.train, stream.Epochs(sampler, seed), 128)
-  with stream.Stream(batches, start=step, workers=8) as feed:
-    local = next(feed)
+  plan = stream.Epochs(sampler, seed, batch_size, total_steps)
+  batches = stream.Batches(dataset.train, plan)
+  with stream.Stream(batches, start=step, workers=8) as local_batches:
+    local = next(local_batches)
 
 The batch of a step follows from (seed, step), whatever the number of hosts,
 workers and restarts: each host decodes its rows of the very batch that the
@@ -13,7 +14,6 @@ resident feed would make.
 from collections.abc import Iterator
 import concurrent.futures
 import dataclasses
-import os
 import sys
 import time
 from typing import NamedTuple, Protocol
@@ -271,12 +271,3 @@ class Stream:
 
   def __exit__(self, *_):
     self.close()
-
-
-def cpu_threads() -> int:
-  """Threads to decode with where there are no worker processes."""
-  return (
-    len(os.sched_getaffinity(0))
-    if hasattr(os, "sched_getaffinity")
-    else os.cpu_count() or 1
-  )

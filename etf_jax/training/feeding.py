@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 import numpy as np
 
-from etf_jax.data import Dataset, Encoded, resident, sampling, stream
+from etf_jax.data import Dataset, Encoded, cache, resident, sampling, stream
 from etf_jax.errors import InputError
 from etf_jax.training import durations, sharding
 
@@ -99,7 +99,7 @@ def create(
     batches = _batches(dataset.train, plan, mesh, config, multiple_of=rows)
     size = sharding.padded(epoch.batch_size, rows)
     return _Streamed(
-      streamed_step, batches, config, start, size, size > epoch.batch_size
+      streamed_step, batches, mesh, config, start, size, size > epoch.batch_size
     )
 
   return open_stream
@@ -139,12 +139,12 @@ class _Resident:
 class _Streamed:
   """Batches go to the devices a step ahead, while they train."""
 
-  def __init__(self, step, batches, config, start, size, padded):
+  def __init__(self, step, batches, mesh, config, start, size, padded):
     self._step, self._total = step, len(batches)
     self._size, self._padded = size, padded
-    self._mesh = batches.mesh
+    self._mesh = mesh
     self._always_masked = config.data.corrupt == "skip"
-    self._batches, self._workers = batches.batches, config.data.workers
+    self._batches, self._workers = batches, config.data.workers
     self._stream, self._next = None, start
     self._ready, self._running = collections.deque(), collections.deque()
     self._waited_for_feed = self._waited_for_device = 0.0
@@ -237,7 +237,7 @@ def _streamed_once(split, size, num_classes, mesh, config):
     batches = _batches(
       split, plan, mesh, config, multiple_of=size, threads_only=True
     )
-    with stream.Stream(batches.batches) as local_batches:
+    with stream.Stream(batches) as local_batches:
       for local in local_batches:
         yield _to_device(local, mesh, always_masked=True), 0
 
@@ -253,16 +253,6 @@ def _whole(batch, index):
   return batch
 
 
-class _Placed:
-  """Batches, and the mesh that they are made for."""
-
-  def __init__(self, batches, mesh):
-    self.batches, self.mesh = batches, mesh
-
-  def __len__(self):
-    return len(self.batches)
-
-
 def _batches(split, plan, mesh, config, *, multiple_of, threads_only=False):
   hosts = jax.process_count()
   if mesh.size % hosts:
@@ -271,15 +261,14 @@ def _batches(split, plan, mesh, config, *, multiple_of, threads_only=False):
       f" {hosts} hosts: change config.devices"
     )
   workers = 0 if threads_only else config.data.workers
-  batches = stream.Batches(
+  return stream.Batches(
     split,
     plan,
     multiple_of=multiple_of,
     host=jax.process_index(),
     hosts=hosts,
-    threads=1 if workers else stream.cpu_threads(),
+    threads=1 if workers else cache.cpu_threads(),
   )
-  return _Placed(batches, mesh)
 
 
 def _to_device(local, mesh, always_masked):

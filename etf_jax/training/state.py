@@ -101,9 +101,10 @@ class AveragedState(TrainState):
 
 def keys(seed: int) -> dict[str, jax.Array]:
   """One independent key per use of a seed."""
-  names = ("params", "prototypes", "order", "augment")
+  # Number 2 was the order of the data, which needs no key of JAX any more.
+  numbers = {"params": 0, "prototypes": 1, "augment": 3}
   root = jax.random.key(seed)
-  return {n: jax.random.fold_in(root, i) for i, n in enumerate(names)}
+  return {name: jax.random.fold_in(root, i) for name, i in numbers.items()}
 
 
 def draw_classifier(

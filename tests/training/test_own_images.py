@@ -9,7 +9,9 @@ import pytest
 from sklearn.datasets import load_digits
 import tiny_runs
 
-from etf_jax import main
+from etf_jax import data, main
+from etf_jax.configs import base
+from etf_jax.errors import InputError
 
 # Images of each of five digits, for training and for testing.
 TRAIN, TEST = (60, 40, 25, 12, 6), 8
@@ -88,6 +90,32 @@ def test_a_corrupt_image_stops_the_run(folder, tmp_path, capsys):
   assert len(errors) == 1
   assert f"{folder}/train/digit 0/" in errors[0]
   assert errors[0].endswith("or set config.data.corrupt='skip'")
+
+
+@pytest.mark.parametrize("feed", ["resident", "stream"])
+def test_the_first_image_may_be_the_corrupt_one(tmp_path, feed):
+  for split in ("train", "test"):
+    for k in range(2):
+      directory = tmp_path / split / f"class {k}"
+      directory.mkdir(parents=True)
+      for place in range(3):
+        Image.new("RGB", (9, 7), (50 * k, 0, 0)).save(
+          directory / f"{place}.png"
+        )
+  first = tmp_path / "train" / "class 0" / "0.png"
+  first.write_bytes(first.read_bytes()[:40])
+  config = base.get_config().data
+  config.update(
+    {"name": "folder", "dir": str(tmp_path), "profile": "none", "feed": feed}
+  )
+  with pytest.raises(InputError, match=r"0\.png cannot be decoded: "):
+    data.load(config)
+  config.corrupt = "skip"
+  dataset = data.load(config)
+  # Unscaled, all have the shape of the first that can be decoded.
+  assert dataset.image_shape == (7, 9, 3)
+  left = 5 if feed == "resident" else 6  # a stream finds out later
+  assert dataset.class_counts.sum() == left
 
 
 def test_photographs_as_they_come(folder, tmp_path, capsys):
