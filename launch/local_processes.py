@@ -27,6 +27,13 @@ import time
 from typing import TextIO
 
 
+def _show(line: str) -> None:
+  # In one piece: print would write the end of the line apart, and lines of two
+  # processes would meet.
+  sys.stdout.write(f"{line}\n")
+  sys.stdout.flush()
+
+
 class Running:
   """The processes of a run; also for tests, which end some of them."""
 
@@ -37,7 +44,7 @@ class Running:
     *,
     cpu_devices: int | None = None,
     grace: float = 60.0,
-    show: Callable[[str], None] = print,
+    show: Callable[[str], None] = _show,
     environment: dict[str, str] | None = None,
   ):
     """Starts them.
@@ -150,7 +157,6 @@ def main(argv: Sequence[str]) -> int:
     options.processes,
     cpu_devices=options.cpu_devices,
     grace=options.grace,
-    show=lambda line: print(line, flush=True),
   )
   for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda *_: running.signal(signal.SIGTERM))

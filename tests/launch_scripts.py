@@ -51,8 +51,17 @@ def program(path, text):
 
 
 def path_with(folder):
-  """The environment, with the programs of a folder before all others."""
-  return os.environ | {"PATH": f"{folder}:{os.environ['PATH']}"}
+  """The environment, with the programs of a folder before all others.
+
+  Without what would change what a script does: a developer's VENV, or the job
+  that runs these tests.
+  """
+  kept = {
+    name: value
+    for name, value in os.environ.items()
+    if name not in ("VENV", "PYTHON") and not name.startswith("SLURM_")
+  }
+  return kept | {"PATH": f"{folder}:{os.environ['PATH']}"}
 
 
 def make_checkout(folder):
