@@ -266,7 +266,7 @@ def _feeds(source, options) -> dict[str, Any]:
         row["difference"][name] = float(np.mean(np.abs(first - ours)))
     return row | turns.compare(
       arms,
-      base=_TF_DATA if _TF_DATA in arms else "ours, pillow",
+      base=_TF_DEFAULTS if _TF_DEFAULTS in arms else "ours, pillow",
       batch_size=batch_size,
       blocks=options.blocks,
       seconds=options.seconds,

@@ -24,7 +24,7 @@ from etf_jax.data.sources import Source
 from etf_jax.errors import InputError
 
 # Changes when the same arguments give other pixels than before.
-_VERSION = 1
+_VERSION = 2
 
 # How much work a process that is killed may lose.
 _SAVE_SECONDS = 30.0

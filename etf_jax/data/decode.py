@@ -1,16 +1,19 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Encoded images to arrays of one shape, the same with every decoder.
+"""Encoded images to arrays of one shape.
 
   decoder = decode.choose(None)
   image, (height, width) = decode.decode(
     encoded, channels=3, size=256, fit="shorter", decoder=decoder
   )
 
-simplejpeg and OpenCV decode JPEGs; everything else is Pillow's: other formats,
-CMYK, JPEGs that the others refuse, and the scaling. Pillow scales only the part
-that is kept, which takes no longer than OpenCV's INTER_AREA for the whole (1.0
-and 1.2 ms for 500x375 to 256), and it is the scaling of torchvision. All three
-use libjpeg-turbo with the same settings, so their pixels are equal.
+simplejpeg and OpenCV decode JPEGs, which `_scale` scales. Everything else is
+Pillow's, scaling included: other formats, CMYK, JPEGs that the others refuse.
+All three use libjpeg-turbo with the same settings, so their pixels are equal
+until they are scaled. Both scalings are one filter, that of torchvision; for
+500x375 to 256 `_scale` takes 0.5 ms and Pillow 1.2. From the filter in float64
+photographs are at most 1 away with either, on average 0.25 with `_scale`, which
+is what rounding takes, and 0.28 with Pillow, which rounds after each axis. The
+two differ by at most 1 and by 0.16 on average (in white noise by 2 and 0.2).
 
 Photographs as they come:
 * The content decides the format, not the file's name.
@@ -47,7 +50,7 @@ from PIL import (
   WebPImagePlugin,
 )
 
-from etf_jax.data import _jpeg
+from etf_jax.data import _jpeg, _scale
 from etf_jax.errors import InputError
 
 # Pixels that may be decoded, 11,585 x 11,585: half a gigabyte in Pillow. JPEGs
@@ -119,8 +122,9 @@ def decode(
   """Decodes an image and brings it to one size.
 
   Scaling is bilinear and antialiased. Sides are rounded as torchvision's Resize
-  and CenterCrop round them. Decoders agree to the last bit where all use
-  libjpeg-turbo, as their wheels do.
+  and CenterCrop round them. simplejpeg and OpenCV agree to the last bit where
+  both use libjpeg-turbo, as their wheels do; Pillow's scaling differs from
+  theirs by 1, hardly ever by 2.
 
   Args:
     encoded: JPEG, PNG, WebP, GIF, BMP or TIFF.
@@ -351,13 +355,13 @@ def _finish(image, shape, reduction, plan, orientation, size, fit):
   if plan is not None:
     scaled = (plan.rows, plan.columns)
     if scaled != shape or scaled != (plan.height, plan.width):
+      box = _box(shape, reduction, plan)
       if isinstance(image, np.ndarray):
-        image = Image.fromarray(image)
-      image = image.resize(
-        (plan.width, plan.height),
-        Image.Resampling.BILINEAR,
-        box=_box(shape, reduction, plan),
-      )
+        image = _scale.scale(image, box, plan.height, plan.width)
+      else:
+        image = image.resize(
+          (plan.width, plan.height), Image.Resampling.BILINEAR, box=box
+        )
   pixels = np.asarray(image)
   if pixels.ndim == 2:
     pixels = pixels[..., None]

@@ -50,6 +50,31 @@ def test_scaling_is_the_triangle_filter(fit, height, width, size):
   assert not image[:, columns:].any()
 
 
+@every_decoder
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+  ("shape", "size", "fit"),
+  [
+    ((375, 500), 256, "shorter"),
+    ((500, 333), 224, "shorter"),
+    ((375, 500), 300, "longer"),
+    ((60, 51), 13, "shorter"),  # too small for a reduction
+    ((75, 101), 160, "shorter"),  # enlarged
+  ],
+)
+def test_scaling_of_jpegs_is_the_triangle_filter(
+  decoder, channels, shape, size, fit
+):
+  encoded = encode(photograph(*shape), quality=90)
+  whole, _ = run(encoded, decoder, channels)
+  image, (rows, columns) = run(encoded, decoder, channels, size, fit)
+  error = np.abs(image[:rows, :columns] - expected(whole, size, fit))
+  # A quarter is what rounding takes. Measured: at most 0.254 and 0.75 by
+  # matrix products, 0.301 and 1.0 by Pillow, which rounds after each axis.
+  assert error.mean() <= (0.31 if decoder == "pillow" else 0.27)
+  assert error.max() <= 1.01
+
+
 @pytest.mark.parametrize(
   ("shape", "size", "kept"),
   [
@@ -93,7 +118,7 @@ def test_extreme_ratio_keeps_to_the_crop(shape):
   assert sorted(size) == [1, 224]
 
 
-# One result whatever the decoder.
+# Hardly different results whatever the decoder.
 
 
 @every_decoder
@@ -120,8 +145,18 @@ def test_decoders_agree(decoder, channels, shape, size, fit):
     image, kept = run(encoded, decoder, channels, size, fit)
     reference, expected_kept = run(encoded, "pillow", channels, size, fit)
     assert kept == expected_kept
-    # Equal where all are built with one libjpeg-turbo; 1 leaves room.
-    assert difference(image, reference).max() <= 1
+    off = difference(image, reference)
+    if size is None:
+      # Equal where all are built with one libjpeg-turbo; 1 leaves room.
+      assert off.max() <= 1
+    else:
+      # Scaled, they differ where Pillow rounds after each axis: measured 0.20
+      # on average, and 1.
+      assert off.mean() <= 0.25
+      assert off.max() <= 1
+    if decoder == "opencv":
+      same, _ = run(encoded, "simplejpeg", channels, size, fit)
+      assert difference(image, same).max() <= 1
 
 
 @every_decoder
