@@ -5,9 +5,10 @@
     python -m etf_jax.main --config=configs/digits_lt.py --workdir=runs/two
 
 Each gets the command with --coordinator_address, --num_processes and
---process_id behind it; its output comes with its number in front. When one
-fails the others have --grace seconds to end, then they are killed; the exit
-code is that of the first failure. SIGTERM and Ctrl-C are passed on to all.
+--process_id behind it (one alone as it is); its output comes with its number in
+front. When one fails the others have --grace seconds to end, then they are
+killed; the exit code is that of the first failure. SIGTERM and Ctrl-C are
+passed on to all.
 
 With --cpu_devices=N they compute on N virtual CPU devices each, to try out what
 a cluster will do. Without it every process sees all accelerators of the
@@ -50,7 +51,7 @@ class Running:
     """Starts them.
 
     Args:
-      command: of each, to which the flags that tell them apart are added.
+      command: of each, to which the flags that tell several apart are added.
       processes: how many.
       cpu_devices: virtual devices of each; None: what the machine has.
       grace: seconds that the others have to end after one has failed.
@@ -68,12 +69,13 @@ class Running:
       shown = " ".join(f"{k}={v}" for k, v in extra.items()) + " "
     self.processes, self._readers = [], []
     for number in range(processes):
-      arguments = [
-        *command,
-        f"--coordinator_address={address}",
-        f"--num_processes={processes}",
-        f"--process_id={number}",
-      ]
+      arguments = list(command)
+      if processes > 1:
+        arguments += [
+          f"--coordinator_address={address}",
+          f"--num_processes={processes}",
+          f"--process_id={number}",
+        ]
       show(f"[{number}] {shown}{shlex.join(arguments)}")
       process = subprocess.Popen(
         arguments,

@@ -19,7 +19,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from etf_jax.errors import InputError
-from etf_jax.training import distributed
+from etf_jax.training import digests, distributed
 from etf_jax.training.state import TrainState
 
 # Where steps go that cannot be read; a run does not delete what it was given.
@@ -80,7 +80,7 @@ class Checkpoints:
     """Looks at whole checkpoints, newest first; the first that can be read."""
     problems = {}
     for step in sorted(self._resume.all_steps(), reverse=True):
-      problem = _problem(self._resume.directory / str(step), like)
+      problem = _problem(Path(self._resume.directory / str(step)), like)
       if problem is None:
         break
       problems[step] = problem
@@ -147,12 +147,15 @@ class Checkpoints:
         manager.wait_until_finished()
 
   def close(self) -> None:
-    """Waits for what is being saved, and releases what is held."""
-    try:
-      self.wait()
-    finally:
+    """Waits for what is being saved, and releases what is held.
+
+    Raises:
+      InputError: it cannot be written.
+    """
+    with contextlib.ExitStack() as stack:
       for manager in self._managers():
-        manager.close()
+        stack.enter_context(self._saving())
+        stack.callback(manager.close)
 
   def _managers(self):
     return [m for m in (self._resume, self._best) if m]
@@ -165,6 +168,8 @@ class Checkpoints:
       raise
     # Orbax and TensorStore say that a disk is full with several of these.
     except (OSError, ValueError, RuntimeError) as error:
+      if distributed.is_loss(error):
+        raise
       raise InputError(
         f"cannot save in {self._workdir}: {_first_line(error)}; make room or"
         " make it writable: the same command continues from the last step"
@@ -193,6 +198,12 @@ def _problem(folder: Path, like: TrainState) -> Exception | None:
     multiprocessing_options=alone,
   )
   try:
+    if not digests.check(folder / "default"):
+      print(
+        f"warning: {folder} has no {digests.NAME}, so a flipped bit in it would"
+        " go unseen",
+        file=sys.stderr,
+      )
     with contextlib.closing(reader):
       reader.restore(folder / "default", args=arguments)
     # NumPy arrays are restored without these, arrays on devices are not.
@@ -206,12 +217,37 @@ def _problem(folder: Path, like: TrainState) -> Exception | None:
   return None
 
 
+class _Handler(ocp.StandardCheckpointHandler):
+  """Orbax's own, which leaves digests beside what it has written."""
+
+  def finalize(self, directory: Path) -> None:
+    """In one process, when all have written and before it counts as saved."""
+    super().finalize(directory)
+    digests.write(Path(directory))
+
+  @classmethod
+  def typestr(cls) -> str:
+    """Whoever reads the checkpoint needs Orbax's handler alone."""
+    return ocp.StandardCheckpointHandler.typestr()
+
+
 def _first_line(error: Exception) -> str:
   return next(iter(str(error).splitlines()), type(error).__name__)[:200]
 
 
 def _manager(directory: Path, keep: int) -> ocp.CheckpointManager:
+  # Two managers that save at once must not meet at each other's barriers.
+  several = ocp.options.MultiprocessingOptions(
+    barrier_sync_key_prefix=directory.name
+  )
+  handler = _Handler(multiprocessing_options=several)
+  handlers = ocp.DefaultCheckpointHandlerRegistry()
+  for arguments in (ocp.args.StandardSave, ocp.args.StandardRestore):
+    handlers.add("default", arguments, handler)
   return ocp.CheckpointManager(
     directory,
-    options=ocp.CheckpointManagerOptions(max_to_keep=keep, create=True),
+    handler_registry=handlers,
+    options=ocp.CheckpointManagerOptions(
+      max_to_keep=keep, create=True, multiprocessing_options=several
+    ),
   )

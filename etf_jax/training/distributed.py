@@ -37,6 +37,15 @@ POLL_SECONDS = 1.0
 _FAREWELL_SECONDS = 10.0
 _AGREE_SECONDS = 60
 _KEYS = "etf_jax"
+# In what the collectives of CPUs and GPUs and the coordinator's client raise.
+_SIGNS_OF_LOSS = (
+  "Gloo",
+  "NCCL",
+  "UNAVAILABLE",
+  "DEADLINE_EXCEEDED",
+  "coordination service",
+  "CoordinationService",
+)
 
 
 class Preempted(Exception):
@@ -249,6 +258,16 @@ def leave(line: str | None, code: int) -> NoReturn:
     with contextlib.suppress(RuntimeError):
       _tell("left")
   os._exit(code)
+
+
+def is_loss(error: BaseException | None) -> bool:
+  """Whether an error, or its cause, says that another process is lost."""
+  if error is None or _client() is None:
+    return False
+  text = f"{type(error).__name__} {error}"
+  return any(sign in text for sign in _SIGNS_OF_LOSS) or is_loss(
+    error.__cause__
+  )
 
 
 def first_line(error: BaseException) -> str:

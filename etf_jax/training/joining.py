@@ -31,15 +31,6 @@ _LOST = (
   "another process of the run, or the way to it, is lost; the same command"
   " continues the run"
 )
-# In what the collectives of CPUs and GPUs and the coordinator's client raise.
-_SIGNS_OF_LOSS = (
-  "Gloo",
-  "NCCL",
-  "UNAVAILABLE",
-  "DEADLINE_EXCEEDED",
-  "coordination service",
-  "CoordinationService",
-)
 
 
 class Processes(NamedTuple):
@@ -134,7 +125,7 @@ def together(processes: Processes | None) -> Iterator[None]:
     distributed.fail(error)
     distributed.leave(None, 2)
   except BaseException as error:
-    if _is_loss(error):
+    if distributed.is_loss(error):
       # Whoever failed may have said why; the watching thread tells it then.
       time.sleep(3 * distributed.POLL_SECONDS)
       distributed.leave(
@@ -144,12 +135,6 @@ def together(processes: Processes | None) -> Iterator[None]:
     distributed.fail(error)
     distributed.leave(None, 1)
   distributed.finish()
-
-
-def _is_loss(error: BaseException) -> bool:
-  """Whether an error says that another process cannot be reached."""
-  text = f"{type(error).__name__} {error}"
-  return any(sign in text for sign in _SIGNS_OF_LOSS)
 
 
 def _lifeline(processes: Processes) -> None:

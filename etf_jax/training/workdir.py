@@ -29,11 +29,17 @@ from etf_jax.errors import InputError
 from etf_jax.training import distributed
 
 _LOCK = ".lock"
+# No space, no quota, or no longer file.
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Fields that change where a run reads and writes, not what it computes.
 _INCIDENTAL = (
   "seeds",
   "devices",
   "mesh",
+  "steps_per_call",
+  "pack_seeds",
+  "compilation_cache",
+  "profile_steps",
   "init_from",  # init_hash says which run that is
   "data.data_dir",
   "data.manual_dir",
@@ -79,8 +85,8 @@ def only_run(workdir: Path) -> Iterator[None]:
   The system drops the lock with the process that holds it, however it dies.
 
   Raises:
-    InputError: another run is there, the directory holds other files, or it
-      cannot be written.
+    InputError: another run is there, the directory holds other files, it
+      cannot be written, or its disk is full later on.
   """
   if not distributed.is_writer():
     yield
@@ -99,7 +105,15 @@ def only_run(workdir: Path) -> Iterator[None]:
     raise _cannot_write(workdir, error) from error
   with file:
     _lock(file, workdir)
-    yield
+    try:
+      yield
+    except OSError as error:
+      if error.errno not in _FULL:
+        raise
+      raise InputError(
+        f"cannot write to {workdir}: {error.strerror}; make room: the same"
+        " command continues from the last checkpoint there"
+      ) from error
 
 
 def _lock(file, workdir):

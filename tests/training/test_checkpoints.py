@@ -12,7 +12,7 @@ import pytest
 import tiny_runs
 
 from etf_jax.errors import InputError
-from etf_jax.training import checkpoint, workdir
+from etf_jax.training import checkpoint, digests, workdir
 from etf_jax.training.state import TrainState
 
 CONFIG = tiny_runs.config("", "etf_dr").checkpoint
@@ -72,6 +72,13 @@ def truncate(path):
   path.write_bytes(content[: len(content) // 2])
 
 
+def flip(path):
+  """One bit in the middle."""
+  content = bytearray(path.read_bytes())
+  content[len(content) // 2] ^= 1
+  path.write_bytes(content)
+
+
 def test_nothing_is_restored_as_it_is(tmp_path):
   like = state(0)
   restored, step = restore(tmp_path, like)
@@ -81,7 +88,7 @@ def test_nothing_is_restored_as_it_is(tmp_path):
 
 # Orbax gives up the arrays that it has not read yet, whose loop is closed.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
-@pytest.mark.parametrize("damage", [os.unlink, truncate])
+@pytest.mark.parametrize("damage", [os.unlink, truncate, flip])
 def test_a_damaged_step_is_named_or_not_needed(saved, tmp_path, capsys, damage):
   damaged = []
   for number, file in enumerate(files(saved, 8)):
@@ -105,10 +112,31 @@ def test_a_damaged_step_is_named_or_not_needed(saved, tmp_path, capsys, damage):
       assert opened(directory).latest == 4
     else:
       assert step == 8
-      assert said == ""
-  largest = max(files(saved, 8), key=lambda path: path.stat().st_size)
-  assert largest in damaged
-  assert len(damaged) >= 3
+      assert said == (
+        f"warning: {directory / 'checkpoints' / '8'} has no SHA256SUMS, so a"
+        " flipped bit in it would go unseen\n"
+        if file.name == digests.NAME
+        else ""
+      )
+  unread = {"commit_success.txt", "_CHECKPOINT_METADATA"}
+  if damage is os.unlink:
+    unread.add(digests.NAME)
+  assert set(files(saved, 8)) - set(damaged) == {
+    file for file in files(saved, 8) if file.name in unread
+  }
+
+
+def test_digests_are_what_sha256sum_writes(tmp_path):
+  (tmp_path / "d").mkdir()
+  (tmp_path / "d" / "b").write_bytes(b"abc")
+  (tmp_path / "a").touch()
+  digests.write(tmp_path)
+  # FIPS 180-2, appendix B.1, and the digest of nothing.
+  assert (tmp_path / "SHA256SUMS").read_text() == (
+    "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a\n"
+    "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  d/b\n"
+  )
+  assert digests.check(tmp_path)
 
 
 def test_a_step_that_was_put_aside_is_saved_again(copy):
@@ -161,6 +189,24 @@ def test_a_full_disk_leaves_the_last_good_step(copy):
   np.testing.assert_array_equal(restored.params["w"], state(8).params["w"])
 
 
+# As above.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_disk_that_is_full_for_both_folders_is_one_line(tmp_path):
+  config = CONFIG.copy_and_resolve_references()
+  config.best = True
+  limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+  checkpoints = checkpoint.Checkpoints(tmp_path, config)
+  try:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8000, limit[1]))
+    checkpoints.save(state(4), 4)
+    checkpoints.save_best(state(4).params, 4)
+    # Each of the two has an error to tell.
+    with pytest.raises(InputError, match=r"^cannot save in .*; make room or"):
+      checkpoints.close()
+  finally:
+    resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+
+
 def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
   (tmp_path / "checkpoints").touch()
   with pytest.raises(InputError, match=r"^cannot save in .*; make room or"):
@@ -177,3 +223,30 @@ def test_a_second_run_in_a_directory_names_the_first(tmp_path):
     assert f" is in {place}: wait for it" in line
   with workdir.only_run(place):
     pass
+
+
+def write_in(place, limit):
+  """A run whose files cannot grow beyond some bytes."""
+  before = resource.getrlimit(resource.RLIMIT_FSIZE)
+  with workdir.only_run(place):
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+      (place / "metrics.jsonl").write_bytes(bytes(2000))
+    finally:
+      resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_disk_that_is_full_later_is_one_line(tmp_path):
+  place = tmp_path / "run"
+  with pytest.raises(InputError) as error:
+    write_in(place, 1000)
+  assert str(error.value) == (
+    f"cannot write to {place}: File too large; make room: the same command"
+    " continues from the last checkpoint there"
+  )
+  # Another error is not called that.
+  (place / "metrics.jsonl").unlink()
+  (place / "metrics.jsonl").mkdir()
+  (place / "config.json").touch()
+  with pytest.raises(IsADirectoryError):
+    write_in(place, 1000)

@@ -1,87 +1,14 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Processes of one run: the same result as one process, whatever ends them."""
 
-import contextlib
 import shutil
 import signal
 import subprocess
 import time
 
-import jax
-import numpy as np
-import orbax.checkpoint as ocp
+from process_results import assert_same_rows, assert_same_state, train
 import process_runs
 import pytest
-import tiny_process_config
-import tiny_runs
-
-from etf_jax import data
-from etf_jax.training import experiment as experiments
-from etf_jax.training import loop
-
-TEST_IMAGES = 355
-# Of float32 after twelve steps: sums in another order.
-TOLERANCE = 1e-4
-STREAM_ONLY = {"feed_images_per_second", "corrupt_images", "limited_by"}
-
-
-def train(digits_dir, workdir, devices):
-  """In this process."""
-  config = tiny_process_config.get_config()
-  config.data.data_dir = str(digits_dir)
-  config.devices = devices
-  loop.train(experiments.create(config, data.load(config.data)), 0, workdir)
-
-
-def leaves(workdir, folder="checkpoints"):
-  """The newest checkpoint as NumPy arrays, whoever saved it."""
-  folder = workdir / folder
-  newest = max(int(path.name) for path in folder.iterdir())
-  with contextlib.closing(ocp.PyTreeCheckpointer()) as reader:
-    path = folder.absolute() / str(newest) / "default"
-    shapes = reader.metadata(path).item_metadata.tree
-    restored = reader.restore(
-      path,
-      restore_args=jax.tree.map(
-        lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes
-      ),
-    )
-  return {
-    jax.tree_util.keystr(path): np.asarray(leaf, np.float64)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(restored)
-  }
-
-
-def assert_same_state(workdir, expected, folder="checkpoints"):
-  actual, expected = leaves(workdir, folder), leaves(expected, folder)
-  assert actual.keys() == expected.keys()
-  for name, leaf in expected.items():
-    error = np.linalg.norm(actual[name] - leaf)
-    # Of biases before a BatchNorm gradients are zero, but for rounding.
-    assert error <= TOLERANCE * np.linalg.norm(leaf) + 1e-6, name
-
-
-def assert_same_rows(workdir, expected):
-  actual, expected = tiny_runs.rows(workdir), tiny_runs.rows(expected)
-  assert len(actual) == len(expected)
-  for row, other in zip(actual, expected, strict=True):
-    assert row.keys() - STREAM_ONLY == other.keys()
-    for name, value in other.items():
-      if isinstance(value, (str, dict)) or value is None:
-        continue
-      # Classes that are collapsed have cosines of noise, but few digits.
-      np.testing.assert_allclose(
-        np.asarray(row[name], float),
-        np.asarray(value, float),
-        rtol=1e-3,
-        atol=1e-3,
-        err_msg=f"{row['kind']} {row['step']} {name}",
-      )
-  final = actual[-1]
-  assert final["kind"] == "final"
-  # Each test image is counted once, and in its class.
-  assert np.sum(final["confusion"]) == TEST_IMAGES
-  np.testing.assert_array_equal(final["confusion"], expected[-1]["confusion"])
 
 
 @pytest.fixture(scope="module")
@@ -174,12 +101,15 @@ def test_it_goes_on_in_four_processes(story, one, digits_dir, tmp_path):
   assert_same_state(workdir, one)
 
 
-def test_a_stream_in_two_processes(one, digits_dir, tmp_path):
+@pytest.mark.parametrize(
+  ("feed", "processes", "devices"), [("resident", 2, 2), ("stream", 4, 1)]
+)
+def test_left_alone(one, digits_dir, tmp_path, feed, processes, devices):
   workdir = tmp_path / "run"
   command = process_runs.command(
-    workdir, digits_dir, "--config.data.feed=stream"
+    workdir, digits_dir, f"--config.data.feed={feed}"
   )
-  run = process_runs.Run(workdir, command, 2, 2)
+  run = process_runs.Run(workdir, command, processes, devices)
   assert run.running.wait() == 0, run.output
   assert_same_rows(workdir, one)
   assert_same_state(workdir, one)
