@@ -146,6 +146,8 @@ def _lines(row):
     f"{row['limited_by']} limits it to {row['images_per_second']:,.0f} images/s"
     f"; lowered in {row['lower_seconds']:.3g} s, compiled in"
     f" {row['compile_seconds']:.3g} s",
+    f"efficiency {row['efficiency']:.3f}: a chip's own work, over that and the"
+    " exchanges for which it waits",
     *row["notes"],
   ]
 
@@ -331,6 +333,7 @@ def _row(plan, lowered, compiled, where):
     "collectives": program.by_kind(found),
     "limits_seconds": limits,
     "limited_by": slowest,
+    "efficiency": program.efficiency(limits, found, where),
     "images_per_second": config.batch_size / limits[slowest],
     "notes": notes,
   }

@@ -59,12 +59,15 @@ class Collective(NamedTuple):
     bytes: of the whole array that a chip ends up with, sums up or passes on.
     group: chips that take part together.
     times: executions in a step, those of a loop counted.
+    waits: whether the chip does nothing else meanwhile; one that is started
+      and awaited further on leaves it free in between.
   """
 
   kind: str
   bytes: int
   group: int
   times: int
+  waits: bool = True
 
   @property
   def sent(self) -> float:
@@ -97,7 +100,8 @@ def collectives(hlo: str, chips: int) -> list[Collective]:
       kind, group = match["kind"], _group(line, chips)
       if times[name] and (group > 1 or kind == "collective-permute"):
         size = _payload(kind, match["type"], bool(match["start"]), group)
-        found.append(Collective(kind, size, group, times[name]))
+        waits = not match["start"]
+        found.append(Collective(kind, size, group, times[name], waits))
   return found
 
 
@@ -143,6 +147,8 @@ def _moved(one, line, sizes, parsed):
   kind = one["kind"]
   if kind in _STILL or kind.endswith("-done") or "AllocateBuffer" in line:
     return 0
+  if "cross_program_prefetch_index" in line:
+    return 0  # the execution before this one ended with this copy
   if kind == "copy-start":  # (destination, source, a word of state)
     return sizes[one["name"]]
   operands = _names(one)
@@ -228,13 +234,36 @@ def limits(
     chip that has the fewest.
   """
   chip = slice_.chip
-  sent = sum(one.times * one.sent for one in found)
-  bandwidth = slice_.links * chip.link
   return {
     "compute": flops / chip.flops,
     "hbm": accessed / chip.bandwidth,
-    "ici": sent / bandwidth if sent else 0.0,
+    "ici": _exchange(found, slice_),
   }
+
+
+def efficiency(
+  limits: dict[str, float], found: list[Collective], slice_: Topology
+) -> float:
+  """The share of its time for which a chip need not wait for the others.
+
+  A chip that did the same work alone would take as long as its arithmetic or
+  its memory, whichever is slower. To that come the collectives during which
+  nothing else runs; those that are started and awaited later count only for
+  what they take longer than all of this.
+
+  Args:
+    limits: see `limits`.
+    found: the collectives of a step.
+    slice_: the chips.
+  """
+  alone = max(limits["compute"], limits["hbm"])
+  waited = _exchange([one for one in found if one.waits], slice_)
+  return alone / max(alone + waited, limits["ici"])
+
+
+def _exchange(found, slice_):
+  sent = sum(one.times * one.sent for one in found)
+  return sent / (slice_.links * slice_.chip.link) if sent else 0.0
 
 
 def _computations(hlo: str) -> dict[str, list[str]]:

@@ -71,8 +71,8 @@ def test_collectives_of_a_program_by_hand():
   assert program.collectives(HLO, 8) == [
     program.Collective("all-reduce", 16 * 4 + 8 * 2, 4, 3),
     program.Collective("reduce-scatter", 2 * 4 * 4, 4, 1),
-    program.Collective("all-gather", 16 * 4, 2, 1),
-    program.Collective("collective-permute", 6, 8, 1),
+    program.Collective("all-gather", 16 * 4, 2, 1, waits=False),
+    program.Collective("collective-permute", 6, 8, 1, waits=False),
     program.Collective("all-reduce", 10 * 4, 8, 1),
   ]
 
@@ -124,6 +124,8 @@ ENTRY %main (x: f32[10]) -> f32[10] {
   %images = u8[1000,8]{1,0} parameter(1)
   %at = s32[2]{0} parameter(2)
   %long = f32[100]{0} parameter(3)
+  %early = (f32[10]{0:S(1)}, f32[10]{0}, u32[]{:S(2)}) copy-start(%x), \
+cross_program_prefetch_index=0
   %c = (f32[10]{0:T(128)S(1)}, f32[10]{0:T(128)}, u32[]{:S(2)}) copy-start(%x)
   %d = f32[10]{0:T(128)S(1)} copy-done(%c)
   %e = f32[10]{0:T(128)S(1)} add(%d, %d)
@@ -160,6 +162,13 @@ def test_limits_by_hand():
   # A corner of 2x4 has two links of 50 GB/s.
   expected = {"compute": 1.0, "hbm": 0.5, "ici": 2 * 1400 / 100e9}
   assert limits == pytest.approx(expected)
+  # Half of a second in HBM is hidden behind the arithmetic.
+  waited = 2 * 1400 / 100e9
+  assert program.efficiency(limits, found, slice_) == 1 / (1 + waited)
+  free = [one._replace(waits=False) for one in found]
+  assert program.efficiency(limits, free, slice_) == 1
+  late = limits | {"compute": 0.0, "hbm": waited / 2}
+  assert program.efficiency(late, free, slice_) == pytest.approx(0.5)
   alone = program.limits(1.0, 1.0, [], chips.topology("v6e:1x1"))
   assert alone["ici"] == 0
 
@@ -305,6 +314,8 @@ def compiled(tmp_path_factory):
     lines = []
     patch.setattr("builtins.print", lambda *words: lines.extend(words))
     options = [CONFIG, "--config.dtype=bfloat16", "--quick", f"--json={file}"]
+    options += ["--config.augment.crop_padding=4"]
+    options += ["--config.augment.mixup_alpha=1.0"]
     code = benchmark.main(["compile", "--topology=v5e:2x2", *options])
   assert code == 0, lines
   assert dict(os.environ) == before
@@ -324,14 +335,16 @@ def test_a_real_step_on_four_chips(compiled):
   # Two operations for each of 3 passes over 9.0 M multiplications: a golden
   # number, as are those below. If you meant a change, write it here.
   assert row["flops"] * 4 / 128 == pytest.approx(53.4e6, rel=0.03)
-  assert row["bytes_accessed"] * 4 / 128 == pytest.approx(6.16e6, rel=0.1)
+  assert row["bytes_accessed"] * 4 / 128 == pytest.approx(6.35e6, rel=0.05)
   # Most activations stay on the chip.
-  assert row["hbm_bytes"] * 4 / 128 == pytest.approx(2.12e6, rel=0.2)
-  assert row["collectives"]["all-reduce"]["count"] == pytest.approx(20, abs=3)
+  assert row["hbm_bytes"] * 4 / 128 == pytest.approx(2.14e6, rel=0.1)
+  assert row["collectives"]["all-reduce"]["count"] == pytest.approx(22, abs=3)
   # Gradients, in bfloat16, and little else is summed over the chips.
   assert row["collectives"]["all-reduce"]["bytes"] == pytest.approx(
     2 * row["parameters"], rel=0.1
   )
+  # For mixup every chip sees the images of all, as bytes.
+  assert row["collectives"]["all-gather"]["bytes"] == 128 * 28 * 28
   memory = row["memory"]
   # The resident images, and the state twice: weights and momentum.
   held = 14_886 * 28 * 28 + 2 * 4 * row["parameters"]
@@ -350,6 +363,7 @@ def test_a_real_step_on_four_chips(compiled):
   )
   assert "  all-reduce " in printed
   assert "hbm limits it to" in printed
+  assert f"efficiency {row['efficiency']:.3f}: " in printed
 
 
 @needs_libtpu
@@ -368,6 +382,14 @@ def test_imagenet_lt_fits_on_four_chips(tmp_path, capsys):
   assert memory["total"] < memory["capacity"]
   # Golden numbers. If you meant a change, write it here.
   assert row["parameters"] == pytest.approx(63.1e6, rel=0.002)
-  assert row["flops"] * 4 / 256 == pytest.approx(35.6e9, rel=0.03)
-  assert row["hbm_bytes"] * 4 / 256 == pytest.approx(324.5e6, rel=0.1)
-  assert row["collectives"]["all-reduce"]["count"] <= 12
+  assert row["flops"] * 4 / 256 == pytest.approx(36.0e9, rel=0.03)
+  assert row["bytes_accessed"] * 4 / 256 == pytest.approx(368e6, rel=0.05)
+  assert row["hbm_bytes"] * 4 / 256 == pytest.approx(322e6, rel=0.05)
+  # Gradients, in bfloat16, and little else is summed over the chips.
+  summed = row["collectives"]["all-reduce"]
+  assert summed["count"] <= 8
+  assert summed["bytes"] == pytest.approx(2 * row["parameters"], rel=0.02)
+  # For mixup every chip sees the images of all, as bytes; no activations.
+  gathered = row["collectives"]["all-gather"]["bytes"]
+  assert gathered == pytest.approx(256 * 224 * 224 * 3, rel=0.01)
+  assert row["efficiency"] == pytest.approx(0.92, abs=0.02)

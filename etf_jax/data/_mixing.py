@@ -2,6 +2,7 @@
 """Mixup and CutMix: each example of a batch is mixed with another one."""
 
 import jax
+from jax import lax
 import jax.numpy as jnp
 import numpy as np
 
@@ -30,18 +31,47 @@ def mixup_partners(
 
 
 def mix(images: jax.Array, partners: jax.Array, lam: jax.Array) -> jax.Array:
-  """`lam * images + (1 - lam) * images[partners]` (Zhang et al. 2018).
-
-  In at least float32, since the loss mixes the labels with the same `lam`.
+  """`blend` of images with those of their partners.
 
   Args:
     images: floating `[B, H, W, C]`.
     partners: `[B]` indices.
     lam: in [0, 1], a scalar or one of each pixel, `[1, H, W, 1]`.
   """
-  wide = images.astype(np.promote_types(images.dtype, np.float32))
-  lam = lam.astype(wide.dtype)
-  return (lam * wide + (1 - lam) * wide[partners]).astype(images.dtype)
+  return blend(images, fetch(images, partners), lam)
+
+
+def fetch(images: jax.Array, partners: jax.Array) -> jax.Array:
+  """`images[partners]`.
+
+  Args:
+    images: `[B, H, W, C]`.
+    partners: `[B]` indices.
+  """
+  return lax.platform_dependent(
+    images, partners, tpu=_fetch_planes, default=lambda x, places: x[places]
+  )
+
+
+def _fetch_planes(images, partners):
+  # TPUs pad the last axis of what they gather to 128 numbers.
+  return images.transpose(0, 3, 1, 2)[partners].transpose(0, 2, 3, 1)
+
+
+def blend(images: jax.Array, others: jax.Array, lam: jax.Array) -> jax.Array:
+  """`lam * images + (1 - lam) * others` (Zhang et al. 2018).
+
+  In at least float32, since the loss mixes the labels with the same `lam`.
+
+  Args:
+    images: floating `[B, H, W, C]`.
+    others: of the same shape and dtype.
+    lam: in [0, 1], a scalar or one of each pixel, `[1, H, W, 1]`.
+  """
+  wide = np.promote_types(images.dtype, np.float32)
+  lam = lam.astype(wide)
+  mixed = lam * images.astype(wide) + (1 - lam) * others.astype(wide)
+  return mixed.astype(images.dtype)
 
 
 def shares(

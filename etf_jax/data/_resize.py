@@ -7,6 +7,7 @@ size differs from another in its two matrices alone, so one program serves all.
 """
 
 from collections.abc import Sequence
+import functools
 
 import jax
 from jax import lax
@@ -116,46 +117,20 @@ def resample(
   Returns:
     uint8 `[B, size, size, C]`.
   """
-  boxes, bounds = boxes.astype(jnp.float32), bounds.astype(jnp.float32)
-  rows, columns = (
-    _weights(boxes[:, axis::2], bounds[:, axis::2], pixels, size)
-    for axis, pixels in enumerate(images.shape[1:3])
-  )
   return lax.platform_dependent(
-    images, rows, columns, cpu=products, default=split_products
+    images,
+    boxes.astype(jnp.float32),
+    bounds.astype(jnp.float32),
+    cpu=functools.partial(products, size=size),
+    tpu=functools.partial(channel_products, size=size),
+    default=functools.partial(split_products, size=size),
   )
-
-
-def _weights(box, bound, pixels, size):
-  """The weight of each pixel in each output, `[B, size, pixels]`, of an axis.
-
-  `box` and `bound` are `[B, 2]`, start and length.
-  """
-  scale = box[:, 1:] / size
-  places = jnp.arange(pixels, dtype=jnp.float32)[None] + 0.5
-  outputs = jnp.arange(size, dtype=jnp.float32)[None] + 0.5
-  centres = box[:, :1] + outputs * scale
-  # Shrinking averages over as many pixels as fall together.
-  reach = jnp.maximum(scale, 1)[:, :, None]
-  distance = jnp.abs(places[:, None] - centres[:, :, None])
-  inside = (places > bound[:, :1]) & (places < bound[:, :1] + bound[:, 1:])
-  weights = jnp.where(inside[:, None], jnp.maximum(1 - distance / reach, 0), 0)
-  return weights / jnp.sum(weights, axis=2, keepdims=True)
 
 
 def products(
-  images: jax.Array, rows: jax.Array, columns: jax.Array
+  images: jax.Array, boxes: jax.Array, bounds: jax.Array, *, size: int
 ) -> jax.Array:
-  """The two products in float32.
-
-  Args:
-    images: uint8 `[B, H, W, C]`.
-    rows: float32 `[B, size, H]`, whose rows add up to 1.
-    columns: float32 `[B, size, W]`, likewise.
-
-  Returns:
-    uint8 `[B, size, size, C]`.
-  """
+  """`resample` by products in float32."""
 
   def product(equation, weights, pixels):
     return jnp.einsum(
@@ -165,39 +140,85 @@ def products(
       precision=lax.Precision.HIGHEST,
     )
 
-  return _both(product, images, rows, columns)
+  return _both(product, images, boxes, bounds, size)
 
 
 def split_products(
-  images: jax.Array, rows: jax.Array, columns: jax.Array
+  images: jax.Array, boxes: jax.Array, bounds: jax.Array, *, size: int
 ) -> jax.Array:
-  """What `products` returns, for matrix units that multiply bfloat16.
+  """`resample` for matrix units that multiply bfloat16.
 
   Whole grey levels are exact in bfloat16. A weight is the sum of two such
   numbers within 2^-17 of itself, or .002 grey levels, and the products are
   added in float32. That is a third of the work of float32 on a TPU.
   """
-
-  def product(equation, weights, pixels):
-    pixels = pixels.astype(jnp.bfloat16)
-    # Not a cast there and back, which compilers may take for nothing.
-    high = lax.reduce_precision(weights, exponent_bits=8, mantissa_bits=7)
-    return sum(
-      jnp.einsum(
-        equation,
-        part.astype(jnp.bfloat16),
-        pixels,
-        preferred_element_type=jnp.float32,
-      )
-      for part in (high, weights - high)
-    )
-
-  return _both(product, images, rows, columns)
+  return _both(_split_product, images, boxes, bounds, size)
 
 
-def _both(product, images, rows, columns):
+def channel_products(
+  images: jax.Array, boxes: jax.Array, bounds: jax.Array, *, size: int
+) -> jax.Array:
+  """`split_products`, without an axis as short as that of the channels.
+
+  A TPU pads the last axis to 128 numbers. To take an image of bytes apart into
+  such channels it runs a program that took libtpu more than ten minutes to
+  compile for a batch of 128. So the rows keep their pixels' channels side by
+  side, and a matrix for each channel has zeros where the others are.
+  """
+  count, height, width, channels = images.shape
+  rows = _weights(boxes, bounds, 0, height, size)
+  columns = _weights(boxes, bounds, 1, width, size, repeat=channels)
+  of_channel = jnp.arange(width * channels, dtype=jnp.int32) % channels
+  flat = images.reshape(count, height, width * channels)
+  planes = []
+  for channel in range(channels):
+    chosen = jnp.where((of_channel == channel)[None, None], columns, 0)
+    across = _round(_split_product("bow,bhw->bho", chosen, flat))
+    planes.append(_round(_split_product("boh,bhw->bow", rows, across)))
+  return jnp.stack(planes, axis=-1).astype(jnp.uint8)
+
+
+def _both(product, images, boxes, bounds, size):
+  rows, columns = (
+    _weights(boxes, bounds, axis, pixels, size)
+    for axis, pixels in enumerate(images.shape[1:3])
+  )
   across = _round(product("bow,bhwc->bhoc", columns, images))
   return _round(product("boh,bhwc->bowc", rows, across)).astype(jnp.uint8)
+
+
+def _split_product(equation, weights, pixels):
+  pixels = pixels.astype(jnp.bfloat16)
+  # Not a cast there and back, which compilers may take for nothing.
+  high = lax.reduce_precision(weights, exponent_bits=8, mantissa_bits=7)
+  return sum(
+    jnp.einsum(
+      equation,
+      part.astype(jnp.bfloat16),
+      pixels,
+      preferred_element_type=jnp.float32,
+    )
+    for part in (high, weights - high)
+  )
+
+
+def _weights(boxes, bounds, axis, pixels, size, repeat=1):
+  """The weight of each pixel in each output, `[B, size, pixels * repeat]`.
+
+  Of an axis of the images, whose pixels stand `repeat` times each.
+  """
+  box, bound = boxes[:, axis::2], bounds[:, axis::2]  # start and length
+  scale = box[:, 1:] / size
+  places = jnp.arange(pixels * repeat, dtype=jnp.int32) // repeat
+  places = places.astype(jnp.float32)[None] + 0.5
+  outputs = jnp.arange(size, dtype=jnp.float32)[None] + 0.5
+  centres = box[:, :1] + outputs * scale
+  # Shrinking averages over as many pixels as fall together.
+  reach = jnp.maximum(scale, 1)[:, :, None]
+  distance = jnp.abs(places[:, None] - centres[:, :, None])
+  inside = (places > bound[:, :1]) & (places < bound[:, :1] + bound[:, 1:])
+  weights = jnp.where(inside[:, None], jnp.maximum(1 - distance / reach, 0), 0)
+  return weights / (jnp.sum(weights, axis=2, keepdims=True) / repeat)
 
 
 def _round(levels):

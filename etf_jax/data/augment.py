@@ -19,7 +19,7 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
-from etf_jax.data import _colour, _mixing, _randaugment, _resize
+from etf_jax.data import _colour, _mixing, _randaugment, _resize, _windows
 from etf_jax.data._mixing import mix, mixup_partners
 from etf_jax.data.resident import Batch
 from etf_jax.errors import InputError
@@ -99,8 +99,12 @@ def training(
       layers=config.randaugment_layers,
       magnitude=config.randaugment_magnitude,
     )
-    inputs = normalize(images, mean, std, dtype)
-    inputs = cutout(keys, inputs, side=config.cutout)
+
+    def inputs_of(keys, images):
+      inputs = normalize(images, mean, std, dtype)
+      return cutout(keys, inputs, side=config.cutout)
+
+    inputs = inputs_of(keys, images)
     if not (config.mixup_alpha or config.cutmix_alpha):
       return inputs, None, None
     own, lam = _mixing.shares(
@@ -110,7 +114,9 @@ def training(
       cutmix_alpha=config.cutmix_alpha,
     )
     partners = mixup_partners(keys, batch.where)
-    return mix(inputs, partners, own), partners, lam
+    # Fetched as bytes, since they may come from other devices.
+    theirs = inputs_of(keys[partners], _mixing.fetch(images, partners))
+    return _mixing.blend(inputs, theirs, own), partners, lam
 
   return augmented
 
@@ -182,24 +188,17 @@ def pad_crop(keys: jax.Array, images: jax.Array, *, padding: int) -> jax.Array:
 
   Args:
     keys: `[B]` keys, one per example.
-    images: `[B, H, W, C]`.
+    images: uint8 `[B, H, W, C]`.
     padding: pixels, >= 0; 0 returns the images as they are.
   """
   if not padding:
     return images
-  height, width, channels = images.shape[1:]
-  padded = jnp.pad(
-    images, ((0, 0), (padding, padding), (padding, padding), (0, 0))
-  )
-
-  def crop(key, image):
-    top, left = jax.random.randint(
+  corners = jax.vmap(
+    lambda key: jax.random.randint(
       jax.random.fold_in(key, 0), (2,), 0, 2 * padding + 1, jnp.int32
     )
-    start = (top, left, jnp.int32(0))
-    return jax.lax.dynamic_slice(image, start, (height, width, channels))
-
-  return jax.vmap(crop)(keys, padded)
+  )(keys)
+  return _windows.windows(images, corners - padding, padding=padding)
 
 
 def flip(keys: jax.Array, images: jax.Array) -> jax.Array:

@@ -252,6 +252,24 @@ def test_the_recipe_of_cifar_is_padded_crop_flip_and_mixup():
     np.testing.assert_array_equal(a, e)
 
 
+def test_what_is_mixed_in_has_the_square_of_the_partner():
+  batch, key = batch_of(6), jax.random.key(3)
+  config = settings(cutout=7, mixup_alpha=1.0)
+
+  @jax.jit
+  def by_hand(batch, key):
+    batch_key, examples_key = jax.random.split(key)
+    own = augment.example_keys(examples_key, 6)
+    inputs = augment.normalize(batch.images, MEAN, STD)
+    inputs = augment.cutout(own, inputs, side=7)
+    lam = jax.random.beta(batch_key, 1.0, 1.0, dtype=jnp.float32)
+    return augment.mix(inputs, augment.mixup_partners(own), lam)
+
+  inputs, partners, _ = jax.jit(augment.training(config, MEAN, STD))(batch, key)
+  assert (np.asarray(partners) != np.arange(6)).any()
+  np.testing.assert_array_equal(inputs, by_hand(batch, key))
+
+
 @pytest.fixture(scope="module")
 def everything():
   return jax.jit(augment.training(settings(**EVERYTHING), MEAN, STD))

@@ -89,6 +89,14 @@ def test_pasting_copies_pixels_of_the_partner():
   )
 
 
+def test_partners_are_the_same_by_planes():
+  images = np.arange(4 * 3 * 5 * 2, dtype=np.uint8).reshape(4, 3, 5, 2)
+  partners = np.array([2, 0, 3, 1])
+  for fetch in (_mixing.fetch, _mixing._fetch_planes):
+    fetched = fetch(jnp.asarray(images), jnp.asarray(partners))
+    np.testing.assert_array_equal(fetched, images[partners])
+
+
 @pytest.mark.parametrize("side", [3, 4])
 def test_cutout_is_a_square_around_any_pixel(side):
   count, height, width = 4000, 6, 5

@@ -59,9 +59,9 @@ def check_levels(actual, expected):
   assert error.mean() <= 0.25
 
 
-@pytest.fixture(scope="module", params=["cpu", "accelerators"])
+@pytest.fixture(scope="module", params=["cpu", "tpu", "default"])
 def resample(request):
-  """`resample` with the products of CPUs, and with those of accelerators."""
+  """`resample` with the products of CPUs, of TPUs, and of other devices."""
   if request.param == "cpu":
     yield RESAMPLE
     return
@@ -69,7 +69,7 @@ def resample(request):
     patch.setattr(
       _resize.lax,
       "platform_dependent",
-      lambda *args, cpu, default: default(*args),
+      lambda *args, **ways: ways[request.param](*args),
     )
     # A new function, so that no program is found in a cache.
     yield jax.jit(
@@ -88,7 +88,7 @@ def test_any_box_is_pillows(resample, size):
   check_levels(actual, expected)
 
 
-@pytest.mark.parametrize("resample", ["accelerators"], indirect=True)
+@pytest.mark.parametrize("resample", ["tpu", "default"], indirect=True)
 def test_two_halves_of_the_weights_lose_nothing(resample):
   images, boxes = photographs(60, 80, 90), boxes_of(60, 80, 90)
   split = np.asarray(resample(images, boxes, boxes, 20))
