@@ -115,19 +115,44 @@ def create_model(config: ConfigDict) -> Classifier:
 
   Args:
     config: `config.model` (`name`, `width`, `kwargs`, `num_classes`),
-      `config.head` (`name`, `batch_norm`, `l2_normalize`, `projector`),
-      `config.bn_group_size` and `config.dtype`; see configs/base.py.
+      `config.head` (`name`, `batch_norm`, `l2_normalize`, `projector`,
+      `num_prototypes`), `config.bn_group_size` and `config.dtype`; see
+      configs/base.py.
 
   Raises:
-    InputError: an unknown name, or arguments that the backbone does not take.
+    InputError: an unknown name, arguments that the backbone does not take, or
+      prototypes that are fewer than the classes or of a head without any.
   """
   head = HEADS[config.head.name](
-    num_classes=config.model.num_classes,
     batch_norm=config.head.batch_norm,
     l2_normalize=config.head.l2_normalize,
     projector=config.head.projector,
+    **_sizes(config),
   )
   return Classifier(_create_backbone(config), head, config.bn_group_size)
+
+
+def _sizes(config: ConfigDict) -> dict[str, int]:
+  """The classes of a head, and how many of them are spare."""
+  classes, prototypes = config.model.num_classes, config.head.num_prototypes
+  if prototypes is None:
+    return {"num_classes": classes}
+  if config.head.name != "etf":
+    raise InputError(
+      f"config.head.num_prototypes={prototypes} is for config.head.name='etf',"
+      f" and not for {config.head.name!r}, whose classifier is no frame"
+    )
+  if prototypes < classes:
+    raise InputError(
+      f"config.head.num_prototypes={prototypes} is less than the {classes}"
+      " classes: give it as many or more, or leave it out"
+    )
+  if prototypes % config.mesh.model:
+    raise InputError(
+      f"config.mesh.model={config.mesh.model} must divide"
+      f" config.head.num_prototypes={prototypes}, which are cut along it"
+    )
+  return {"num_classes": prototypes, "spare": prototypes - classes}
 
 
 def _create_backbone(config: ConfigDict) -> nn.Module:

@@ -56,18 +56,27 @@ class ETFHead(nn.Module):
   The frame is drawn when the head is initialised, which therefore cannot be
   traced (`jax.jit(head.init)` raises); pass a frame in `etf` to avoid that.
 
+  Spare prototypes are the last ones of the frame. They have no class yet, so
+  they are no part of the output: no loss pulls or pushes towards them, and no
+  softmax or prediction counts them. The frame depends on its whole size alone,
+  so classes that take them later leave the prototypes of the others as they
+  are, to the bit.
+
   Attributes:
-    num_classes: K >= 2.
+    num_classes: prototypes of the frame, >= 2, spare ones included.
     batch_norm: normalise the features by the batch, with a learned affine map.
     l2_normalize: scale the features to length 1.
     projector: width of a linear layer after the backbone, whose output, unlike
       a ReLU's, can be negative; -1: as wide as its input; None or 0: no layer.
+    spare: prototypes that are spare; the output has the num_classes - spare
+      others.
   """
 
   num_classes: int
   batch_norm: bool = True
   l2_normalize: bool = True
   projector: int | None = None
+  spare: int = 0
 
   @nn.compact
   def __call__(
@@ -95,6 +104,8 @@ class ETFHead(nn.Module):
         dtype=features.dtype,
       ),
     ).value
+    if self.spare:
+      prototypes = prototypes[:, : -self.spare]
     return Output(features, prototypes)
 
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""SGD as PyTorch runs it, and learning rates that are constant in an epoch."""
+"""SGD as PyTorch runs it, and learning rates that follow the epochs."""
 
 from collections.abc import Callable
 
@@ -18,7 +18,8 @@ def create_schedule(
 
   Warm-up over W epochs multiplies it by min(1, (e + 1) / W). Then `step` has
   the factor `decay_factor` once for every fraction f of `decay_fractions` with
-  e >= f E, E the epochs of the run; `cosine` has (1 + cos(pi e / E)) / 2.
+  e >= f E, E the epochs of the run; `cosine` has (1 + cos(pi e / E)) / 2. With
+  `per_step` the same holds of steps in place of epochs.
 
   Args:
     config: `schedule` and `optimizer.learning_rate` are read.
@@ -26,12 +27,13 @@ def create_schedule(
     total_steps: of the run.
   """
   schedule = config.schedule
-  warmup = durations.steps(schedule, "warmup", epoch) / epoch.steps
-  total = total_steps / epoch.steps
+  unit = 1 if schedule.per_step else epoch.steps
+  warmup = durations.steps(schedule, "warmup", epoch) / unit
+  total = total_steps / unit
 
   def learning_rate(step):
     dtype = jnp.result_type(float)  # float64 where a run may be in float64
-    passed = (step // epoch.steps).astype(dtype)
+    passed = (step // unit).astype(dtype)
     rate = jnp.asarray(config.optimizer.learning_rate, dtype)
     if warmup:
       rate *= jnp.minimum(1.0, (passed + 1) / warmup)
@@ -55,8 +57,9 @@ def create_optimizer(
 
   Args:
     config: `optimizer` is read; `decayed="kernels"` leaves out every
-      parameter of fewer than two axes (biases, BatchNorm). `method` says
-      whether all parameters are trained or the classifier's only.
+      parameter of fewer than two axes (biases, BatchNorm), and
+      `backbone_learning_rate_factor` multiplies the rate of the backbone.
+      `method` says whether all parameters are trained or the classifier's only.
     schedule: step to learning rate.
   """
   optimizer = config.optimizer
@@ -67,16 +70,32 @@ def create_optimizer(
     optax.add_decayed_weights(optimizer.weight_decay, mask),
     optax.sgd(schedule, optimizer.momentum or None, optimizer.nesterov),
   )
-  if objectives.METHODS[config.method].trains == "all":
-    return sgd
+  factor = optimizer.backbone_learning_rate_factor
+  if objectives.trains_backbone(config):
+    return sgd if factor == 1 else optax.chain(sgd, _scale_backbone(factor))
+  whole = objectives.METHODS[config.method].trains == "all"
   return optax.partition(
-    {"classifier": sgd, "fixed": optax.set_to_zero()},
-    lambda params: jax.tree_util.tree_map_with_path(_part, params),
+    {"trained": sgd, "fixed": optax.set_to_zero()},
+    lambda params: jax.tree_util.tree_map_with_path(
+      lambda path, _: "trained" if _in_head(path, whole) else "fixed", params
+    ),
   )
 
 
-def _part(path, leaf):
-  del leaf
+def _scale_backbone(factor):
+  """Multiplies the backbone's updates, as a rate of its own would."""
+
+  def update(updates, params):
+    del params
+    return jax.tree_util.tree_map_with_path(
+      lambda path, x: x if _in_head(path, True) else factor * x, updates
+    )
+
+  return optax.stateless(update)
+
+
+def _in_head(path, whole):
+  """Whether a parameter is the head's: of all of it, or of the classifier."""
   names = tuple(key.key for key in path)
   classifier = names in (("head", "kernel"), ("head", "bias"))
-  return "classifier" if classifier else "fixed"
+  return names[0] == "head" if whole else classifier

@@ -1,52 +1,63 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Methods of two stages: a new classifier on the backbone of a finished run.
+"""Runs that start from a trained model, and the methods which need one.
 
-config = two_stage.resolve(config, dataset)    # checks the runs of all seeds
+config = two_stage.resolve(config, dataset, input_shape)  # checks, all seeds
 state, facts = two_stage.start(config, fresh_state, seed, evaluate)
 
 Kang et al. 2020 (arXiv:1910.09217): cRT learns the classifier again, on
-batches of balanced classes; tau-normalisation scales the columns it has.
+batches of balanced classes; tau-normalisation scales the columns it has. Both
+take the model of a finished run on the same data. The other methods train all
+of a model, which may begin with other weights: see `init_from`.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
-import orbax.checkpoint as ocp
 
 from etf_jax.data import Dataset
 from etf_jax.errors import InputError
 from etf_jax.reporting import runs
-from etf_jax.training import methods, workdir
+from etf_jax.training import init_from, methods, workdir
 from etf_jax.training.state import TrainState
 
 # The first stage must have had the same of these; the rest is its own affair.
 _SHARED = ("data", "model", "head", "dtype")
 
 
-def resolve(config: ConfigDict, dataset: Dataset) -> ConfigDict:
-  """Checks the runs to start from, and writes down which they are.
+def resolve(
+  config: ConfigDict, dataset: Dataset, input_shape: tuple[int, int, int]
+) -> ConfigDict:
+  """Checks what to start from, and writes down what it is.
 
   Args:
     config: resolved, but for `init_hash`.
     dataset: of this run.
+    input_shape: of the images that the model takes, `(H, W, C)`.
 
   Returns:
     A copy with `init_hash`. A run is known by what it starts from, not by
     where that lies.
 
   Raises:
-    InputError: a run that is missing or unfinished, or does not fit.
+    InputError: a run or file that is missing or does not fit.
   """
+  method = methods.METHODS[config.method]
+  if method.trains == "all":
+    return init_from.resolve(config, input_shape)
   if not config.init_from:
     raise InputError(
       f"config.method={config.method!r} starts from a trained model: set"
       " config.init_from to the directory of a finished run"
     )
-  method = methods.METHODS[config.method]
+  for field, only in (("init_parts", "backbone"), ("init_checkpoint", "last")):
+    if config[field] != only:
+      raise InputError(
+        f"config.{field}={config[field]!r} does nothing with config.method="
+        f"{config.method!r}, which decides that itself: leave it out"
+      )
   if method.trains == "nothing" and dataset.validation is None:
     raise InputError(
       f"config.method={config.method!r} chooses tau on validation images, and"
@@ -73,12 +84,12 @@ def start(
   seed: int,
   evaluate: Callable,
 ) -> tuple[TrainState, dict]:
-  """The state in which the second stage begins.
+  """The state in which a run begins that starts from a trained model.
 
   Args:
     config: resolved.
-    state: a fresh one, whose classifier cRT learns.
-    seed: of this run and of the one it starts from.
+    state: a fresh one, which lends what is not taken from elsewhere.
+    seed: of this run; cRT and tau-normalisation start from the run of the same.
     evaluate: (variables, split name) -> metrics.Sums.
 
   Returns:
@@ -86,16 +97,20 @@ def start(
     `tau`, and `tau_accuracies` on validation images, one per tau of the grid.
 
   Raises:
-    InputError: the run to start from is not there any more.
+    InputError: what to start from is not there any more.
   """
-  trained = _restore(_find(config, seed), state)
+  trains = methods.METHODS[config.method].trains
+  if trains == "all":
+    return init_from.start(config, state, seed), {}
+  wanted = {"params": state.params, "batch_stats": state.batch_stats}
+  trained = init_from.restore(_find(config, seed), wanted, "last")
 
   def with_classifier(kernel, bias):
     params = trained["params"]
     head = params["head"] | {"kernel": kernel, "bias": bias}
     return state.begin_from(params | {"head": head}, trained["batch_stats"])
 
-  if methods.METHODS[config.method].trains == "classifier":
+  if trains == "classifier":
     fresh = state.params["head"]
     return with_classifier(fresh["kernel"], fresh["bias"]), {}
   kernel = trained["params"]["head"]["kernel"]
@@ -120,30 +135,14 @@ def tau_normalize(kernel: jax.Array, tau: float) -> jax.Array:
 
 def _find(config: ConfigDict, seed: int) -> runs.Run:
   """The run of a seed, finished and fit to start from."""
-  directory = Path(config.init_from)
-  if not (directory / "config.json").exists():
-    directory /= f"seed={seed}"
-  if not (directory / "config.json").exists():
-    raise InputError(
-      f"config.init_from={config.init_from!r} holds no run of seed {seed}"
-      f" (neither config.json nor seed={seed}/config.json): give the directory"
-      " of a finished run, or the one above its seed=N"
-    )
-  run, where = runs.load_run(directory), f"config.init_from: {directory}"
+  run = init_from.find(config, seed)
+  where = f"config.init_from: {run.directory}"
   if run.seed != seed:
     raise InputError(
       f"{where} is the run of seed {run.seed}, not {seed}: give the directory"
       f" above its seed=N, or set config.seeds={run.seed}"
     )
-  if run.final is None:
-    raise InputError(
-      f"{where} has not finished (epoch {run.epoch:.4g}): repeat its command"
-    )
-  last = run.directory / "checkpoints" / str(run.final["step"])
-  if not last.is_dir():
-    raise InputError(
-      f"{where} has lost its last checkpoint, {last}: copy the whole directory"
-    )
+  init_from.checkpoint_of(run, "last")
   different = workdir.differences(run.config, config, *_SHARED)
   if different:
     raise InputError(
@@ -155,26 +154,3 @@ def _find(config: ConfigDict, seed: int) -> runs.Run:
       " start from runs of one configuration, and from config.init_hash if set"
     )
   return run
-
-
-def _restore(run: runs.Run, state: TrainState) -> dict:
-  """The parameters and statistics of a run's last step, placed as ours.
-
-  Those that the run was evaluated with: its averages, if it had any.
-  """
-  wanted = {"params": state.params, "batch_stats": state.batch_stats}
-  averaged = bool(run.config.get("ema_decay"))
-  if averaged:
-    wanted = {"ema": wanted}
-  abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, wanted)
-  folder = run.directory.absolute() / "checkpoints"
-  with ocp.CheckpointManager(folder) as manager:
-    restored = manager.restore(
-      run.final["step"],
-      args=ocp.args.PyTreeRestore(
-        abstract,
-        restore_args=ocp.checkpoint_utils.construct_restore_args(abstract),
-        partial_restore=True,
-      ),
-    )
-  return restored["ema"] if averaged else restored

@@ -99,6 +99,24 @@ def test_decay_begins_with_an_epoch(epochs, fraction, first):
   assert found(first * 97) == pytest.approx(0.05, rel=1e-6)
 
 
+def test_rates_that_change_with_each_step():
+  # HingeCE's on ImageNet: 100 steps of warm-up, then a cosine.
+  config = changed(name="cosine", per_step=True, warmup_steps=100)
+  config.optimizer.learning_rate = 0.4
+  found = rate(config, epochs=90)
+  half = 45 * 97
+  rates = [found(step) for step in (0, 1, 49, 99, half)]
+  cosines = np.cos(np.pi * np.array([0, 1, 49, 99, half]) / (90 * 97))
+  warm = [0.01, 0.02, 0.5, 1, 1]
+  np.testing.assert_allclose(rates, 0.2 * (1 + cosines) * warm, rtol=1e-5)
+  assert found(half) == pytest.approx(0.2, rel=1e-5)
+  assert found(half + 1) < found(half)
+  steps = rate(changed(name="step", per_step=True), epochs=10)
+  np.testing.assert_allclose(
+    [steps(775), steps(776), steps(873)], [0.1, 0.01, 1e-3], rtol=1e-6
+  )
+
+
 def test_rates_are_exact_in_float64():
   with jax.enable_x64(True):
     schedule = optimizer.create_schedule(changed(), CIFAR, 200 * 97)
@@ -153,6 +171,32 @@ def test_decay_of_kernels_only():
     ("norm", "bias", 1.9),
   ):
     np.testing.assert_allclose(after[place][name], value, rtol=1e-15)
+
+
+@pytest.mark.parametrize("factor", [0.1, 0.0])
+def test_the_backbone_has_a_rate_of_its_own(factor):
+  """As two parameter groups of PyTorch's SGD would have it."""
+  config = base.get_config()
+  config.method = "ce"
+  config.optimizer.update(formula.SGD["nesterov"])
+  config.optimizer.backbone_learning_rate_factor = factor
+  with jax.enable_x64(True):
+    start, gradients, rates = formula.sgd_problem()
+    tree = lambda x: {  # noqa: E731
+      "backbone": {"kernel": jnp.asarray(x)},
+      "head": {"projector": {"kernel": jnp.asarray(x)}, "bias": jnp.asarray(x)},
+    }
+    found = path(config, tree(start), [tree(g) for g in gradients], rates)
+    # The same steps with the one rate, and with the other.
+    config.optimizer.backbone_learning_rate_factor = 1.0
+    fast = path(config, start, jnp.asarray(gradients), rates)
+    slow = path(
+      config, start, jnp.asarray(gradients), [factor * r for r in rates]
+    )
+  for ours, one, other in zip(found, fast, slow, strict=True):
+    for leaf in jax.tree.leaves(ours["head"]):
+      np.testing.assert_allclose(leaf, one, rtol=1e-14)
+    np.testing.assert_allclose(ours["backbone"]["kernel"], other, rtol=1e-14)
 
 
 def test_decay_of_everything_is_the_default():

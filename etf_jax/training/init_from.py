@@ -1,0 +1,265 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""What `config.init_from` names: the model of a finished run, or of a file.
+
+config = init_from.resolve(config, input_shape)  # checks, and names the source
+state = init_from.start(config, fresh_state, seed)
+
+The backbone is taken, beside a fresh head, or all of the model. Images of other
+sizes and other classes are no obstacle to a backbone that does not depend on
+them.
+"""
+
+import hashlib
+from pathlib import Path
+from typing import Any
+
+import jax
+from ml_collections import ConfigDict
+import optax
+import orbax.checkpoint as ocp
+
+from etf_jax import models
+from etf_jax.data import resident
+from etf_jax.errors import InputError
+from etf_jax.models import pretrained
+from etf_jax.reporting import runs
+from etf_jax.training import digests, distributed, workdir
+from etf_jax.training import state as states
+from etf_jax.training.state import TrainState
+
+_FILE = ".safetensors"
+
+
+def resolve(
+  config: ConfigDict, input_shape: tuple[int, int, int]
+) -> ConfigDict:
+  """Checks what the seeds of a run start from, and writes down what it is.
+
+  Args:
+    config: resolved, but for `init_hash`; with an `init_from`.
+    input_shape: of the images that the model takes, `(H, W, C)`.
+
+  Returns:
+    A copy with `init_hash`: of a run its hash, and its seed if it serves all
+    seeds; of a file the SHA-256 of its bytes.
+
+  Raises:
+    InputError: a file or run that is missing, unfinished or does not fit.
+  """
+  config = config.copy_and_resolve_references()
+  shapes = states.shapes(
+    models.create_model(config), optax.identity(), input_shape
+  )
+  wanted = _chosen(config, shapes.variables)
+  if _is_file(config):
+    _load(config, wanted)
+    with open(config.init_from, "rb") as file:
+      found = {hashlib.file_digest(file, "sha256").hexdigest()}
+  else:
+    found = {_check_run(config, seed, wanted) for seed in config.seeds}
+  if config.init_hash:
+    found.add(config.init_hash)
+  if len(found) > 1:
+    raise InputError(
+      f"config.init_from={config.init_from!r} is {' and '.join(sorted(found))}:"
+      " all seeds must start from runs of one configuration, and from"
+      " config.init_hash if set"
+    )
+  (config.init_hash,) = found
+  distributed.check_same({"what config.init_from holds": config.init_hash})
+  return config
+
+
+def start(config: ConfigDict, state: TrainState, seed: int) -> TrainState:
+  """The state in which a run begins that starts from another model.
+
+  Args:
+    config: of `resolve`.
+    state: a fresh one, which lends its head to a backbone.
+    seed: of this run.
+
+  Raises:
+    InputError: the file or run is not there any more.
+  """
+  wanted = _chosen(config, state.variables)
+  if _is_file(config):
+    taken = jax.tree.map(
+      lambda array, like: resident.place(array, like.sharding),
+      _load(config, wanted),
+      wanted,
+    )
+  else:
+    taken = restore(find(config, seed), wanted, config.init_checkpoint)
+  joined = {
+    name: tree | taken.get(name, {}) for name, tree in state.variables.items()
+  }
+  state = state.begin_from(joined["params"], joined["batch_stats"])
+  return state.replace(etf=joined["etf"])
+
+
+def find(config: ConfigDict, seed: int) -> runs.Run:
+  """The run to start from: that of a directory, or of its `seed=N`.
+
+  Raises:
+    InputError: there is none, or it has not finished.
+  """
+  directory = Path(config.init_from)
+  if not (directory / "config.json").exists():
+    directory /= f"seed={seed}"
+  if not (directory / "config.json").exists():
+    raise InputError(
+      f"config.init_from={config.init_from!r} holds no run of seed {seed}"
+      f" (neither config.json nor seed={seed}/config.json): give the directory"
+      f" of a finished run, the one above its seed=N, or a {_FILE} file"
+    )
+  run = runs.load_run(directory)
+  if run.final is None:
+    raise InputError(
+      f"config.init_from: {directory} has not finished (epoch {run.epoch:.4g}):"
+      " repeat its command"
+    )
+  return run
+
+
+def restore(run: runs.Run, like: dict[str, Any], checkpoint: str) -> dict:
+  """Variables of a finished run, placed as ours.
+
+  Those that the run was evaluated with: its averages, if it had any.
+
+  Args:
+    run: see `find`.
+    like: the arrays of a model, by collection, that are wanted.
+    checkpoint: last | best.
+
+  Raises:
+    InputError: the checkpoint is missing or damaged.
+  """
+  folder, averaged = checkpoint_of(run, checkpoint)
+  try:
+    digests.check(folder / "default")
+  except InputError as error:
+    raise InputError(
+      f"config.init_from: {folder} is damaged ({error}): copy it again, or take"
+      " the other config.init_checkpoint"
+    ) from None
+  abstract = _as_saved(
+    jax.tree.map(ocp.utils.to_shape_dtype_struct, like), averaged
+  )
+  with ocp.CheckpointManager(folder.parent.absolute()) as manager:
+    restored = manager.restore(
+      int(folder.name),
+      args=ocp.args.PyTreeRestore(
+        abstract,
+        restore_args=ocp.checkpoint_utils.construct_restore_args(abstract),
+        partial_restore=True,
+      ),
+    )
+  return restored.pop("ema", {}) | restored
+
+
+def checkpoint_of(run: runs.Run, checkpoint: str) -> tuple[Path, bool]:
+  """The folder of a checkpoint, and whether it keeps averages by themselves.
+
+  Args:
+    run: see `find`.
+    checkpoint: last | best.
+
+  Raises:
+    InputError: it is missing.
+  """
+  where = f"config.init_from: {run.directory}"
+  if checkpoint == "best":
+    best = run.directory / "best" / str(run.final["best"]["step"])
+    if not best.is_dir():
+      raise InputError(
+        f"{where} has no best checkpoint, {best}: set"
+        " config.init_checkpoint='last'"
+      )
+    return best, False
+  last = run.directory / "checkpoints" / str(run.final["step"])
+  if not last.is_dir():
+    raise InputError(
+      f"{where} has lost its last checkpoint, {last}: copy the whole directory"
+    )
+  return last, bool(run.config.get("ema_decay"))
+
+
+def _is_file(config):
+  return Path(config.init_from).suffix == _FILE
+
+
+def _chosen(config, variables):
+  """What is taken from elsewhere, of the variables of our model."""
+  if config.init_parts == "all":
+    return {name: tree for name, tree in variables.items() if tree}
+  return {
+    name: {"backbone": tree["backbone"]}
+    for name, tree in variables.items()
+    if "backbone" in tree
+  }
+
+
+def _load(config, wanted):
+  """The arrays of a file, on the host."""
+  if config.init_checkpoint != "last":
+    raise InputError(
+      f"config.init_checkpoint={config.init_checkpoint!r} is for runs, and"
+      f" config.init_from={config.init_from!r} is a file: leave it out"
+    )
+  if config.init_parts == "all":
+    return pretrained.load(config.init_from, wanted)
+  backbone = {name: tree["backbone"] for name, tree in wanted.items()}
+  loaded = pretrained.load(config.init_from, backbone)
+  return {name: {"backbone": tree} for name, tree in loaded.items()}
+
+
+def _check_run(config, seed, wanted):
+  """Refuses a run that does not fit; what it is."""
+  run = find(config, seed)
+  where = f"config.init_from: {run.directory}"
+  folder, averaged = checkpoint_of(run, config.init_checkpoint)
+  fields = ("model", "head") if config.init_parts == "all" else ("model",)
+  # Whether other numbers of classes matter, the shapes below will tell.
+  different = [
+    line
+    for line in workdir.differences(run.config, config, *fields)
+    if not line.startswith("model.num_classes:")
+  ]
+  if different:
+    raise InputError(
+      f"{where} has another model ({'; '.join(different)}): make these fields"
+      " equal"
+    )
+  saved = ocp.PyTreeCheckpointHandler().metadata(folder.absolute() / "default")
+  there, here = _shapes(saved.tree), _shapes(_as_saved(wanted, averaged))
+  for name, shape in here.items():
+    if there.get(name) != shape:
+      what = f"{there[name]} there" if name in there else "missing there"
+      parts = config.init_parts
+      raise InputError(
+        f"{where} has another model ({name}: {what}, {shape} here)"
+        + (": set config.init_parts='backbone'" if parts == "all" else "")
+      )
+  # A run that serves all seeds is not told from others by its hash alone.
+  alone = run.directory == Path(config.init_from)
+  return f"{run.hash}/seed={run.seed}" if alone else run.hash
+
+
+def _as_saved(variables, averaged):
+  """Where a checkpoint has what is wanted."""
+  if not averaged:
+    return variables
+  fixed = {name: tree for name, tree in variables.items() if name == "etf"}
+  learned = {name: tree for name, tree in variables.items() if name != "etf"}
+  return fixed | {"ema": learned}
+
+
+def _shapes(tree):
+  """The shape of each array by its place, as `params/backbone/...`."""
+  leaves = jax.tree_util.tree_flatten_with_path(
+    tree, is_leaf=lambda x: hasattr(x, "shape")
+  )[0]
+  return {
+    jax.tree_util.keystr(path, simple=True, separator="/"): list(leaf.shape)
+    for path, leaf in leaves
+  }
