@@ -1,0 +1,138 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""What a trained model is evaluated on: its run's splits, or other images.
+
+Images are decoded while the model works, so nothing but them is read.
+"""
+
+from collections.abc import Sequence
+import difflib
+import re
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+import numpy as np
+
+from etf_jax import _image_files, _trained_run, data
+from etf_jax.data import Encoded, opening, sources
+from etf_jax.errors import InputError
+from etf_jax.trained import Trained
+
+# Fields that say which data are meant, and those that belong to the model.
+_OTHER = ("name", "dir", "train_list", "validation_list", "test_list")
+_FIXED = ("image_size", "fit", "feed")
+
+
+def splits(
+  trained: Trained, overrides: Sequence[str], images: str | None
+) -> dict[str, Encoded]:
+  """The splits to evaluate on, by name, `test` the last.
+
+  Args:
+    trained: the model.
+    overrides: as on the command line, `--config.data.FIELD=VALUE`.
+    images: a folder CLASS/IMAGE instead.
+
+  Raises:
+    InputError: data that are missing, or not those of this model.
+  """
+  if images is not None:
+    if overrides:
+      raise InputError(f"give either --images or {overrides[0]}")
+    return {images: images_of(trained, images)}
+  fields, config = _overridden(trained, overrides)
+  if fields & set(_OTHER):
+    return _others(trained, config)
+  return _own(trained, config)
+
+
+def require_own(overrides: Sequence[str]) -> None:
+  """Refuses arguments that name other data than the run's.
+
+  Raises:
+    InputError: one does.
+  """
+  for argument in overrides:
+    if re.match(rf"--?config\.data\.({'|'.join(_OTHER)})=", argument):
+      raise InputError(
+        f"--fit_temperature with {argument}: it fits to the run's own"
+        " validation images, or to those of --images=FOLDER (CLASS/IMAGE)"
+      )
+
+
+def images_of(trained: Trained, folder: str) -> Encoded:
+  """The images of a folder CLASS/IMAGE.
+
+  Raises:
+    InputError: see `_image_files.by_class`.
+  """
+  source = _image_files.by_class(folder, trained.class_names)
+  return Encoded(source, trained.pixels)
+
+
+def _own(trained, config):
+  config.feed = "stream"
+  found = data.load(config)
+  if tuple(found.class_counts.tolist()) != trained.class_counts:
+    raise InputError(
+      f"{trained.run.directory} was trained on {sum(trained.class_counts)}"
+      f" images, and {config.name} now has {found.class_counts.sum()}, or"
+      " others of each class; prepare the same data again, or name others with"
+      " --config.data.*"
+    )
+  splits = {"validation": found.validation, "test": found.test}
+  return {name: split for name, split in splits.items() if split is not None}
+
+
+def _others(trained, config):
+  opened = opening.open_splits(config)
+  found = {}
+  for name in ("validation", "test"):
+    source = getattr(opened, name)
+    if source is None:
+      continue
+    there = [source.class_names[k] for k in source.labels.tolist()]
+    where = f"the {name} split of config.data.name={config.name!r}"
+    labels = _image_files.class_numbers(there, trained.class_names, where)
+    renamed = sources.Subset(
+      source,
+      np.arange(len(labels)),
+      labels.astype(source.labels.dtype),
+      trained.class_names,
+    )
+    found[name] = Encoded(renamed, trained.pixels)
+  return found
+
+
+def _overridden(trained, overrides) -> tuple[set[str], ConfigDict]:
+  """The fields that are overridden, and `config.data` with their values."""
+  # Read again, since a copy would lose the types of fields that are None.
+  config = _trained_run.config(trained.run)
+  fields = set()
+  for argument in overrides:
+    field = re.fullmatch(r"--?config\.data\.(\w+)=.*", argument)
+    if not field:
+      raise InputError(
+        f"cannot tell what {argument!r} is; of the config only"
+        " --config.data.FIELD=VALUE, which images to take, can be given"
+      )
+    fields.add(field[1])
+  for field in sorted(fields):
+    if field not in config.data:
+      near = difflib.get_close_matches(field, config.data, 1, 0)[0]
+      raise InputError(
+        f"config.data.{field} is unknown; did you mean config.data.{near}?"
+      )
+    if field in _FIXED:
+      raise InputError(
+        f"config.data.{field} cannot be changed: the model was trained with"
+        f" {config.data[field]!r}"
+      )
+  values, argv = flags.FlagValues(), ["evaluate", *overrides]
+  try:
+    config_flags.DEFINE_config_dict(
+      "config", config, flag_values=values, sys_argv=argv
+    )
+    values(argv)
+  except (flags.Error, TypeError, ValueError) as error:
+    raise InputError(" ".join(str(error).split())) from error
+  return fields, values.config.data

@@ -1,0 +1,109 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""The rows of `evaluate` as text for a terminal."""
+
+from collections.abc import Sequence
+import math
+from typing import Any
+
+import numpy as np
+
+from etf_jax.reporting import shot_groups
+
+_COLUMNS = {
+  "accuracy": "accuracy",
+  **{name: name for name in shot_groups.NAMES},
+  "balanced_accuracy": "balanced",
+  "macro_f1": "macro F1",
+  "ece": "ECE",
+}
+# From here on the fifth guess says something.
+_TOP5_FROM = 100
+
+
+def text(rows: Sequence[dict[str, Any]], class_counts: Sequence[int]) -> str:
+  """Aligned tables, in percent: the splits, then the coverages of each.
+
+  Args:
+    rows: see `evaluate.row`, with `split`.
+    class_counts: `[K]` training images of each class.
+  """
+  columns = dict(_COLUMNS)
+  if len(class_counts) >= _TOP5_FROM:
+    columns["top5"] = "top 5"
+  if any(row["temperature"] != 1 for row in rows):
+    columns["ece_calibrated"] = "ECE calibrated"
+  parts = [
+    aligned(
+      [
+        ["split", "images", *columns.values()],
+        *(
+          [row["split"], f"{row['images']:,}"]
+          + [_percent(row[key]) for key in columns]
+          for row in rows
+        ),
+      ]
+    ),
+    _groups(class_counts),
+  ]
+  for row in rows:
+    parts += ["", _coverage(row)]
+  return "\n".join(parts)
+
+
+def _groups(class_counts):
+  number = np.bincount(shot_groups.of(class_counts), minlength=3)
+  said = (
+    f"{name} {n}" for name, n in zip(shot_groups.NAMES, number, strict=True)
+  )
+  return (
+    f"percent; classes by training images (more than {shot_groups.MANY_ABOVE},"
+    f" {shot_groups.FEW_BELOW} to {shot_groups.MANY_ABOVE}, fewer):"
+    f" {', '.join(said)}"
+  )
+
+
+def _coverage(row):
+  lines = [
+    ["answered", "surest by angle", "up to", "by probability", "down to"]
+  ]
+  lines += [
+    [
+      _percent(entry["coverage"]),
+      _percent(entry["accuracy_by_angle"]),
+      f"{math.degrees(entry['angle']):.1f} deg",
+      _percent(entry["accuracy_by_probability"]),
+      _percent(entry["probability"]),
+    ]
+    for entry in row["coverage"]
+  ]
+  areas = [
+    [
+      "area under risk",
+      _area(row["aurc_angle"]),
+      "",
+      _area(row["aurc_probability"]),
+      "",
+    ]
+  ]
+  return f"{row['split']}: accuracy of the surest answers\n" + aligned(
+    lines + areas
+  )
+
+
+def _area(value):
+  return f"{100 * value:.2f}"
+
+
+def _percent(value):
+  return "-" if value is None else f"{100 * value:.1f}"
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+  """Lines of as many cells each, in columns."""
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+  return "\n".join(
+    "  ".join(
+      cell.ljust(width) for cell, width in zip(line, widths, strict=True)
+    ).rstrip()
+    for line in lines
+  )

@@ -1,0 +1,103 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Temperature scaling: one number that makes confidences honest.
+
+temperature = calibration.fit_temperature(logits, labels)    # held-out images
+probabilities = softmax(test_logits / temperature)
+
+Guo et al. 2017 (arXiv:1706.04599), section 4.2. The logits of a fixed frame
+are cosines in [-1, 1], whose softmax over K classes hardly leaves 1 / K; and
+no loss of theirs, as dot regression, asks for more. The order of the classes
+does not depend on the temperature.
+"""
+
+import numpy as np
+from scipy import optimize, special
+
+from etf_jax.evaluation import metrics
+
+# Where to look, times the mean distance of the highest to the lowest logit.
+_RANGE = (1e-4, 1e4)
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+  """The temperature of the least negative log-likelihood, which is unique.
+
+  Args:
+    logits: floats `[N, K]`.
+    labels: `[N]` integers in 0..K-1; the mean is over images, so it is for
+      data with their shares of the classes.
+
+  Returns:
+    A number > 0.
+
+  Raises:
+    ValueError: there is none, since the likelihood grows without end as the
+      temperature falls (every image is right) or rises (the logits say less
+      than nothing).
+  """
+  logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
+  own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+  if np.all(own == np.max(logits, axis=1)):
+    raise _none(labels, "all of them are classified rightly")
+  if np.mean(own) <= np.mean(logits):  # the slope where 1 / temperature is 0
+    raise _none(labels, "the logits tell nothing of their classes")
+  unit = np.mean(np.ptp(logits, axis=1))
+  found = optimize.minimize_scalar(
+    lambda x: negative_log_likelihood(logits, labels, unit * np.exp(x)),
+    bounds=np.log(_RANGE),
+    method="bounded",
+    options={"xatol": 1e-6},
+  )
+  return float(unit * np.exp(found.x))
+
+
+def _none(labels, why):
+  return ValueError(
+    f"no temperature fits these {len(labels)} images, since {why}; give more of"
+    " them"
+  )
+
+
+def confidences(logits: np.ndarray, temperature: float) -> np.ndarray:
+  """The probability of each image's most probable class.
+
+  Args:
+    logits: floats `[N, K]`.
+    temperature: > 0.
+
+  Returns:
+    `[N]`, in [1 / K, 1].
+  """
+  scaled = logits / logits.dtype.type(temperature)
+  return np.exp(np.max(scaled, axis=1) - special.logsumexp(scaled, axis=1))
+
+
+def expected_calibration_error(
+  confidence: np.ndarray, correct: np.ndarray
+) -> float:
+  """The mean distance of confidence and accuracy over bins, by their images.
+
+  The bins of `metrics.compute`, and in float64.
+
+  Args:
+    confidence: `[N]`, in (0, 1].
+    correct: `[N]` booleans.
+  """
+  bins = np.clip(np.ceil(confidence * metrics.BINS) - 1, 0, None).astype(int)
+  gaps = np.bincount(bins, np.asarray(correct) - np.float64(confidence))
+  return float(np.sum(np.abs(gaps)) / len(bins))
+
+
+def negative_log_likelihood(
+  logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0
+) -> float:
+  """The mean of -log softmax(logits / temperature) [label], in nats.
+
+  Args:
+    logits: floats `[N, K]`; computed in float64.
+    labels: `[N]` integers in 0..K-1.
+    temperature: > 0.
+  """
+  scaled = np.asarray(logits, np.float64) / temperature
+  own = np.take_along_axis(scaled, np.asarray(labels)[:, None], axis=1)[:, 0]
+  return float(np.mean(special.logsumexp(scaled, axis=1) - own))

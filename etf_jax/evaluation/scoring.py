@@ -1,0 +1,72 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""What a trained model says of each image: its logits and its nearest angle.
+
+score = scoring.create(model, inputs)
+logits, angles = jax.jit(score)(variables, images, sizes)
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Scores(NamedTuple):
+  """One row an image.
+
+  Attributes:
+    logits: floats `[B, K]`.
+    angles: floats `[B]`, radians in [0, pi], see `nearest_angles`.
+  """
+
+  logits: jax.Array
+  angles: jax.Array
+
+
+def create(
+  model, inputs: Callable[..., jax.Array]
+) -> Callable[[dict, jax.Array, jax.Array | None], Scores]:
+  """Builds `score(variables, images, sizes)`, to be jitted.
+
+  Args:
+    model: a linen module that returns an `Output`.
+    inputs: (uint8 images, their sizes or None) to what the model takes.
+  """
+
+  def score(variables, images, sizes):
+    output = model.apply(variables, inputs(images, sizes), train=False)
+    angles = nearest_angles(output.features, output.weights)
+    return Scores(output.logits, angles)
+
+  return score
+
+
+def nearest_angles(features: jax.Array, weights: jax.Array) -> jax.Array:
+  r"""The angle between each feature and the nearest classifier vector.
+
+  .. math:: \min_k \angle(h, w_k) = 2\,\mathrm{atan2}(|u - v|, |u + v|)
+
+  with u, v the unit vectors of the two, which is exact for small angles, where
+  the arc cosine is not (Kahan 2006, How futile are mindless assessments of
+  roundoff, section 12).
+
+  Args:
+    features: floats `[B, d]`.
+    weights: floats `[d, K]`, a column per class.
+
+  Returns:
+    `[B]` radians in [0, pi]; pi / 2 for a feature of length zero.
+  """
+  features, columns = _unit(features), _unit(weights.T)
+  cosines = jnp.matmul(features, columns.T, precision=jax.lax.Precision.HIGHEST)
+  nearest = columns[jnp.argmax(cosines, axis=-1)]
+  return 2 * jnp.arctan2(
+    jnp.linalg.norm(features - nearest, axis=-1),
+    jnp.linalg.norm(features + nearest, axis=-1),
+  )
+
+
+def _unit(rows):
+  lengths = jnp.linalg.norm(rows, axis=-1, keepdims=True)
+  return jnp.where(lengths > 0, rows / jnp.where(lengths > 0, lengths, 1), 0)

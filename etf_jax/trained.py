@@ -1,0 +1,227 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""A trained model to call, from the directory of its run.
+
+  import etf_jax
+
+  model = etf_jax.load("runs/digits_lt-etf_dr-1a2b3c4d/seed=0")
+  found = model(images)       # uint8 [B, H, W, C], model.image_shape
+  found.names, found.probabilities.max(axis=1), found.angles
+
+`config.json`, `class_counts.json`, `class_names.json` and a checkpoint are all
+it reads; the data set is not needed.
+"""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from ml_collections import ConfigDict
+import numpy as np
+from scipy import special
+
+from etf_jax import _trained_run, models
+from etf_jax.data import augment
+from etf_jax.evaluation import scoring
+from etf_jax.reporting import runs
+
+# Images that are classified at once; each power of two up to it is a program.
+_AT_ONCE = 128
+
+
+class Prediction(NamedTuple):
+  """One row an image, as NumPy arrays.
+
+  Attributes:
+    classes: int32 `[B]`, the most probable class.
+    names: its name, B strings.
+    probabilities: floats `[B, K]`; calibrated if the run is.
+    angles: floats `[B]`, radians in [0, pi], between the feature and the
+      nearest classifier vector: of a fixed frame the prototype of the class.
+      pi / 2 where the feature has no length.
+    runners_up: int32 `[B]`, the second most probable class.
+  """
+
+  classes: np.ndarray
+  names: tuple[str, ...]
+  probabilities: np.ndarray
+  angles: np.ndarray
+  runners_up: np.ndarray
+
+
+class Trained:
+  """A trained classifier; `load` makes it.
+
+  Attributes:
+    run: what its directory says, see `reporting.runs.Run`.
+    config: the resolved config of the run.
+    class_names: the K names.
+    class_counts: training images of each class.
+    image_shape: `(H, W, C)` of the images that it takes.
+    pixels: how encoded images become such arrays, as in the run.
+    which: "last" or "best".
+    step: of the checkpoint.
+    temperature: that logits are divided by; 1 unless one was fitted.
+    calibrated: whether one was.
+    model: the linen module.
+    variables: of it, on the default device.
+    mean: per channel, of pixels in [0, 1], which inputs are freed of.
+    std: per channel, of pixels in [0, 1], which inputs are divided by.
+    inputs: (images, sizes or None) to what the module takes.
+  """
+
+  def __init__(self, run: runs.Run, which: str):
+    self.run, self.which = run, which
+    self.config: ConfigDict = _trained_run.config(run)
+    self.class_names, self.class_counts = run.class_names, run.class_counts
+    self.model = models.create_model(self.config)
+    self.pixels, self.mean, self.std = _trained_run.images(self.config)
+    self.image_shape = self.pixels.shape
+    self.inputs = augment.evaluation(
+      self.config.augment, self.mean, self.std, jnp.dtype(self.config.dtype)
+    )
+    shape = _trained_run.input_shape(self.config, self.image_shape)
+    variables, self.step = _trained_run.variables(
+      run, self.config, self.model, shape, which
+    )
+    self.variables = jax.device_put(variables)
+    fitted = _trained_run.calibration(run, self.step)
+    self.calibrated = fitted is not None
+    self.temperature = fitted["temperature"] if fitted else 1.0
+    self._score = jax.jit(scoring.create(self.model, self.inputs))
+
+  @property
+  def description(self) -> str:
+    """One line: which checkpoint of which run, finished or not, calibrated."""
+    run, spare = self.run, getattr(self.model.head, "spare", 0)
+    said = [
+      f"{run.name} {run.method} seed {run.seed}, {self.which} checkpoint (step"
+      f" {self.step}) in {run.directory}"
+    ]
+    if run.final is None:
+      said.append(f"the run has not finished (epoch {run.epoch:.4g})")
+    if self.calibrated:
+      said.append(
+        f"temperature {self.temperature:.4g} of {_trained_run.CALIBRATION}"
+      )
+    if spare:
+      said.append(f"{spare} spare prototypes, which no image is given")
+    return "; ".join(said)
+
+  def __call__(
+    self, images: np.ndarray, sizes: np.ndarray | None = None
+  ) -> Prediction:
+    """Classifies images.
+
+    Args:
+      images: `[B, H, W, C]` of `image_shape`, uint8; or floats in [0, 1], which
+        are rounded to the 256 levels that images in files have.
+      sizes: integers `[B, 2]`, height and width of what is image in the top
+        left corner of each array, for runs with config.data.fit="longer"; None
+        where images fill their arrays.
+
+    Raises:
+      ValueError: arrays of another shape or type.
+    """
+    images = self._checked(images)
+    if sizes is not None and np.shape(sizes) != (len(images), 2):
+      raise ValueError(
+        f"sizes must be [{len(images)}, 2], got {list(np.shape(sizes))}"
+      )
+    if self.pixels.has_sizes and sizes is None:
+      sizes = np.broadcast_to(self.image_shape[:2], (len(images), 2))
+    found = [
+      self._padded(
+        images[start : start + _AT_ONCE],
+        None if sizes is None else sizes[start : start + _AT_ONCE],
+      )
+      for start in range(0, len(images), _AT_ONCE)
+    ]
+    logits, angles = map(np.concatenate, zip(*found, strict=True))
+    probabilities = special.softmax(
+      logits / np.float32(self.temperature), axis=1
+    )
+    classes = np.argmax(logits, axis=1)
+    others = np.where(
+      np.arange(logits.shape[1]) == classes[:, None], -np.inf, logits
+    )
+    return Prediction(
+      classes.astype(np.int32),
+      tuple(self.class_names[k] for k in classes),
+      probabilities,
+      angles,
+      np.argmax(others, axis=1).astype(np.int32),
+    )
+
+  def scores(
+    self, images: np.ndarray, sizes: np.ndarray | None = None
+  ) -> scoring.Scores:
+    """Logits, before any temperature, and angles; compiled for each shape.
+
+    Args:
+      images: uint8 `[B, H, W, C]`.
+      sizes: int32 `[B, 2]` or None.
+    """
+    return self._score(self.variables, images, sizes)
+
+  def _padded(self, images, sizes):
+    rows = len(images)
+    missing = (1 << (rows - 1).bit_length()) - rows
+    images = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0)))
+    if sizes is not None:
+      sizes = np.pad(np.asarray(sizes, np.int32), ((0, missing), (0, 0)))
+    found = jax.device_get(self.scores(images, sizes))
+    return found.logits[:rows], found.angles[:rows]
+
+  def _checked(self, images):
+    images = np.asarray(images)
+    if images.shape[1:] != self.image_shape or not len(images):
+      wanted = ", ".join(map(str, self.image_shape))
+      raise ValueError(
+        f"images must be [B, {wanted}], got {list(images.shape)}; decode(bytes)"
+        " makes such an array of a file's content"
+      )
+    if images.dtype == np.uint8:
+      return images
+    if not np.issubdtype(images.dtype, np.floating):
+      raise ValueError(
+        f"images must be uint8, or floats in [0, 1], got {images.dtype}"
+      )
+    low, high = np.min(images), np.max(images)
+    if not (low >= 0 and high <= 1):
+      raise ValueError(
+        f"images of floats must lie in [0, 1], got {low:g} to {high:g}"
+      )
+    return np.rint(images * 255).astype(np.uint8)
+
+  def decode(self, encoded: bytes) -> tuple[np.ndarray, tuple[int, int]]:
+    """An array of `image_shape` from a file's content, decoded as in the run.
+
+    Grey images become colour and colour ones grey as the run's do: see
+    `data.decode`. Images of another size are scaled as config.data.fit says;
+    those of a run without config.data.image_size to its square.
+
+    Args:
+      encoded: JPEG, PNG, WebP, GIF, BMP or TIFF.
+
+    Returns:
+      uint8 `[H, W, C]`, and the height and width of what is image in it.
+
+    Raises:
+      data.decode.CorruptImage: it is no image, or cannot be made to fit.
+    """
+    return self.pixels.decode(encoded)
+
+
+def load(workdir: str | Path, step: str = "last") -> Trained:
+  """The trained model of a run.
+
+  Args:
+    workdir: of a run, or the one above its `seed=N` if there is one only.
+    step: "last", the newest checkpoint, which is the result of a finished run;
+      or "best", that of the best evaluation.
+
+  Raises:
+    InputError: there is no such run, or nothing of it that can be used.
+  """
+  return Trained(runs.load_run(_trained_run.find(workdir)), step)
