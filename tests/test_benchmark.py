@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from etf_jax import _benchmark_report as reports
 from etf_jax import benchmark
 
 BATCH, DIM = 64, 256
@@ -95,7 +96,7 @@ def test_arms_take_turns():
 
     return call
 
-  taken = benchmark.time_in_turns(
+  taken = reports.time_in_turns(
     {"a": arm("a"), "b": arm("b")}, blocks=3, seconds=1e-9
   )
   # Two calls to warm up and to calibrate, then one call a block.
@@ -104,11 +105,79 @@ def test_arms_take_turns():
 
 
 def test_summary_by_hand():
-  assert benchmark.summary([0.004, 0.001, 0.002]) == {
+  assert reports.summary([0.004, 0.001, 0.002]) == {
     "ms": 2.0,
     "ms_min": 1.0,
     "ms_max": 4.0,
   }
+
+
+def test_ratio_by_hand():
+  taken = {"a": [3.0, 2.0, 1.0], "b": [1.0, 2.0, 4.0]}
+  # Of the same blocks; the ratio of the medians would be 1 as well, but not
+  # its range.
+  assert reports.ratio(taken, "a", "b") == {
+    "ratio": 1.0,
+    "ratio_min": 0.25,
+    "ratio_max": 3.0,
+  }
+
+
+def test_calls_of_a_block_are_whole_multiples():
+  asked = {"a": [], "b": []}
+
+  def arm(name, seconds):
+    def turn(number):
+      asked[name].append(number)
+      return seconds * number
+
+    return turn
+
+  taken = reports.take_turns(
+    {"a": arm("a", 0.5), "b": arm("b", 1.0)},
+    blocks=2,
+    seconds=10.0,
+    warmup=5,
+    multiple={"a": 4},
+  )
+  # Warm-up, calibration, and two blocks of ten seconds or two and a half times
+  # four calls.
+  assert asked == {"a": [8, 4, 20, 20], "b": [5, 1, 10, 10]}
+  assert taken == {"a": [0.5, 0.5], "b": [1.0, 1.0]}
+
+
+def test_all_runs_what_can_be_run(monkeypatch, tmp_path, capsys):
+  losses = benchmark.COMMANDS["losses"]._replace(
+    quick=("--feature_dim=8", "--batch_size=4", "--num_classes=2")
+  )
+  feed = benchmark.COMMANDS["feed"]._replace(quick=("--dir=/absent",))
+  commands = {
+    "feed": feed,
+    "losses": losses,
+    "peer": benchmark.COMMANDS["peer"],
+  }
+  monkeypatch.setattr(benchmark, "COMMANDS", commands)
+  file = tmp_path / "all.json"
+  assert benchmark.main(["all", f"--json={file}"]) == 0
+  written, printed = json.loads(file.read_text()), capsys.readouterr().out
+  line = "--dir=/absent: there is no such folder"
+  assert written["not_measured"] == {"feed": line}
+  (one,) = written["reports"]
+  assert (one["command"], one["results"][0]["feature_dim"]) == ("losses", 8)
+  assert one["environment"]["load"] >= 0
+  assert f"\n## feed --dir=/absent\n\nnot measured: {line}\n" in printed
+  assert "\n## losses --feature_dim=8 --batch_size=4" in printed
+
+
+@pytest.mark.parametrize("name", sorted(benchmark.COMMANDS))
+def test_quick_options_are_known(name):
+  command = benchmark.COMMANDS[name]
+  if command.quick is None:
+    assert name == "peer"
+    return
+  config = ["--config=etf_jax:digits_lt"] if command.has_config else []
+  options = benchmark._parser().parse_args([name, *command.quick, *config])
+  assert options.blocks >= 5 or name == "compile"
 
 
 def test_missing_folder_is_reported_before_any_work(capsys, tmp_path):

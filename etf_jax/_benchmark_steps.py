@@ -1,0 +1,210 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Runs in memory that go on by as many steps as a benchmark asks for.
+
+run = start(plan, open_feed, seed=0)
+metrics = run.go(20)
+"""
+
+import argparse
+from collections.abc import Callable
+import dataclasses
+import time
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from etf_jax import data
+from etf_jax.data import augment, resident
+from etf_jax.training import (
+  command_line,
+  experiment,
+  feeding,
+  objectives,
+  packing,
+  sharding,
+  step,
+)
+from etf_jax.training import state as states
+
+
+class Run(NamedTuple):
+  """A run that goes on.
+
+  Attributes:
+    go: trains for so many steps, at least one; the metrics of the last call,
+      which may not be computed yet.
+    state: after the steps so far.
+    most: steps of a call.
+  """
+
+  go: Callable[[int], Any]
+  state: Callable[[], states.TrainState]
+  most: int
+
+
+def parse(options: argparse.Namespace) -> Any:
+  """The config that a command line names, with choices that are known."""
+  config, _ = command_line.parse(
+    ["benchmark", f"--config={options.config}", *options.fields]
+  )
+  objectives.check_choices(config)
+  return config
+
+
+def whole_batches(dataset: data.Dataset, batch_size: int) -> data.Dataset:
+  """Without so many images of the largest class that batches are all whole.
+
+  Steps of two sizes would blur what one takes. Streamed images stay as they
+  are, and so does a set that is smaller than a batch.
+  """
+  train = dataset.train
+  left = len(train.labels) % batch_size
+  small = left == len(train.labels)
+  if isinstance(train, data.Encoded) or small or not left:
+    return dataset
+  largest = np.flatnonzero(train.labels == np.argmax(dataset.class_counts))
+  kept = np.delete(np.arange(len(train.labels)), largest[:left])
+  train = train.choose(kept)
+  counts = np.bincount(train.labels, minlength=dataset.num_classes)
+  return dataclasses.replace(dataset, train=train, class_counts=counts)
+
+
+def start(
+  plan: experiment.Plan | experiment.Experiment,
+  open_feed: Callable[[int | tuple[int, ...], int], feeding.Feed],
+  seed: int | tuple[int, ...],
+) -> Run:
+  """Begins a run, or several in one program; nothing is compiled yet.
+
+  Args:
+    plan: what it computes.
+    open_feed: see `feeding.create`.
+    seed: of the run; a tuple: of runs that are packed.
+  """
+  if isinstance(seed, tuple):
+    each = [_first_state(plan, one) for one in seed]
+    current = packing.stack(each, plan.mesh)
+    where = packing.along_seed(plan.mesh)
+  else:
+    current = _first_state(plan, seed)
+    where = sharding.replicated(plan.mesh)
+  key = states.augment_key(seed, where)
+  feed, done = open_feed(seed, 0), 0
+
+  def go(steps):
+    nonlocal current, done
+    end = done + steps
+    metrics = None
+    while done < end:
+      number = min(feed.most(done), end - done)
+      current, metrics = feed.advance(current, done, key, number)
+      done += number
+    return metrics
+
+  return Run(go, lambda: current, feed.most(0))
+
+
+def turn(run: Run) -> Callable[[int], float]:
+  """Steps of a run as a `Turn` of the report."""
+
+  def steps(number):
+    started = time.perf_counter()
+    jax.block_until_ready(run.go(number))
+    return time.perf_counter() - started
+
+  return steps
+
+
+def frozen(
+  plan: experiment.Plan,
+  dataset: data.Dataset,
+  images: resident.Resident,
+  most: int,
+  seed: int,
+) -> Run:
+  """The same steps on the first batch, augmented once and for all.
+
+  Args:
+    plan: of the run.
+    dataset: what it trains on.
+    images: its training images on the devices.
+    most: steps of a call.
+    seed: of the run.
+  """
+  config, epoch = plan.config, plan.epoch
+  rows = sharding.row_multiple(config, plan.mesh)
+  everywhere = sharding.replicated(plan.mesh)
+  key = states.augment_key(seed, everywhere)
+  augmented = augment.training(
+    config.augment, dataset.mean, dataset.std, jnp.dtype(config.dtype)
+  )
+
+  @jax.jit
+  def first(images, order, key):
+    padded = sharding.padded(epoch.batch_size, rows)
+    batch = resident.take(
+      images, order, 0, size=epoch.batch_size, padded_size=padded
+    )
+    batch = jax.lax.with_sharding_constraint(
+      batch, sharding.batch_sharded(plan.mesh)
+    )
+    return batch, augmented(batch, key)
+
+  order = resident.place(plan.sampler.order(seed, 0), everywhere)
+  batch, (inputs, partners, lam) = first(images, order, key)
+  batch = batch._replace(images=inputs, sizes=None)
+  train_step = step.create(
+    config,
+    plan.model,
+    plan.optimizer,
+    objectives.create_loss(config, dataset.class_counts),
+    lambda batch, key: (batch.images, partners, lam),
+    epoch.steps,
+    plan.total_steps,
+    plan.mesh,
+  )
+
+  def several(state, batch, key, number):
+    if most == 1:
+      return train_step(state, batch, key)
+    _, like = jax.eval_shape(train_step, state, batch, key)
+    none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
+    return jax.lax.fori_loop(
+      jnp.zeros((), number.dtype),
+      number,
+      lambda _, carry: train_step(carry[0], batch, key),
+      (state, none),
+    )
+
+  program = jax.jit(
+    several,
+    donate_argnames="state",
+    out_shardings=(plan.state_sharding, everywhere),
+  )
+  current = _first_state(plan, seed)
+
+  def go(steps):
+    nonlocal current
+    metrics = None
+    for done in range(0, steps, most):
+      number = resident.place(
+        np.asarray(min(most, steps - done), np.int32), everywhere
+      )
+      current, metrics = program(current, batch, key, number)
+    return metrics
+
+  return Run(go, lambda: current, most)
+
+
+def _first_state(plan, seed):
+  return states.create(
+    plan.model,
+    plan.optimizer,
+    plan.input_shape,
+    states.draw_classifier(plan.model, plan.input_shape, seed),
+    seed,
+    plan.state_sharding,
+    average=bool(plan.config.ema_decay),
+  )
