@@ -11,7 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from etf_jax.data import cache, catalog, decode, long_tail, opening, sources
+from etf_jax.data import (
+  cache,
+  catalog,
+  decode,
+  long_tail,
+  opening,
+  published_svhn,
+  sources,
+)
 from etf_jax.errors import InputError
 
 __all__ = ["Dataset", "Encoded", "Pixels", "Split", "load"]
@@ -189,16 +197,9 @@ def load(config: Any) -> Dataset:
       )
     validation = sources.choose(opened.train, held_out)
   # 2. The long tail of the rest.
-  counts = long_tail.realised_counts(
-    labels[training],
-    names,
-    profile=config.profile,
-    imbalance=config.imbalance,
-    counts=tuple(config.counts),
-  )
-  kept = training[long_tail.select(labels[training], counts, config.seed)]
+  train, counts = _cut(config, opened, training)
   splits = {
-    "train": sources.choose(opened.train, kept),
+    "train": train,
     "validation": validation,
     "test": opened.test,
   }
@@ -208,7 +209,7 @@ def load(config: Any) -> Dataset:
     name: source and _ready(source, pixels, config)
     for name, source in splits.items()
   }
-  if len(ready["train"].labels) != len(kept):  # corrupt images are gone
+  if len(ready["train"].labels) != len(train.labels):  # corrupt ones are gone
     counts = np.bincount(ready["train"].labels, minlength=len(names))
     long_tail.check_present(counts, names)
   return Dataset(
@@ -221,6 +222,31 @@ def load(config: Any) -> Dataset:
     image_shape=pixels.shape,
     **ready,
   )
+
+
+def _cut(config, opened, training) -> tuple[sources.Subset, np.ndarray]:
+  """The long tail of the training images, and its class counts."""
+  names, labels = opened.train.class_names, opened.train.labels[training]
+  if config.profile == published_svhn.PROFILE:
+    train = published_svhn.cut(
+      config.name,
+      opened.train,
+      training,
+      opened.train_parts,
+      imbalance=config.imbalance,
+      seed=config.seed,
+    )
+    # There may be none of a class: that is what was published.
+    return train, np.bincount(train.labels, minlength=len(names))
+  counts = long_tail.realised_counts(
+    labels,
+    names,
+    profile=config.profile,
+    imbalance=config.imbalance,
+    counts=tuple(config.counts),
+  )
+  kept = training[long_tail.select(labels, counts, config.seed)]
+  return sources.choose(opened.train, kept), counts
 
 
 def _pixels(config, opened) -> Pixels:

@@ -25,12 +25,12 @@ _SELECT, _HOLD_OUT = 0, 1  # Purposes of a random order; they never share one.
 
 
 def exponential_counts(
-  largest: int, num_classes: int, imbalance: float
+  largest: float, num_classes: int, imbalance: float
 ) -> np.ndarray:
   """Returns floor(largest * imbalance**(k / (K - 1))) for k = 0..K-1.
 
   Args:
-    largest: Count of class 0.
+    largest: Count of class 0, before it is rounded down.
     num_classes: K, at least 2.
     imbalance: Count of class K-1 over that of class 0, in (0, 1].
 
@@ -139,9 +139,9 @@ def realised_counts(
   """
   num_classes = len(class_names)
   if profile not in PROFILES:
+    known = dict.fromkeys((*PROFILES, "published_svhn"))
     raise InputError(
-      "config.data.profile: "
-      + catalog.unknown("profile", profile, dict.fromkeys(PROFILES))
+      "config.data.profile: " + catalog.unknown("profile", profile, known)
     )
   _check_shape(num_classes, imbalance)
   if len(counts) and profile != "list":

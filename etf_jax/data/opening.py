@@ -11,6 +11,7 @@ import os
 from typing import Any
 
 import jax
+import numpy as np
 import tensorflow_datasets as tfds
 
 from etf_jax.data import (
@@ -42,6 +43,7 @@ class Opened:
     image_shape: Of every image; None for photographs of many sizes.
     mean: Mean per channel, of pixels in [0, 1].
     std: Standard deviation per channel, of pixels in [0, 1].
+    train_parts: Number of images of each part of `train`, in its order.
   """
 
   train: sources.Source
@@ -50,10 +52,13 @@ class Opened:
   image_shape: tuple[int, int, int] | None
   mean: tuple[float, ...]
   std: tuple[float, ...]
+  train_parts: tuple[int, ...] = ()
 
 
 def open_splits(config: Any) -> Opened:
   """Opens a data set; one of the catalog is prepared first if it is missing.
+
+  With `config.coarse_classes` its labels are those of coarser classes.
 
   With `config.dir` images are read from files there: those that lists name, the
   user's or the data set's published ones, or else all of its folders. Without
@@ -67,9 +72,14 @@ def open_splits(config: Any) -> Opened:
   """
   for field in ("dir", "manual_dir", "cache_dir"):
     remote.require_path(f"config.data.{field}", getattr(config, field))
+  known = appearance(config)
+  return Opened(**_coarse(_open(config), config.coarse_classes), **known)
+
+
+def _open(config):
+  """The splits, with the labels that they have."""
   if config.name == FOLDER:
-    splits = _open_files(config, {})
-    return Opened(**splits, image_shape=None, mean=_MEAN, std=_STD)
+    return _open_files(config, {})
   facts = catalog.lookup(config.name)
   if config.dir is not None or facts.tfds_name is None:
     splits = _open_files(config, facts.lists)
@@ -80,11 +90,60 @@ def open_splits(config: Any) -> Opened:
         f"has {facts.num_classes}; config.data.name='{FOLDER}' takes images of "
         "any classes"
       )
-    return Opened(**splits, image_shape=None, mean=facts.mean, std=facts.std)
-  splits = _open_prepared(config, facts)
-  return Opened(
-    **splits, image_shape=facts.image_shape, mean=facts.mean, std=facts.std
-  )
+    return splits
+  return _open_prepared(config, facts)
+
+
+def _coarse(splits, names):
+  """The splits with coarser classes, where there are names of some."""
+  if not names:
+    return splits
+  fine = splits["train"].class_names
+  if len(names) != len(fine):
+    raise InputError(
+      f"config.data.coarse_classes names {len(names)} classes and the data "
+      f"have {len(fine)}: give a coarser class for each ({', '.join(fine[:8])}"
+      f"{', ...' if len(fine) > 8 else ''})"
+    )
+  known = tuple(dict.fromkeys(names))
+  if len(known) < 2:
+    raise InputError(
+      "config.data.coarse_classes has one class only; name two or more"
+    )
+  number = np.array([known.index(name) for name in names], np.int32)
+  return splits | {
+    role: sources.Subset(
+      splits[role],
+      np.arange(len(splits[role].labels)),
+      number[splits[role].labels],
+      known,
+    )
+    for role in ("train", "validation", "test")
+    if splits[role] is not None
+  }
+
+
+def appearance(config: Any) -> dict[str, tuple | None]:
+  """What is known of the images before they are opened.
+
+  Args:
+    config: `data` of configs/base.py; `name` and `dir` are read.
+
+  Returns:
+    `image_shape`, `mean` and `std` of `Opened`.
+
+  Raises:
+    InputError: There is no data set of this name.
+  """
+  if config.name == FOLDER:
+    return {"image_shape": None, "mean": _MEAN, "std": _STD}
+  facts = catalog.lookup(config.name)
+  in_files = config.dir is not None or facts.tfds_name is None
+  return {
+    "image_shape": None if in_files else facts.image_shape,
+    "mean": facts.mean,
+    "std": facts.std,
+  }
 
 
 def _open_files(config, published: Mapping[str, str]):
@@ -129,6 +188,10 @@ def _open_prepared(config, facts: catalog.Facts):
     else:
       listing = lists.read(locations[role], config.cache_dir)
       splits[role] = published_lists.select(whole(split), listing, facts)
+  sizes = builder.info.splits
+  splits["train_parts"] = tuple(
+    sizes[part].num_examples for part in facts.train_split.split("+")
+  )
   return splits
 
 

@@ -1,0 +1,309 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Plans: how many runs, of which configurations, and what they would cost."""
+
+import math
+import pathlib
+
+import optax
+import pytest
+
+from etf_jax import configs, models
+from etf_jax.configs import (
+  cifar10_lt,
+  cifar100_lt,
+  imagenet_lt,
+  stl10_lt,
+  svhn_lt,
+)
+from etf_jax.data import catalog
+from etf_jax.models import heads
+from etf_jax.reproductions import costs, dry_run, planning, running
+from etf_jax.reproductions.planning import Options
+from etf_jax.reproductions.targets import TARGETS
+from etf_jax.training import command_line, state, workdir
+
+OUTPUT = pathlib.Path("somewhere")
+
+
+def plan(name, **chosen):
+  return planning.plan(name, Options(**chosen))
+
+
+def number_of_runs(found):
+  return sum(len(job.seeds) for job in found.jobs.values())
+
+
+# Settings times methods times three seeds. With the baselines (4 more) each
+# setting has one more program, the first stage of tau-norm.
+@pytest.mark.parametrize(
+  ("name", "paper", "with_baselines"),
+  [
+    ("table1", 10 * 4 * 3, 10 * (4 + 4 + 1) * 3),
+    ("table2", 24 * 2 * 3, 24 * (2 + 4 + 1) * 3),
+    # ImageNet-LT has validation images, so CE is tau-norm's first stage.
+    ("table3", 4 * 2 * 3, 4 * (2 + 4) * 3),
+    ("figure3", 1 * 2 * 3, 1 * 2 * 3),
+    ("figure4", 4 * 2 * 3, 4 * 2 * 3),
+    ("figure5", 4 * 2 * 3, 4 * 2 * 3),
+    ("figure6", 4 * 2 * 3, 4 * 2 * 3),
+    ("leaderboard", 3 * 2 * 3, (2 * 9 + 8) * 3),
+    ("hinge_table2", (3 * 3 + 1) * 3, (3 * 5 + 1) * 3),
+    # The angle 0 of minor and of major classes is one run, and is CE + ETF's
+    # network with HingeCE's name.
+    ("hinge_figure5", (1 + 1 + 7 + 6 - 1) * 3, (1 + 1 + 7 + 6 - 1) * 3),
+  ],
+)
+def test_the_number_of_runs(name, paper, with_baselines):
+  assert number_of_runs(plan(name, methods=("paper",))) == paper
+  assert number_of_runs(plan(name)) == with_baselines
+
+
+def test_the_images_of_table_1():
+  """Totals of the tails: 11,203, 12,406, 13,996, 20,431 and 50,000."""
+  found = plan("table1", methods=("paper",))
+  images = sum(3 * job.cost.images for job in found.jobs.values())
+  per_epoch = 11_203 + 12_406 + 13_996 + 20_431 + 50_000
+  assert images == 4 * 2 * 3 * 200 * per_epoch
+  (job,) = plan(
+    "table1", methods=("etf_dr",), imbalance=(0.01,), mixup=(1.0,)
+  ).jobs.values()
+  assert job.cost.steps == 200 * math.ceil(12_406 / 128)
+  assert job.cost.gflop == pytest.approx(0.41 * 200 * 12_406)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_every_cell_is_planned(name, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  for depth in (34, 50, 101):
+    (tmp_path / f"resnet{depth}.safetensors").touch()
+  found = plan(name)
+  for cell in found.cells:
+    job = found.jobs[cell.job]
+    assert job.config.method == (cell.method if not cell.setting.then else "ce")
+    assert job.cost.steps > 0 or cell.method == "tau_norm"
+    if cell.setting.imbalance is not None:
+      assert job.config.data.imbalance == cell.setting.imbalance
+    if cell.setting.mixup is not None:
+      assert job.config.augment.mixup_alpha == cell.setting.mixup
+  text = dry_run.text(found, OUTPUT)
+  assert TARGETS[name].paper in text
+  assert f"{number_of_runs(found)} runs in {len(found.jobs)} program" in text
+
+
+def test_cells_say_what_they_wait_for(tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  found = plan("table4")
+  assert not found.jobs
+  assert found.cells[0].waits == (
+    "waits for resnet34.safetensors: configs/cub200.py says where it comes from"
+  )
+  assert "6 cells cannot be run yet" in dry_run.text(found, OUTPUT)
+  monkeypatch.setattr(configs, "FOLDER", tmp_path)
+  assert plan("table3").cells[0].waits == "waits for configs/imagenet_lt.py"
+
+
+def test_coarse_classes_and_then_fine_ones():
+  found = plan("hinge_figure1", methods=("etf_hinge",))
+  coarse, fine = found.jobs.values()
+  assert (coarse.config.data.name, coarse.config.method) == (
+    "cifar20",
+    "etf_hinge",
+  )
+  assert (fine.config.data.name, fine.config.method) == ("cifar100", "ce")
+  assert fine.first == coarse.name
+  assert fine.config.init_hash == workdir.fingerprint(coarse.config)
+  # Five backbones, each with a classifier of its own.
+  assert number_of_runs(plan("hinge_figure1")) == 5 * 2 * 3
+
+
+def test_every_network_can_be_built():
+  """The papers' own, not the small ones that tests train: d >= K - 1."""
+  widths = {}
+  for name in TARGETS:
+    for job in plan(name).jobs.values():
+      config = job.config
+      model = (config.model.name, config.model.width, str(config.model.kwargs))
+      if model not in widths:
+        widths[model] = _width(config)
+      facts = catalog.lookup(config.data.name)
+      seen = heads.projected_width(config.head.projector, widths[model])
+      assert config.head.name != "etf" or seen >= facts.num_classes - 1
+  found = {(name, width): d for (name, width, _), d in widths.items()}
+  assert found["resnet32", 1] == 64
+  assert found["resnet32", 2] == 128
+  assert found["densenet150", 1] == 510
+  assert {d for model, d in widths.items() if model[0] == "resnet50"} == {
+    2048,
+    4096,
+  }
+
+
+def _width(config):
+  """Features of the backbone; its size in pixels changes nothing."""
+  plain = config.copy_and_resolve_references()
+  plain.update(dtype="float32")
+  plain.head.update(name="linear", projector=0, batch_norm=False)
+  model = models.create_model(plain)
+  shapes = state.shapes(model, optax.sgd(0.1), (32, 32, 3))
+  width, classes = shapes.params["head"]["kernel"].shape
+  assert classes == catalog.lookup(config.data.name).num_classes
+  return width
+
+
+def test_hingece_has_the_features_of_its_paper():
+  jobs = plan("hinge_table2", methods=("etf_hinge",)).jobs.values()
+  assert {job.config.head.projector for job in jobs} == {-1, 128}
+  found = plan("hinge_table2", methods=("ce", "etf_ce"))
+  found_heads = {
+    (cell.setting.label.split(",")[2].strip(), cell.method): found.jobs[
+      cell.job
+    ].config.head
+    for cell in found.cells
+    if cell.setting.dataset == "cifar100_lt"
+  }
+  assert found_heads["64 features", "ce"].projector == 0
+  assert found_heads["128 features", "ce"].projector == 128
+  assert found_heads["128 features", "etf_ce"].projector == 128
+  assert found_heads["128 features", "etf_ce"].l2_normalize is False
+
+
+def test_the_recipes_of_hingece():
+  """Its appendix: CIFAR-LT, and ImageNet-LT with a smaller decay."""
+  c = cifar10_lt.get_config("hinge")
+  sgd = c.optimizer
+  assert (c.total_epochs, c.batch_size, c.augment.mixup_alpha) == (256, 128, 0)
+  assert (sgd.learning_rate, sgd.weight_decay, sgd.nesterov) == (
+    0.4,
+    1e-4,
+    False,
+  )
+  assert (c.schedule.name, c.schedule.warmup_epochs) == ("cosine", 0)
+  c = imagenet_lt.get_config("120,hinge")
+  sgd = c.optimizer
+  assert (c.name, c.total_epochs, c.batch_size) == (
+    "imagenet_lt_120_hinge",
+    120,
+    512,
+  )
+  assert (sgd.learning_rate, sgd.weight_decay, sgd.nesterov) == (
+    0.4,
+    1e-4,
+    True,
+  )
+  assert (c.schedule.warmup_steps, c.schedule.per_step) == (100, True)
+  assert c.loss.feature_length_penalty == 0
+  assert c.model.kwargs.last_stage_width == 1
+  assert c.augment.brightness == c.augment.mixup_alpha == 0
+
+
+def test_densenets_keep_the_rest_of_the_recipe():
+  for module in (cifar10_lt, cifar100_lt, svhn_lt, stl10_lt):
+    plain, dense = module.get_config(), module.get_config("densenet")
+    assert dense.name == f"{plain.name}_densenet"
+    plain.update(name=dense.name)
+    plain.model.update(name="densenet150", width=1)
+    assert plain.to_dict() == dense.to_dict()
+    with pytest.raises(ValueError, match=r"unknown (recipe|network) 'dense'"):
+      module.get_config("dense")
+
+
+def test_a_run_of_two_tables_is_one_run():
+  one = plan("table1", methods=("etf_dr",), mixup=(1.0,), imbalance=(0.01,))
+  two = plan("table2", datasets=("cifar10_lt:resnet",), imbalance=(0.01,))
+  three = plan("leaderboard", datasets=("cifar10_lt",))
+  assert set(one.jobs) <= set(two.jobs)
+  assert set(one.jobs) <= set(three.jobs)
+
+
+def test_the_second_stages_start_from_the_right_run():
+  found = plan("table1", imbalance=(0.02,), mixup=(1.0,))
+  jobs = {job.config.method: job for job in found.jobs.values() if job.first}
+  crt, tau_norm = jobs["crt"], jobs["tau_norm"]
+  first = found.jobs[crt.first]
+  assert first.config.method == "ce"
+  assert first.config.data.validation_fraction == 0
+  assert found.jobs[tau_norm.first].config.data.validation_fraction == 0.1
+  assert crt.config.total_epochs == 10
+  # A tenth of the epochs, and the forward pass alone.
+  assert crt.cost.gflop == pytest.approx(first.cost.gflop / 20 / 3)
+  assert crt.config.init_hash == workdir.fingerprint(first.config)
+  names = list(found.jobs)
+  assert names.index(crt.first) < names.index(crt.name)
+  arguments = running.command(OUTPUT, found.jobs, crt, (0, 1, 2))
+  where = OUTPUT / "runs" / crt.first
+  assert f"--config.init_from={where}" in arguments
+
+
+def test_the_command_of_a_job_is_that_of_main():
+  """Seeds together, or one in a directory of its own; what it says holds."""
+  found = plan(
+    "table1",
+    methods=("etf_dr",),
+    imbalance=(0.005,),
+    mixup=(0.0,),
+    overrides=("--config.dtype=bfloat16", "--config.total_epochs=3"),
+  )
+  (job,) = found.jobs.values()
+  output = OUTPUT
+  arguments = running.command(output, found.jobs, job, (1, 2))
+  config, directory = command_line.parse(["main", *arguments])
+  assert config.seeds == (1, 2)
+  assert directory == str(output / "runs" / job.name)
+  assert (config.method, config.dtype, config.total_epochs) == (
+    "etf_dr",
+    "bfloat16",
+    3,
+  )
+  assert (config.data.imbalance, config.augment.mixup_alpha) == (0.005, 0)
+  arguments = running.command(output, found.jobs, job, (2,))
+  config, directory = command_line.parse(["main", *arguments])
+  assert config.seeds == (2,)
+  assert directory == str(output / "runs" / job.name / "seed=2")
+
+
+def test_figures_measure_every_epoch():
+  for name in ("figure3", "figure5"):
+    for job in plan(name).jobs.values():
+      assert job.config.collapse.every_epochs == 1
+  (job,) = plan(
+    "table2",
+    datasets=("cifar100_lt:resnet",),
+    methods=("etf_dr",),
+    imbalance=(0.02,),
+  ).jobs.values()
+  assert job.config.collapse.every_epochs == 10
+  assert job.name in plan("figure3").jobs
+
+
+def test_other_data_have_the_tables_methods_and_no_published_values():
+  found = plan("table1", datasets=("fashion_mnist_lt:cpu",))
+  assert found.name == "table1-fashion_mnist_lt_cpu"
+  methods = [cell.method for cell in found.cells]
+  each = [
+    *("ce_frozen", "ce", "ce_weighted", "etf_ce", "etf_dr"),
+    *("logit_adjusted", "ldam_drw"),
+  ]
+  assert methods == 2 * each
+  assert number_of_runs(found) == 42
+  assert not any(cell.published for cell in found.cells)
+  (config,) = {
+    (c.model.name, c.total_epochs, c.data.imbalance)
+    for c in (job.config for job in found.jobs.values())
+  }
+  assert config == ("resnet8", 20, 0.01)
+  # 14,886 images for 20 epochs.
+  assert {job.cost.images for job in found.jobs.values()} == {297_720}
+  more = plan(
+    "table1", datasets=("fashion_mnist_lt",), imbalance=(0.005, 1.0), mixup=(0,)
+  )
+  assert len(more.cells) == 14
+  assert {j.config.data.imbalance for j in more.jobs.values()} == {0.005, 1.0}
+  figure = plan("figure3", datasets=("digits_lt",), mixup=(0.0,))
+  assert [cell.method for cell in figure.cells] == ["ce", "etf_dr"]
+
+
+def test_users_own_images_are_planned_without_their_number():
+  found = plan("table1", datasets=("folder",), mixup=(0.0,))
+  (cost,) = {job.cost for job in found.jobs.values()}
+  assert cost == costs.Cost(None, None, None)
+  assert "programs of unknown cost" in dry_run.text(found, OUTPUT)

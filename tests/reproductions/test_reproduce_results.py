@@ -1,0 +1,352 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Statistics by hand, and the tables that are written of runs."""
+
+import csv
+import html.parser
+import io
+import json
+import math
+import pathlib
+import sys
+
+from hypothesis import given
+from hypothesis import strategies as st
+import numpy as np
+import pytest
+
+from etf_jax import reproduce
+from etf_jax.reporting import tables
+from etf_jax.reproductions import (
+  figures,
+  pages,
+  planning,
+  results,
+  running,
+)
+from etf_jax.reproductions.facts import Value
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "reporting"))
+
+import synthetic_runs
+
+# Seed by seed: etf_dr - ce is 8, 8 and 5 points.
+ACCURACIES = {"ce": (0.70, 0.71, 0.75), "etf_dr": (0.78, 0.79, 0.80)}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+  """A column of table 1 with two methods done and one under way."""
+  output = tmp_path_factory.mktemp("reproduced")
+  plan = planning.plan(
+    "table1",
+    planning.Options(
+      methods=("ce", "etf_ce", "etf_dr", "ldam_drw"),
+      imbalance=(0.01,),
+      mixup=(1.0,),
+    ),
+  )
+  for name, job in plan.jobs.items():
+    for seed, accuracy in enumerate(ACCURACIES.get(job.config.method, ())):
+      synthetic_runs.write_run(
+        output / "runs" / name / f"seed={seed}",
+        job.config.method,
+        seed,
+        accuracy,
+        best=accuracy + 0.01,
+      )
+    if job.config.method == "etf_ce":
+      synthetic_runs.write_run(
+        output / "runs" / name / "seed=0", "etf_ce", 0, 0.6, finished=False
+      )
+  failure = running.Failure(1, "out of memory (exit code 1)", output / "log")
+  failed = {
+    name: failure
+    for name, job in plan.jobs.items()
+    if job.config.method == "ldam_drw"
+  }
+  found = results.rows(plan, output, failed)
+  pages.write(plan, found, figures.of(plan, found), output)
+  return plan, found, output
+
+
+def test_a_difference_to_a_published_mean():
+  """77 ± sqrt(7), n = 3, against 72.8 ± .3 of three: sqrt(7/3 + .03)."""
+  ours = tables.stat([0.74, 0.78, 0.79])
+  assert ours.mean == pytest.approx(77)
+  assert ours.deviation == pytest.approx(math.sqrt(7))
+  found = results.from_published(ours, 3, Value(72.8, 0.3, 3))
+  assert found.mean == pytest.approx(4.2)
+  assert found.error == pytest.approx(math.sqrt(7 / 3 + 0.03))
+  assert found.verdict == "higher"
+  lower = results.from_published(ours, 3, Value(81.0, 0.3, 3))
+  assert lower.verdict == "lower"
+  close = results.from_published(ours, 3, Value(75.0, 0.3, 3))
+  assert close.verdict == "agrees within two standard errors"
+
+
+def test_nothing_is_claimed_without_ground():
+  two = tables.stat([0.70, 0.72])
+  found = results.from_published(two, 2, Value(60.0, 0.1, 3))
+  assert found.error == pytest.approx(math.sqrt(1 + 0.01 / 3))
+  assert found.verdict == "no claim: 2 seeds"
+  one = results.from_published(tables.stat([0.7]), 1, Value(60.0, 0.1, 3))
+  assert (one.error, one.verdict) == (None, "no claim: one seed")
+  three = tables.stat([0.70, 0.72, 0.74])
+  unknown = results.from_published(three, 3, Value(60.0, None, 3))
+  assert unknown.error == pytest.approx(2 / math.sqrt(3))
+  assert unknown.verdict == "no claim: the published deviation is not known"
+
+
+def test_a_paired_difference():
+  """8, 8 and 5 points: mean 7, deviation sqrt(3), standard error 1."""
+  found = results.paired([0.08, 0.08, 0.05])
+  assert found.mean == pytest.approx(7)
+  assert found.error == pytest.approx(1)
+  assert found.verdict == "ahead"
+  assert results.paired([-0.08, -0.08, -0.05]).verdict == "behind"
+  # 1, 1 and -2: mean 0.
+  level = results.paired([0.01, 0.01, -0.02])
+  assert level.verdict == "no claim: below two standard errors"
+  assert results.paired([0.08, 0.08]).verdict == "no claim: 2 seeds"
+  assert results.paired([0.08]) == results.Difference(
+    pytest.approx(8), None, "no claim: one seed"
+  )
+
+
+@given(
+  st.lists(st.floats(-0.5, 0.5), min_size=3, max_size=6),
+  st.floats(-0.2, 0.2),
+)
+def test_a_claim_needs_two_standard_errors(differences, shift):
+  found = results.paired(differences)
+  claims = found.verdict in ("ahead", "behind")
+  points = 100 * np.array(differences)
+  error = points.std(ddof=1) / math.sqrt(len(points))
+  assert found.error == pytest.approx(error)
+  if abs(abs(points.mean()) - 2 * error) > 1e-9:
+    assert claims == (abs(points.mean()) > 2 * error)
+  # What is common to both methods at a seed does not enter.
+  moved = results.paired([(d + shift) - shift for d in differences])
+  assert moved.mean == pytest.approx(found.mean, abs=1e-9)
+  assert results.paired([-d for d in differences]).mean == -found.mean
+
+
+def test_the_rows(written):
+  _, found, _ = written
+  rows = {row.cell.method: row for row in found}
+  assert str(rows["ce"].last) == "72.0 ± 2.6"
+  assert rows["ce"].best.mean == pytest.approx(73)
+  assert rows["ce"].difference.mean == pytest.approx(72 - 72.8)
+  assert rows["etf_dr"].difference.mean == pytest.approx(79 - 76.5)
+  # sqrt(1/3 + .09/3) = .603: 2.5 points are more than twice that.
+  assert rows["etf_dr"].difference.error == pytest.approx(0.603, abs=1e-3)
+  assert rows["etf_dr"].state == "finished"
+  assert rows["etf_ce"].runs == {}
+  assert rows["etf_ce"].state.endswith("% done")
+  assert rows["ldam_drw"].state == "failed: out of memory (exit code 1)"
+
+
+def test_the_best_epoch_can_be_compared(written):
+  plan, _, output = written
+  options = planning.Options(
+    methods=("ce",), imbalance=(0.01,), mixup=(1.0,), variants=("best_epoch",)
+  )
+  best = planning.plan("table1", options)
+  assert set(best.jobs) <= set(plan.jobs)
+  (row,) = results.rows(best, output, {})
+  assert row.difference.mean == pytest.approx(73 - 72.8)
+  text = pages.markdown(best, [row])
+  assert "best_epoch: the best epoch, chosen on the test images" in text
+
+
+def lines_of(text):
+  """Cells of the first Markdown table, by method."""
+  table = [line for line in text.splitlines() if line.startswith("|")]
+  cells = [[c.strip() for c in line.strip("|").split("|")] for line in table]
+  end = next(i for i, row in enumerate(cells) if row[0] == "setting" and i)
+  return {row[1]: row for row in cells[2:end]}
+
+
+def test_markdown(written):
+  plan, _, output = written
+  text = (output / f"{plan.name}.md").read_text()
+  rows = lines_of(text)
+  assert rows["Learnable classifier + CE"][2:] == [
+    "3",
+    "72.0 ± 2.6",
+    "73.0 ± 2.6 (test)",
+    "72.8 ± 0.3",
+    "-0.80 (1.54)",
+    "agrees within two standard errors",
+  ]
+  assert rows["ETF classifier + DR"][6:] == ["+2.50 (0.60)", "higher"]
+  assert rows["ETF classifier + CE"][2:6] == ["0", "-", "-", "67.0 ± 0.4"]
+  assert "failed: out of memory" in rows["LDAM-DRW"][-1]
+  paired = "ETF classifier + DR minus Learnable classifier + CE | +7.00 (1.00)"
+  assert paired in text
+  assert "6 of 12 runs of the table have finished." in text
+  assert "keep it frozen as initialised" in text
+
+
+def test_csv(written):
+  plan, _, output = written
+  text = (output / f"{plan.name}.csv").read_text()
+  rows = {row["method"]: row for row in csv.DictReader(io.StringIO(text))}
+  assert tuple(rows["ce"]) == pages.COLUMNS
+  assert float(rows["ce"]["last_mean"]) == pytest.approx(72)
+  assert float(rows["ce"]["last_deviation"]) == pytest.approx(2.6458, abs=1e-4)
+  assert float(rows["etf_dr"]["published_mean"]) == 76.5
+  assert float(rows["etf_dr"]["standard_error"]) == pytest.approx(0.6028)
+  assert rows["etf_dr"]["seeds"] == "0 1 2"
+  assert rows["etf_dr"]["best_selected_on"] == "test"
+  assert rows["etf_ce"]["last_mean"] == ""
+  folder = output / rows["etf_dr"]["directory"]
+  assert (folder / "seed=2" / "metrics.jsonl").exists()
+
+
+def test_html(written):
+  plan, _, output = written
+  text = (output / f"{plan.name}.html").read_text()
+
+  class Cells(html.parser.HTMLParser):
+    found = ()
+
+    def handle_data(self, data):
+      self.found = (*self.found, data)
+
+  cells = Cells()
+  cells.feed(text)
+  assert {"+2.50 (0.60)", "72.0 ± 2.6", "+7.00 (1.00)", "ahead"} <= set(
+    cells.found
+  )
+  assert "http" not in text.replace("http://www.w3.org", "")
+
+
+def test_others_are_published_values_alone():
+  plan = planning.plan("leaderboard", planning.Options())
+  lines = {
+    (data, label): (value, remark)
+    for data, label, value, remark in pages.reported_table(plan)[1:]
+  }
+  assert lines["cifar10_lt", "M2M"][0] == "79.1"
+  assert lines["imagenet_lt", "OLTR"][0] == "unknown to us"
+  only = planning.plan(
+    "leaderboard", planning.Options(datasets=("cifar100_lt:resnet",))
+  )
+  assert {line[0] for line in pages.reported_table(only)[1:]} == {"cifar100_lt"}
+
+
+def collapse(split, epoch):
+  keys = ("cos_features_mean", "cos_features_std", "cos_own_centre")
+  keys += ("cos_features_classifier_mean", "cos_features_classifier_std")
+  keys += ("cos_other_centres", "numerical_rank", "nc1")
+  return dict.fromkeys(keys, 1 / (epoch + 1)) | {"absent_classes": []}
+
+
+@pytest.mark.parametrize(
+  ("target", "chosen", "names"),
+  [
+    ("figure3", {}, ["collapse-1"]),
+    ("figure6", {"datasets": ("imagenet_lt:90",)}, ["curves-1"]),
+    ("hinge_figure3", {}, ["centres-1"]),
+    ("hinge_figure4", {}, ["sweep"]),
+    ("hinge_figure5", {}, ["classes-1", "sweep"]),
+  ],
+)
+def test_figures_are_drawn_of_what_has_finished(
+  target, chosen, names, tmp_path
+):
+  plan = planning.plan(target, planning.Options(seeds=2, **chosen))
+  assert figures.of(plan, results.rows(plan, tmp_path, {})) == []
+  for place, (name, job) in enumerate(plan.jobs.items()):
+    for seed in range(2):
+      synthetic_runs.write_run(
+        tmp_path / "runs" / name / f"seed={seed}",
+        job.config.method,
+        seed,
+        0.5 + 0.01 * place,
+        collapse=collapse,
+        epochs=3,
+      )
+  found = results.rows(plan, tmp_path, {})
+  shown = figures.of(plan, found)
+  assert [figure.name for figure in shown] == names
+  pages.write(plan, found, shown, tmp_path)
+  for name in names:
+    picture = tmp_path / "figures" / f"{plan.name}-{name}.png"
+    assert picture.read_bytes()[:4] == b"\x89PNG"
+    assert (
+      f"figures/{picture.name}" in (tmp_path / f"{plan.name}.md").read_text()
+    )
+
+
+def test_the_points_of_a_sweep(tmp_path):
+  """Accuracies 70 and 72 at angle 0 are 71 ± sqrt(2)."""
+  plan = planning.plan("hinge_figure5", planning.Options(seeds=2))
+  first = next(
+    c for c in plan.cells if c.setting.series == ("minor classes", 0)
+  )
+  for seed, accuracy in enumerate((0.70, 0.72)):
+    synthetic_runs.write_run(
+      tmp_path / "runs" / first.job / f"seed={seed}",
+      "etf_hinge",
+      seed,
+      accuracy,
+      epochs=3,
+    )
+  rows = results.rows(plan, tmp_path, {})
+  row = next(row for row in rows if row.cell == first)
+  assert figures.last(row, "accuracy") == pytest.approx([70, 72])
+  (shown,) = figures.of(plan, rows)
+  axes = shown.draw(narrow=False).axes
+  # Angle 0 is one run, whichever classes it is of.
+  labels = [text.get_text() for text in axes[0].figure.legends[0].get_texts()]
+  assert sorted(labels) == ["major classes", "minor classes"]
+  for container in axes[0].containers:
+    (x,), (y,) = container.lines[0].get_data()
+    assert (x, y) == (0, pytest.approx(71))
+
+
+def test_what_is_made_of_the_runs_by_the_probe():
+  plan = planning.plan("hinge_table1", planning.Options(methods=("etf_hinge",)))
+  (name,) = plan.jobs
+  (note,) = (note for note in pages.notes(plan) if "etf_jax.probe" in note)
+  assert note.endswith(
+    f"python -m etf_jax.probe --workdir=runs/{name} --datasets=nine"
+  )
+  for target in planning.TARGETS.values():
+    assert bool(target.probe) == bool(target.probed)
+
+
+def test_how_far_a_run_is(tmp_path):
+  """Its last whole row counts, however long it is."""
+  plan = planning.plan(
+    "table1",
+    planning.Options(methods=("ce",), imbalance=(0.01,), mixup=(0.0,)),
+  )
+  (job,) = plan.jobs.values()
+  path = running.directory(tmp_path, job, 0) / "metrics.jsonl"
+  assert running.fraction(tmp_path, job, 0) == 0
+  path.parent.mkdir(parents=True)
+  path.touch()
+  assert running.fraction(tmp_path, job, 0) == 0
+  quarter = job.cost.steps // 4
+  row = {"kind": "train", "step": quarter, "epoch": 50.0}
+  path.write_text(json.dumps(row) + '\n{"kind": "train", "st')
+  assert running.fraction(tmp_path, job, 0) == 0.25
+  assert not running.finished(tmp_path, job, 0)
+  # The confusion of 1000 classes.
+  final = {"kind": "final", "step": job.cost.steps, "epoch": 200.0}
+  final["confusion"] = 1000 * [1000 * [0]]
+  path.write_text(json.dumps(row) + "\n" + json.dumps(final) + "\n")
+  assert path.stat().st_size > 2e6
+  assert running.finished(tmp_path, job, 0)
+  assert running.fraction(tmp_path, job, 0) == 1
+
+
+def test_dry_run_says_what_has_finished(written, capsys):
+  _, _, output = written
+  reproduce.main(
+    ["table1", "--dry_run", "--methods=paper", f"--output={output}"]
+  )
+  assert "finished of these: 6 runs" in capsys.readouterr().out
