@@ -25,13 +25,23 @@ def get_config() -> ml_collections.ConfigDict:
   # logit_adjusted | balanced_softmax | focal | class_balanced, and on the
   # model of a finished run, named in init_from: crt | tau_norm
   c.method = "etf_dr"
-  # Directory of that run, or the one above its seed=N: the run of the same
-  # seed is taken. Its data.*, model.* and head.* must be those of this run.
+  # Start from a trained model: directory of a finished run, or the one above
+  # its seed=N (the run of the same seed is taken), or a .safetensors file in
+  # torchvision's layout. For crt and tau_norm its data.*, model.* and head.*
+  # must be those of this run, for the others its model.* alone.
   c.init_from = placeholder(str)
-  c.init_hash = placeholder(str)  # that run's hash; None: whatever is there
+  c.init_hash = placeholder(str)  # what that is, by a hash; None: any
+  # What those others take of it: backbone (with a fresh head) | all, head.*
+  # and the classes being the same ...
+  c.init_parts = "backbone"
+  c.init_checkpoint = "last"  # ... and of a run's checkpoints: last | best
   # One independent run each. The seed decides the initial weights, the
   # prototypes, the order of the data and every augmentation; not the subset.
   c.seeds = (0,)
+  # So many of them are trained in one program, >= 1, where one alone leaves an
+  # accelerator idle; 1: one after the other. Each run is the one that it would
+  # be alone, up to rounding.
+  c.pack_seeds = 1
   # Compute dtype of the backbone: bfloat16 | float32 | float64 (needs
   # JAX_ENABLE_X64=1). Parameters, statistics, prototypes and losses have at
   # least float32.
@@ -45,6 +55,16 @@ def get_config() -> ml_collections.ConfigDict:
   # device of its own (PyTorch's default on several); None: the whole batch.
   c.bn_group_size = placeholder(int)
   _duration(c, "total", epochs=200.0)
+  # Steps that the devices go without the host, >= 1, of images that lie there;
+  # never past an evaluation, a row of metrics or a checkpoint. None: 1 on CPUs
+  # and for streamed images, 100 elsewhere. It changes rounding at most.
+  c.steps_per_call = placeholder(int)
+  # Keep compiled programs for later runs: in JAX_COMPILATION_CACHE_DIR, which
+  # is ~/.cache/etf_jax/xla unless set.
+  c.compilation_cache = True
+  # After so many steps, profile so many, as in 100,10: written to profile/ in
+  # the run's directory (etf_jax/training/README.md); (): no profile.
+  c.profile_steps = ()
 
   # Evaluate an exponential moving average of the parameters and statistics;
   # each step keeps this much of it, in [0, 1); 0: none.
@@ -61,8 +81,13 @@ def get_config() -> ml_collections.ConfigDict:
   d.train_list = placeholder(str)
   d.validation_list = placeholder(str)  # the same for validation images
   d.test_list = placeholder(str)  # and for test images
-  d.profile = "exponential"  # exponential | step | pareto | list | none (all)
+  # exponential | step | pareto | list | none (all); published_svhn: SVHN with
+  # the wrong labels of the published loader.
+  d.profile = "exponential"
   d.imbalance = 0.01  # smallest / largest class, in (0, 1]
+  # A coarser class for each of the K classes, in their order, to learn instead,
+  # before the tail is cut; classes of one name become one. (): none.
+  d.coarse_classes = ()
   d.counts = ()  # images of each class, for the profile `list`
   d.seed = 0  # decides the subset and the validation split, for all seeds
   d.validation_fraction = 0.0  # of each class of the training set, in [0, 1)
@@ -123,6 +148,11 @@ def get_config() -> ml_collections.ConfigDict:
   # Width of a linear layer before them; -1: as wide as the backbone's features
   # (etf_hinge's own); 0: no such layer (the others').
   h.projector = placeholder(int)
+  # etf: a frame of so many prototypes, >= the classes. Classes that are added
+  # later take the spare ones, with the same seed, and move no other; until then
+  # only the classes that there are enter losses and predictions. None: as many
+  # as classes.
+  h.num_prototypes = placeholder(int)
 
   c.loss = s = ml_collections.ConfigDict()
   # Lengths of the targets of dot regression, sqrt(gamma / n_class) with the
@@ -163,10 +193,13 @@ def get_config() -> ml_collections.ConfigDict:
   o.nesterov = False  # Nesterov's form of the momentum
   o.weight_decay = 2e-4  # >= 0
   o.decayed = "all"  # all | kernels (neither biases nor BatchNorm)
+  # Of the backbone's rate over the head's, >= 0. 0: the backbone of init_from
+  # stays as it is, its running statistics too.
+  o.backbone_learning_rate_factor = 1.0
 
-  # The learning rate is constant inside an epoch.
   c.schedule = r = ml_collections.ConfigDict()
   r.name = "step"  # step | cosine | constant
+  r.per_step = False  # the rate changes with each step; False: each epoch
   _duration(r, "warmup", epochs=5.0)  # linear, from learning_rate / warmup
   r.decay_fractions = (0.8, 0.9)  # of the whole run: after these epochs ...
   r.decay_factor = 0.1  # ... the rate is multiplied, for `step`
@@ -199,9 +232,10 @@ def get_config() -> ml_collections.ConfigDict:
   p.tracker = placeholder(str)
 
   c.devices = placeholder(int)  # use the first n; None: all
-  # How they are arranged: data x fsdp x model of them. Batches are spread over
-  # data x fsdp.
+  # How they are arranged: seed x data x fsdp x model of them. Batches are
+  # spread over data x fsdp.
   c.mesh = g = ml_collections.ConfigDict()
+  g.seed = 1  # the runs of pack_seeds are spread over these
   g.data = placeholder(int)  # None: as many as remain
   g.fsdp = 1  # parameters and optimiser state are cut into so many parts
   # And a classifier's classes into these, where they are many; the devices of

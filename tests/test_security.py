@@ -29,7 +29,10 @@ SOURCES = [
 
 # Modules that run what they load, or through which that happens.
 MODULES = {"pickle", "_pickle", "cPickle", "marshal", "shelve", "dill"}
-MODULES |= {"cloudpickle", "joblib", "jsonpickle", "hickle", "torch", "code"}
+MODULES |= {"cloudpickle", "joblib", "jsonpickle", "hickle", "code"}
+# PyTorch's, of which `torch.load` itself is seen where it is called.
+MODULES |= {"torch.load", "torch.hub", "torch.jit", "torch.package"}
+MODULES |= {"torch.serialization"}
 # Calls by the last words of their name.
 CALLS = {
   *("eval", "exec", "compile", "__import__", "execfile"),
@@ -57,9 +60,10 @@ def faults(text):
     if isinstance(node, ast.Import):
       names = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
-      names = [node.module]
+      names = [f"{node.module}.{alias.name}" for alias in node.names]
     for name in names:
-      if name.split(".")[0] in MODULES:
+      first, second, *_ = f"{name}.".split(".")
+      if first in MODULES or f"{first}.{second}" in MODULES:
         yield f"{node.lineno}: imports {name}"
     if isinstance(node, ast.Call):
       yield from (f"{node.lineno}: {fault}" for fault in _call_faults(node))
@@ -72,6 +76,9 @@ def _call_faults(call):
   # Methods of that name (jax's compile) are others'.
   if name in CALLS or words[-1] in CALLS - {"compile", "eval", "exec"}:
     yield f"calls {name}"
+  tensors_only = getattr(given.get("weights_only"), "value", None)
+  if name == "torch.load" and tensors_only is not True:
+    yield "weights_only is not True"
   allowed = given.get("allow_pickle")
   if allowed is not None and getattr(allowed, "value", True) is not False:
     yield "allow_pickle is not False"
@@ -103,6 +110,10 @@ def test_no_source_loads_code(path):
   [
     "import pickle",
     "from torch import load",
+    "import torch.hub",
+    "from torch.jit import load as read",
+    "torch.load(p)",
+    "torch.load(p, weights_only=flag)",
     "import numpy as np\nnp.load(p, allow_pickle=True)",
     "np.load(p, allow_pickle=flag)",
     "eval(text)",
@@ -123,6 +134,8 @@ def test_what_the_sources_are_searched_for(text):
 def test_what_is_allowed():
   text = "subprocess.run(['ls', path] + more)\nstep.lower(x).compile()\n"
   assert not list(faults(text + "np.load(p, allow_pickle=False)"))
+  text = "import torch\nfrom torch.nn import functional\n"
+  assert not list(faults(text + "torch.load(p, weights_only=True)"))
 
 
 # TFDS's own code prepares the data sets.

@@ -89,17 +89,20 @@ class Feed(NamedTuple):
 def place(array: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
   """Puts what every process has where a sharding says.
 
-  Each device is given its part. `jax.device_put` would first compare the whole
-  array between processes.
+  Each device is given its part. `jax.device_put` of the whole would first
+  compare it between processes.
   """
-  return jax.make_array_from_callback(
-    array.shape, sharding, lambda index: np.asarray(array[index])
-  )
+  where = sharding.addressable_devices_indices_map(array.shape)
+  parts = [np.asarray(array[index]) for index in where.values()]
+  with jax.ensure_compile_time_eval():  # Also for whoever traces a step.
+    parts = jax.device_put(parts, list(where))
+  return jax.make_array_from_single_device_arrays(array.shape, sharding, parts)
 
 
 def batch_spec(mesh: Mesh) -> PartitionSpec:
-  """The leading axis over all axes of the mesh but `model`."""
-  return PartitionSpec(tuple(n for n in mesh.axis_names if n != "model"))
+  """The leading axis over all axes of the mesh but `seed` and `model`."""
+  names = tuple(n for n in mesh.axis_names if n not in ("seed", "model"))
+  return PartitionSpec(names)
 
 
 def put(
@@ -133,10 +136,9 @@ def shapes(
     replicated_bytes: as for `put`.
   """
   count, *image_shape = split.images.shape
-  spec = PartitionSpec()
-  if math.prod(split.images.shape) > replicated_bytes and mesh.size > 1:
-    count = -(-count // mesh.size) * mesh.size
-    spec = PartitionSpec(mesh.axis_names)
+  count, spec = _spread(
+    count, math.prod(split.images.shape), mesh, replicated_bytes
+  )
   pixels = math.prod(image_shape)
   parts = pieces(pixels)
   images = NamedSharding(mesh, spec)
@@ -171,13 +173,19 @@ def pieces(pixels: int) -> int:
   )
 
 
-def _put_images(images, mesh, replicated_bytes):
-  devices, pixels = mesh.size, math.prod(images.shape[1:])
-  count, spec = len(images), PartitionSpec()
-  if images.nbytes > replicated_bytes and devices > 1:
-    count = -(-count // devices) * devices
-    spec = PartitionSpec(mesh.axis_names)
+def _spread(count, size, mesh, replicated_bytes):
+  """Images with those that fill up the shares, and where they lie."""
+  # The runs along `seed` share them, and nothing else.
+  names = tuple(name for name in mesh.axis_names if name != "seed")
+  shares = math.prod(mesh.shape[name] for name in names)
+  if size <= replicated_bytes or shares == 1:
+    return count, PartitionSpec()
+  return -(-count // shares) * shares, PartitionSpec(names)
 
+
+def _put_images(images, mesh, replicated_bytes):
+  pixels = math.prod(images.shape[1:])
+  count, spec = _spread(len(images), images.nbytes, mesh, replicated_bytes)
   parts = pieces(pixels)
 
   def part(index):

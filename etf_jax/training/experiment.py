@@ -21,6 +21,7 @@ from etf_jax.training import (
   methods,
   objectives,
   optimizer,
+  packing,
   sharding,
   state,
   step,
@@ -73,7 +74,7 @@ class Experiment(NamedTuple):
     sampler: the order of the training examples.
     input_shape: of the images that the model takes, `(H, W, C)`.
     state_sharding: of a training state, a tree or one for all of it.
-    open_feed: (seed, first step) -> `feeding.Feed`, which trains.
+    open_feed: (seed or seeds, first step) -> `feeding.Feed`, which trains.
     evaluate: (variables, split name) -> metrics.Sums.
     measure: (variables, split name, matrices=False) -> the fields of a
       collapse row, and metrics.Sums.
@@ -114,8 +115,8 @@ def plan(
   """
   config = objectives.resolve(config, dataset.num_classes)
   method = objectives.METHODS[config.method]
-  if method.trains != "all":
-    config = two_stage.resolve(config, dataset)
+  if method.trains != "all" or config.init_from:
+    config = two_stage.resolve(config, dataset, _input_shape(config, dataset))
   if config.dtype == "float64" and not jax.config.jax_enable_x64:
     raise InputError("config.dtype='float64' needs JAX_ENABLE_X64=1")
   mesh = sharding.make_mesh(
@@ -123,6 +124,11 @@ def plan(
   )
   sharding.row_multiple(config, mesh)
   sharding.check_classes(mesh, config.model.num_classes)
+  packing.check(
+    config.pack_seeds,
+    mesh,
+    resident_images=not isinstance(dataset.train, Encoded),
+  )
   sampler = _sampler(config, dataset.train.labels)
   epoch = durations.Epoch(sampler.size, min(config.batch_size, sampler.size))
   total_steps = durations.steps(config, "total", epoch)
@@ -172,7 +178,7 @@ def create(config: ConfigDict, dataset: Dataset) -> Experiment:
   config, mesh = run.config, run.mesh
   streamed = isinstance(dataset.train, Encoded)
   data = None if streamed else resident.put(dataset.train, mesh)
-  feeds = feeding.evaluation(config, dataset, data, mesh)
+  feeds = feeding.evaluation(config, dataset, data, sharding.one_run(mesh))
   inputs = augment.evaluation(config.augment, *_colours(config, dataset))
   evaluate = evaluator.create(run.model, inputs, config.model.num_classes)
   measure = _measure(config, dataset, run.model, inputs)
@@ -204,13 +210,20 @@ def create(config: ConfigDict, dataset: Dataset) -> Experiment:
 
 
 def lower_step(
-  run: Plan | Experiment, open_feed: Callable[[int, int], feeding.Feed]
+  run: Plan | Experiment,
+  open_feed: Callable[[int, int], feeding.Feed],
+  *,
+  single: bool = True,
+  runs: int = 1,
 ) -> jax.stages.Lowered:
   """The train step of a run, ready to be compiled, before there is a state.
 
   Args:
     run: what it computes.
     open_feed: see `feeding.create`.
+    single: the step itself; False: the program that trains, which with
+      `steps_per_call` > 1 is a loop around it.
+    runs: of several of them in one program.
   """
   shapes = state.shapes(
     run.model,
@@ -227,7 +240,13 @@ def lower_step(
     where,
   )
   key = jax.eval_shape(lambda: jax.random.key(0))
-  return open_feed(0, 0).lower(shapes, key)
+  seeds, of_key = 0, sharding.replicated(run.mesh)
+  if runs > 1:
+    seeds, of_key = tuple(range(runs)), packing.along_seed(run.mesh)
+    shapes = packing.shapes(shapes, runs, run.mesh)
+    key = key.update(shape=(runs,))
+  key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=of_key)
+  return open_feed(seeds, 0).lower(shapes, key, single=single)
 
 
 def _state_sharding(config, model, sgd, input_shape, mesh):

@@ -2,8 +2,8 @@
 """Brings batches to the train step and to evaluation, from either feed.
 
   open_feed = feeding.create(config, dataset, epoch, sampler, mesh, train_step)
-  feed = open_feed(seed, step)
-  state, metrics = feed.advance(state, step, key)
+  feed = open_feed(seed, step)    # or (seeds, step), for runs in one program
+  state, metrics = feed.advance(state, step, key, steps=feed.most(step))
 
 Both feeds make the same batches: those of the sampler's order.
 """
@@ -21,23 +21,46 @@ import numpy as np
 
 from etf_jax.data import Dataset, Encoded, cache, resident, sampling, stream
 from etf_jax.errors import InputError
-from etf_jax.training import durations, sharding
+from etf_jax.training import calls, durations, packing, sharding
 
 # Steps that the host may be ahead of the devices; each holds a batch there.
 _IN_FLIGHT = 2
 
 
 class Feed(Protocol):
-  """The steps of one run, in order."""
+  """The steps of one run, or of several in one program, in order."""
 
-  def advance(self, state, step: int, key: jax.Array) -> tuple[Any, Any]:
-    """Trains on the batch of a step: (state, metrics). The state is donated."""
+  def most(self, step: int) -> int:
+    """How many steps `advance` can go in one call that begins after `step`."""
 
-  def lower(self, state, key: jax.Array) -> jax.stages.Lowered:
-    """The step of a whole batch, to be compiled; nothing is read or run.
+  def advance(
+    self, state, step: int, key: jax.Array, steps: int = 1
+  ) -> tuple[Any, Any]:
+    """Trains on the batches of some steps, in one call of the devices.
+
+    Args:
+      state: donated.
+      step: completed so far.
+      key: of the run, see `state.augment_key`; of several `[S]`.
+      steps: to go, at most `most(step)`.
+
+    Returns:
+      The state, and the metrics of the steps: arrays of `steps` numbers, with
+      others behind them that mean nothing. Of several runs `[S, ...]`.
+    """
+
+  def lower(
+    self, state, key: jax.Array, *, single: bool = False
+  ) -> jax.stages.Lowered:
+    """The program for whole batches, to be compiled; nothing is read or run.
 
     Its executable is the one that `advance` uses. The arguments may be
     `jax.ShapeDtypeStruct`s with their shardings.
+
+    Args:
+      state: as for `advance`.
+      key: as for `advance`.
+      single: one step instead, however many a call has.
     """
 
   def rates(self) -> dict[str, Any]:
@@ -60,8 +83,10 @@ def create(
 ) -> Callable[[int, int], Feed]:
   """Builds `open_feed(seed, first step)`; all feeds share compiled programs.
 
+  Instead of a seed it takes a tuple of them, where the images are resident.
+
   Args:
-    config: resolved; `data` is read.
+    config: resolved; `data` and `steps_per_call` are read.
     dataset: see `data.load`.
     data: its training images on the devices; None if they are streamed.
     epoch: what an epoch is made of.
@@ -70,29 +95,44 @@ def create(
     mesh: the devices.
     train_step: see `step.create`.
     state_sharding: of the state, a tree or one for all of it.
+
+  Raises:
+    InputError: several steps a call of images that are streamed.
   """
-  compiled = functools.partial(
+  rows, asked = sharding.row_multiple(config, mesh), config.steps_per_call
+  if data is not None:
+    most = calls.most_steps(asked, epoch, mesh)
+    alone, together = (
+      calls.create(
+        train_step, epoch, most, mesh, rows, state_sharding, together=together
+      )
+      for together in (False, True)
+    )
+    return lambda seed, start: _Resident(
+      together if isinstance(seed, tuple) else alone,
+      most,
+      data,
+      epoch,
+      total_steps,
+      sampler,
+      seed,
+      mesh,
+    )
+  if asked not in (None, 1):
+    raise InputError(
+      f"config.steps_per_call={asked} needs the images on the devices, and"
+      " streamed batches go one a call: leave it out, or set"
+      " config.data.feed='resident'"
+    )
+
+  @functools.partial(
     jax.jit,
     donate_argnames="state",
     out_shardings=(state_sharding, sharding.replicated(mesh)),
   )
-  rows = sharding.row_multiple(config, mesh)
-  if data is not None:
-
-    @functools.partial(compiled, static_argnames="size")
-    def resident_step(state, data, order, start, key, size):
-      batch = resident.take(
-        data, order, start, size=size, padded_size=sharding.padded(size, rows)
-      )
-      batch = jax.lax.with_sharding_constraint(
-        batch, sharding.batch_sharded(mesh)
-      )
-      return train_step(state, batch, key)
-
-    return lambda seed, start: _Resident(
-      resident_step, data, epoch, sampler, seed, mesh
-    )
-  streamed_step = compiled(train_step)
+  def streamed_step(state, batch, key):
+    state, metrics = train_step(state, batch, key)
+    return state, jax.tree.map(lambda x: x[None], metrics)
 
   def open_stream(seed, start):
     plan = stream.Epochs(sampler, seed, epoch.batch_size, total_steps)
@@ -106,28 +146,62 @@ def create(
 
 
 class _Resident:
-  def __init__(self, step, data, epoch, sampler, seed, mesh):
-    self._step, self._data, self._epoch = step, data, epoch
+  """An epoch's order goes to the devices while they train the one before."""
+
+  def __init__(
+    self, programs, most, data, epoch, total_steps, sampler, seed, mesh
+  ):
+    self._programs, self._most = programs, most
+    self._data, self._epoch, self._total = data, epoch, total_steps
     self._sampler, self._seed = sampler, seed
     self._everywhere = sharding.replicated(mesh)
-    self._order, self._order_of = None, None
+    several = isinstance(seed, tuple)
+    self._spread = packing.along_seed(mesh) if several else self._everywhere
+    self._order = functools.lru_cache(2)(self._place_order)
+    self._number = functools.lru_cache(most)(self._place_number)
 
-  def advance(self, state, step, key):
+  def _place_order(self, passed):
+    if isinstance(self._seed, tuple):
+      orders = [self._sampler.order(seed, passed) for seed in self._seed]
+      return resident.place(np.stack(orders), self._spread)
+    order = self._sampler.order(self._seed, passed)
+    return resident.place(order, self._spread)
+
+  def _place_number(self, steps):
+    return resident.place(np.asarray(steps, np.int32), self._everywhere)
+
+  def most(self, step):
+    whole = self._epoch.examples // self._epoch.batch_size
+    return max(1, min(self._most, whole - step % self._epoch.steps))
+
+  def advance(self, state, step, key, steps=1):
     passed, position = divmod(step, self._epoch.steps)
-    if self._order_of != passed:
-      order = self._sampler.order(self._seed, passed)
-      self._order = resident.place(order, self._everywhere)
-      self._order_of = passed
-    start = position * self._epoch.batch_size
-    size = min(self._epoch.batch_size, self._epoch.examples - start)
-    return self._step(state, self._data, self._order, start, key, size=size)
+    arguments = state, self._data, self._order(passed), key
+    if position < self._epoch.examples // self._epoch.batch_size:
+      result = self._train(*arguments, steps)
+    else:
+      result = self._programs.rest(*arguments)
+    if (passed + 1) * self._epoch.steps < self._total:
+      self._order(passed + 1)
+    return result
 
-  def lower(self, state, key):
-    size = min(self._epoch.batch_size, self._epoch.examples)
-    order = jax.ShapeDtypeStruct(
-      (self._sampler.size,), np.int32, sharding=self._everywhere
+  def _train(self, state, data, order, key, steps):
+    if self._most == 1:
+      return self._programs.single(state, data, order, key)
+    return self._programs.several(state, data, order, key, self._number(steps))
+
+  def lower(self, state, key, *, single=False):
+    shape = (self._sampler.size,)
+    if isinstance(self._seed, tuple):
+      shape = (len(self._seed), *shape)
+    order, number = (
+      jax.ShapeDtypeStruct(shape, np.int32, sharding=where)
+      for shape, where in ((shape, self._spread), ((), self._everywhere))
     )
-    return self._step.lower(state, self._data, order, 0, key, size=size)
+    arguments = state, self._data, order, key
+    if single or self._most == 1:
+      return self._programs.single.lower(*arguments)
+    return self._programs.several.lower(*arguments, number)
 
   def rates(self):
     return {}
@@ -149,7 +223,12 @@ class _Streamed:
     self._ready, self._running = collections.deque(), collections.deque()
     self._waited_for_feed = self._waited_for_device = 0.0
 
-  def advance(self, state, step, key):
+  def most(self, step):
+    del step
+    return 1
+
+  def advance(self, state, step, key, steps=1):
+    del step, steps
     if not self._ready:
       self._read()
     state, metrics = self._step(state, self._ready.popleft(), key)
@@ -162,7 +241,8 @@ class _Streamed:
       self._waited_for_device += time.perf_counter() - started
     return state, metrics
 
-  def lower(self, state, key):
+  def lower(self, state, key, *, single=False):
+    del single
     batch = _shapes(
       self._batches.split.pixels,
       self._size,

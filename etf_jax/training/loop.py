@@ -1,23 +1,24 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""The loop: one run of one seed, resumed if it had begun.
+"""The loop: runs of one seed each, resumed if they had begun.
 
 experiment = experiment.create(config, data.load(config.data))
 final = train(experiment, seed=0, workdir=Path("runs/first"))
+finals = train_together(experiment, {0: Path("a"), 1: Path("b")})
 """
 
+from collections.abc import Mapping
+import contextlib
 from pathlib import Path
-import time
 
-import numpy as np
+import jax
 
-from etf_jax.evaluation import metrics
-from etf_jax.reporting import writers
-from etf_jax.training import distributed, durations, memory, two_stage
+from etf_jax.errors import InputError
+from etf_jax.training import distributed, durations, memory, packing, sharding
 from etf_jax.training import state as train_state
 from etf_jax.training import workdir as workdirs
-from etf_jax.training.checkpoint import Checkpoints
 from etf_jax.training.experiment import Experiment, lower_step
-from etf_jax.training.window import Window
+from etf_jax.training.profile import Profile
+from etf_jax.training.records import Run
 
 
 def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
@@ -36,94 +37,164 @@ def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
     InputError: a directory of another run, or a loss that is not finite.
     distributed.Preempted: asked to stop by SIGTERM; the state is saved.
   """
-  config, image_shape = experiment.config, experiment.input_shape
+  return train_together(experiment, {seed: workdir})[seed]
+
+
+def train_together(
+  experiment: Experiment, places: Mapping[int, Path]
+) -> dict[int, dict]:
+  """Trains several seeds in one program; otherwise like `train`.
+
+  Runs that have come to different steps are trained in groups of equal ones.
+
+  Args:
+    experiment: see `experiment.create`.
+    places: the directory of each seed.
+
+  Returns:
+    The final row of each seed.
+  """
   # First, since they refuse models that cannot serve and steps that do not
   # fit: a directory made for one would be in the way of the mended config.
-  fixed = train_state.draw_classifier(experiment.model, image_shape, seed)
-  if experiment.total_steps:
+  model, image_shape = experiment.model, experiment.input_shape
+  fixed = {
+    seed: train_state.draw_classifier(model, image_shape, seed)
+    for seed in places
+  }
+  Profile(experiment, next(iter(places.values())))
+  _check_memory(experiment, packing.size(len(places), experiment.mesh))
+  with contextlib.ExitStack() as stack:
+    runs, begun = [], {}
+    for seed, workdir in places.items():
+      stack.enter_context(workdirs.only_run(workdir))
+      runs.append(Run(experiment, seed, workdir))
+      stack.callback(runs[-1].close)
+    for run in runs:
+      if run.final is None:
+        state, start = run.restore(fixed[run.seed])
+        begun.setdefault(start, []).append((run, state))
+    for start in sorted(begun):
+      _train_group(experiment, begun[start], start)
+    return {run.seed: run.final for run in runs}
+
+
+def _check_memory(experiment, number):
+  if not experiment.total_steps:
+    return
+  try:
     told = memory.check(
-      lambda: lower_step(experiment, experiment.open_feed),
-      config,
+      lambda: lower_step(
+        experiment, experiment.open_feed, single=False, runs=number
+      ),
+      experiment.config,
       experiment.mesh,
     )
-    if told and distributed.is_writer():
-      print(told, flush=True)
-  with workdirs.only_run(workdir):
-    return _train(experiment, seed, workdir, fixed)
+  except InputError as error:
+    if number == 1:
+      raise
+    raise InputError(f"{error}. Or lower config.pack_seeds") from error
+  if told and distributed.is_writer():
+    print(told, flush=True)
 
 
-def _train(experiment, seed, workdir, fixed):
-  config, dataset = experiment.config, experiment.dataset
-  if distributed.is_writer():
-    workdirs.open_run(
-      workdir, config, seed, dataset.class_counts, dataset.class_names
-    )
-  distributed.barrier("directory")
-  rows_path = workdir / "metrics.jsonl"
-  checkpoints = Checkpoints(workdir, config.checkpoint)
-  try:
-    # 1. A finished run is not run again.
-    final = None
-    if distributed.is_writer():
-      final = _finished(rows_path, checkpoints.latest, experiment.total_steps)
-    if distributed.from_writer(lambda: final is not None):
-      return final or {"kind": "final", "step": experiment.total_steps}
-    # 2. Otherwise the newest checkpoint, and the rows that led to it,
-    state = train_state.create(
-      experiment.model,
-      experiment.optimizer,
-      experiment.input_shape,
-      fixed,
-      seed,
-      experiment.state_sharding,
-      average=bool(config.ema_decay),
-    )
-    facts = {}
-    state, start = checkpoints.restore(state)
-    # 3. or else the model of a run that this one is to start from,
-    if not start and config.init_from:
-      state, facts = two_stage.start(config, state, seed, experiment.evaluate)
-    if distributed.is_writer():
-      writers.truncate_after(rows_path, start or -1)
-    history = _history(rows_path)
-    writer = _open_writers(config, workdir, start, experiment.total_steps)
-    feed = experiment.open_feed(seed, start)
-    try:
-      # 4. or else a fresh one.
-      with distributed.preemptible():
-        return _run(
-          experiment,
-          seed,
-          state,
-          feed,
-          checkpoints,
-          writer,
-          history,
-          facts,
-          workdir / "window.json",
-        )
-    finally:
-      feed.close()
-      writer.close()
-  finally:
-    checkpoints.close()
+def _train_group(experiment, begun, start):
+  """Trains runs from one step to the end; one run alone is not packed.
+
+  `begun`, pairs of a run and its state, is emptied, so that nobody keeps states
+  that are not needed any more.
+  """
+  runs, states = map(list, zip(*begun, strict=True))
+  begun.clear()
+  # Where they do not make up a program, the last one is trained more than once.
+  # The devices would have nothing else to do.
+  missing = packing.size(len(runs), experiment.mesh) - len(runs)
+  seeds = tuple(run.seed for run in runs + runs[-1:] * missing)
+  states += states[-1:] * missing
+  packed = len(seeds) > 1
+  if not packed:
+    (seeds,) = seeds
+  with contextlib.ExitStack() as stack:
+    feed = experiment.open_feed(seeds, start)
+    stack.callback(feed.close)
+    for place, run in enumerate(runs):
+      run.open(start, feed, place)
+    stack.enter_context(distributed.preemptible())
+    profile = stack.enter_context(Profile(experiment, runs[0].workdir))
+    mesh = experiment.mesh
+    if packed:
+      state, where = packing.stack(states, mesh), packing.along_seed(mesh)
+    else:
+      (state,), where = states, sharding.replicated(mesh)
+    del states
+    key = train_state.augment_key(seeds, where)
+
+    def alone(state, place):
+      return packing.take(state, place, mesh) if packed else state
+
+    _run(experiment, runs, state, start, feed, key, profile, alone)
 
 
-def _run(
-  experiment,
-  seed,
-  state,
-  feed,
-  checkpoints,
-  writer,
-  history,
-  facts,
-  window_path,
-):
-  config, epoch = experiment.config, experiment.epoch
-  step = int(state.step)
+def _run(experiment, runs, state, step, feed, key, profile, alone):
   total = experiment.total_steps
-  log_every, eval_every, measure_every, save_every = (
+  log_every, eval_every, measure_every, save_every = every = _every(experiment)
+  while step < total:
+    steps = [feed.most(step), total - step, profile.most(step)]
+    steps += [number - step % number for number in every]
+    steps = min(number for number in steps if number)
+    profile.begin(step)
+    with jax.profiler.StepTraceAnnotation("train", step_num=step):
+      state, metrics = feed.advance(state, step, key, steps)
+    step += steps
+    profile.end(step, state)
+    log, evaluate, measure, save = (
+      step % number == 0 or step == total
+      for number in (log_every, eval_every, measure_every, save_every)
+    )
+    # The order of events after a call:
+    # 1. its metrics join the window; a full one is written one window late,
+    #    so that the device never waits for the host,
+    for run in runs:
+      run.window.add(metrics, steps)
+      if log or evaluate or measure or save:
+        run.window.close(step)
+    stop = distributed.stop_requested() and step < total
+    if not (evaluate or measure or save or stop):
+      continue
+    for run in runs:
+      run.window.flush()
+    for place, run in enumerate(runs):
+      own = alone(state, place)
+      # 2. neural collapse, whose forward pass serves the evaluation as well,
+      sums = run.measure(own, step) if measure else {}
+      # 3. evaluation, and the best variables so far,
+      if evaluate:
+        run.evaluate(own, step, sums)
+      # 4. the state to resume from: everything up to here is on disk,
+      if stop:
+        run.stop(own, step)
+      elif save:
+        run.save(own, step)
+      if len(runs) > 1 and distributed.count() > 1:
+        # Processes that save together meet at barriers named by the step, so
+        # that no two runs may be saved at a time.
+        run.wait()
+    # 5. and the end, if a signal asks for it.
+    if stop:
+      raise distributed.Preempted(f"stopped and saved at step {step}")
+    for run in runs:
+      run.window.restart_clock()
+  for place, run in enumerate(runs):
+    own = alone(state, place)
+    if not total:  # a model that is built, not trained
+      run.evaluate(own, step, run.measure(own, step))
+      run.save(own, step)
+    run.end(own)
+
+
+def _every(experiment):
+  """Steps between two rows, evaluations, measurements and checkpoints."""
+  config, epoch = experiment.config, experiment.epoch
+  return tuple(
     max(1, durations.steps(node, name, epoch))
     for node, name in (
       (config.report, "log_every"),
@@ -132,177 +203,3 @@ def _run(
       (config.checkpoint, "every"),
     )
   )
-  keys = train_state.keys(seed)
-  window = Window(experiment, feed, writer, checkpoints, step)
-  window.resume(window_path)
-  started, confusion = time.perf_counter(), None
-  while step < total:
-    state, step_metrics = feed.advance(state, step, keys["augment"])
-    step += 1
-    log, evaluate, measure, save = (
-      step % every == 0 or step == total
-      for every in (log_every, eval_every, measure_every, save_every)
-    )
-    # The order of events after a step:
-    # 1. its metrics join the window; a full one is written one window late,
-    #    so that the device never waits for the host,
-    window.add(step_metrics)
-    if log or evaluate or measure or save:
-      window.close(step)
-    stop = distributed.stop_requested() and step < total
-    if evaluate or measure or save or stop:
-      window.flush()
-    # 2. neural collapse, whose forward pass serves the evaluation as well,
-    sums = _measure(experiment, state, step, writer) if measure else {}
-    # 3. evaluation, and the best variables so far,
-    if evaluate:
-      confusion = _record(
-        experiment, state, step, checkpoints, writer, history, sums
-      )
-    # 4. the state to resume from: everything up to here is on disk,
-    if save or stop:
-      if stop:
-        window.keep(window_path, step)
-      checkpoints.save(state, step)
-    # 5. and the end, if a signal asks for it.
-    if stop:
-      checkpoints.wait()
-      raise distributed.Preempted(f"stopped and saved at step {step}")
-    if evaluate or measure or save:
-      window.restart_clock()
-  if not total:  # a model that is built, not trained
-    sums = _measure(experiment, state, step, writer)
-    confusion = _record(
-      experiment, state, step, checkpoints, writer, history, sums
-    )
-    checkpoints.save(state, step)
-  if confusion is None:  # killed after its last step
-    _, confusion = _evaluate(experiment, state, step, {})
-  final = _final_row(experiment, history, confusion) | facts
-  final["seconds"] = time.perf_counter() - started
-  writer.write(final)
-  return final
-
-
-def best_step(history: list[dict], split: str) -> int:
-  """The first step at which the accuracy on a split was highest."""
-  rows = [r for r in history if r["split"] == split]
-  return max(rows, key=lambda r: (r["accuracy"], -r["step"]))["step"]
-
-
-def _evaluate(experiment, state, step, known):
-  """A row per split, and the confusion matrix of the test split.
-
-  `known` holds the sums of splits that have just been measured.
-  """
-  rows = []
-  for split in experiment.splits:
-    started = time.perf_counter()
-    sums = known.get(split)
-    if sums is None:
-      sums = experiment.evaluate(state.eval_variables, split)
-    seconds = time.perf_counter() - started
-    row = {
-      "kind": "eval",
-      "split": split,
-      "step": step,
-      "epoch": step / experiment.epoch.steps,
-    }
-    row |= metrics.compute(sums, experiment.dataset.class_counts)
-    if split not in known:
-      row["images_per_second"] = float(np.sum(sums.confusion)) / seconds
-    rows.append(row)
-  return rows, sums.confusion.tolist()
-
-
-def _record(experiment, state, step, checkpoints, writer, history, known):
-  """Evaluates, writes the rows and keeps the best; the confusion matrix."""
-  rows, confusion = _evaluate(experiment, state, step, known)
-  for row in rows:
-    writer.write(row)
-  history += rows
-  if best_step(history, experiment.splits[0]) == step:
-    checkpoints.save_best(state.eval_variables, step)
-  return confusion
-
-
-def _measure(experiment, state, step, writer):
-  """Writes a row of neural collapse for each split; their sums by name."""
-  known = {}
-  for split in experiment.config.collapse.splits:
-    started = time.perf_counter()
-    row = {
-      "kind": "collapse",
-      "split": split,
-      "step": step,
-      "epoch": step / experiment.epoch.steps,
-    }
-    fields, known[split] = experiment.measure(
-      state.eval_variables, split, matrices=step == experiment.total_steps
-    )
-    row |= fields
-    row["seconds"] = time.perf_counter() - started
-    writer.write(row)
-  return known
-
-
-def _final_row(experiment, history, confusion):
-  split = experiment.splits[0]
-  best = best_step(history, split)
-  test = {r["step"]: r for r in history if r["split"] == "test"}
-  return {
-    "kind": "final",
-    "step": experiment.total_steps,
-    "epoch": experiment.total_steps / experiment.epoch.steps,
-    "last": test[experiment.total_steps],
-    "best": test[best],
-    "best_selected_on": split,
-    "confusion": confusion,
-  }
-
-
-def _open_writers(config, workdir, start, total_steps):
-  if not distributed.is_writer():
-    return writers.multi([])
-  opened = [
-    writers.jsonl(workdir / "metrics.jsonl"),
-    writers.console(total_steps, initial_step=start),
-  ]
-  if config.report.tensorboard:
-    opened.append(
-      writers.tensorboard(workdir / "tensorboard", restored_step=start or None)
-    )
-  if config.report.tracker:
-    opened.append(
-      writers.tracker(config.report.tracker, config.to_dict(), workdir)
-    )
-  return writers.multi(opened)
-
-
-def _finished(path, step, total_steps):
-  """The final row, if there is one and the state that belongs to it."""
-  rows = _read(path)
-  is_final = rows and rows[-1]["kind"] == "final" and step == total_steps
-  return rows[-1] if is_final else None
-
-
-def _history(path):
-  """The evaluations so far; of other processes, what chooses the best."""
-  if distributed.is_writer():
-    rows = [row for row in _read(path) if row["kind"] == "eval"]
-    distributed.from_writer(
-      lambda: [
-        {name: row[name] for name in ("split", "step", "accuracy")}
-        for row in rows
-      ]
-    )
-    return rows
-  return distributed.from_writer(list)
-
-
-def _read(path: Path) -> list[dict]:
-  """The rows of a metrics file; a torn last line is left out."""
-  if not path.exists():
-    return []
-  rows, _ = writers.parse_lines(path.read_bytes().splitlines(), path)
-  return [row for row in rows if row]

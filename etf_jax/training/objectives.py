@@ -30,6 +30,7 @@ __all__ = [
   "create_loss",
   "masked_mean",
   "resolve",
+  "trains_backbone",
 ]
 
 _CHOICES = {
@@ -41,6 +42,8 @@ _CHOICES = {
   "loss.weight_reduction": ("batch_size", "weight_sum"),
   "schedule.name": ("step", "cosine", "constant"),
   "optimizer.decayed": ("all", "kernels"),
+  "init_parts": ("backbone", "all"),
+  "init_checkpoint": ("last", "best"),
 }
 
 # Comparisons that NaN fails.
@@ -50,6 +53,24 @@ _ANGLE = ("be an angle in radians, in [0, pi]", lambda x: 0 <= x <= math.pi)
 _SPLITS = ("train", "validation", "test")
 _RANGES = {
   "accumulate_steps": ("be at least 1", lambda x: x >= 1),
+  "steps_per_call": ("be at least 1", lambda x: x is None or x >= 1),
+  "pack_seeds": ("be at least 1", lambda x: x >= 1),
+  "profile_steps": (
+    "be two whole numbers, steps before it (>= 0) and in it (>= 1), as in"
+    " 100,10; or () for none",
+    lambda pair: (
+      isinstance(pair, tuple | list)
+      and (
+        not pair
+        or (
+          len(pair) == 2
+          and all(type(x) is int for x in pair)
+          and pair[0] >= 0
+          and pair[1] >= 1
+        )
+      )
+    ),
+  ),
   "bn_group_size": ("be at least 2", lambda x: x is None or x >= 2),
   "collapse.splits": (
     f"be some of {_SPLITS}, or () for none",
@@ -59,6 +80,7 @@ _RANGES = {
   ),
   "collapse.rank_images": _NOT_NEGATIVE,
   "head.projector": ("be a width, 0 or -1", lambda x: x is None or x >= -1),
+  "optimizer.backbone_learning_rate_factor": _NOT_NEGATIVE,
   "loss.label_smoothing": _UNIT,
   "loss.hinge_tau_minor": _ANGLE,
   "loss.hinge_tau_major": _ANGLE,
@@ -153,13 +175,34 @@ def _check_method(config, method):
       f"config.loss.label_smoothing={config.loss.label_smoothing} does nothing"
       f" with config.method={config.method!r}: set it to 0"
     )
-  if method.trains == "all" and config.init_from:
-    begins = [name for name, m in METHODS.items() if m.trains != "all"]
+  factor = config.optimizer.backbone_learning_rate_factor
+  where = f"config.optimizer.backbone_learning_rate_factor={factor}"
+  if method.trains != "all" and factor != 1:
     raise InputError(
-      f"config.init_from={config.init_from!r} does nothing with config.method="
-      f"{config.method!r}, which starts from scratch; it is for"
-      f" {' and '.join(begins)}"
+      f"{where} does nothing with config.method={config.method!r}, which trains"
+      " no backbone: set it to 1"
     )
+  if not factor and not config.init_from:
+    raise InputError(
+      f"{where} leaves the backbone untrained: set config.init_from to a"
+      " trained one"
+    )
+  if not factor and config.head.batch_norm:
+    raise InputError(
+      f"{where} keeps all running statistics as they are, also those of the"
+      " head: set config.head.batch_norm=False"
+    )
+  if config.init_parts != "backbone" and not config.init_from:
+    raise InputError(
+      f"config.init_parts={config.init_parts!r} does nothing without"
+      " config.init_from"
+    )
+
+
+def trains_backbone(config: ConfigDict) -> bool:
+  """Whether a run of a resolved config changes more than the head."""
+  factor = config.optimizer.backbone_learning_rate_factor
+  return METHODS[config.method].trains == "all" and factor > 0
 
 
 def create_loss(config: ConfigDict, class_counts: np.ndarray) -> Loss:

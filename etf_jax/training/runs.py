@@ -8,12 +8,19 @@ from ml_collections import ConfigDict
 from etf_jax import data
 from etf_jax.errors import InputError
 from etf_jax.reporting import report, tables
-from etf_jax.training import distributed, loop, objectives, workdir
+from etf_jax.training import (
+  compilation,
+  distributed,
+  loop,
+  objectives,
+  records,
+  workdir,
+)
 from etf_jax.training import experiment as experiments
 
 
 def run(config: ConfigDict, directory: str | None) -> list[Path]:
-  """Trains the seeds of a config, one after the other, and reports on them.
+  """Trains the seeds of a config and reports on them.
 
   Args:
     config: as configs/base.py describes it.
@@ -26,6 +33,7 @@ def run(config: ConfigDict, directory: str | None) -> list[Path]:
     InputError: what the user can mend, in one line.
   """
   objectives.check_choices(config)
+  compilation.use_cache(config)
   distributed.check_same(workdir.shared_facts(config))
   seeds = tuple(config.seeds)
   distinct = len(set(seeds)) == len(seeds) > 0
@@ -37,17 +45,43 @@ def run(config: ConfigDict, directory: str | None) -> list[Path]:
   counts = dataset.class_counts.tolist()
   distributed.check_same({"images of each class of the data": counts})
   experiment = experiments.create(config, dataset)
-  places = [
-    workdir.choose(experiment.config, directory, seed) for seed in config.seeds
-  ]
-  for seed, place in zip(config.seeds, places, strict=True):
-    if distributed.is_writer():
-      print(f"{config.name} {config.method} seed {seed} in {place}", flush=True)
-    loop.train(experiment, seed, place)
-    if distributed.is_writer() and config.report.html:
-      report.write([place], place / "report.html")
+  chosen = {
+    seed: workdir.choose(experiment.config, directory, seed) for seed in seeds
+  }
+  for group in _groups(chosen, config.pack_seeds):
+    for seed, place in group.items():
+      if distributed.is_writer():
+        print(
+          f"{config.name} {config.method} seed {seed} in {place}", flush=True
+        )
+    loop.train_together(experiment, group)
+    for place in group.values():
+      if distributed.is_writer() and config.report.html:
+        report.write([place], place / "report.html")
+  places = list(chosen.values())
   if distributed.is_writer():
     if len(places) > 1 and config.report.html:
       report.write(places, places[0].parent / "report.html")
     print(tables.text(places))
   return places
+
+
+def _groups(places: dict[int, Path], size: int) -> list[dict[int, Path]]:
+  """Seeds to be trained together: at most `size` that stand at the same step.
+
+  They keep their order as far as that goes.
+  """
+  standing = dict.fromkeys(places, 0)
+  if size > 1:
+    found = distributed.from_writer(
+      lambda: [records.standing(place) for place in places.values()]
+    )
+    standing = dict(zip(places, found, strict=True))
+  groups = []
+  for step in sorted(set(standing.values())):
+    seeds = [seed for seed in places if standing[seed] == step]
+    groups += [
+      {seed: places[seed] for seed in seeds[first : first + size]}
+      for first in range(0, len(seeds), size)
+    ]
+  return groups

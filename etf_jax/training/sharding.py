@@ -1,9 +1,10 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The one place that knows devices: a mesh, and where things live on it.
 
-Three axes. Batches are spread over `data` x `fsdp`; parameters and what
-belongs to them (the optimiser's state, averages, prototypes) are cut along
-`fsdp`, and a classifier's classes along `model`.
+Batches are spread over `data` x `fsdp`; parameters and what belongs to them
+(the optimiser's state, averages, prototypes) are cut along `fsdp`, and a
+classifier's classes along `model`. Runs that are trained in one program are
+spread along `seed`.
 
 Axes are Auto: the compiler derives the collectives from where the inputs and
 outputs of a jitted function are put.
@@ -35,16 +36,18 @@ def make_mesh(
   num_devices: int | None,
   batch_size: int,
   *,
+  seed: int = 1,
   data: int | None = None,
   fsdp: int = 1,
   model: int = 1,
   devices: Sequence[jax.Device] | None = None,
 ) -> Mesh:
-  """A mesh with the axes `data`, `fsdp` and `model`.
+  """A mesh with the axes `seed`, `data`, `fsdp` and `model`.
 
   Args:
     num_devices: use the first ones; None: all.
-    batch_size: examples per step, to be divided among `data` x `fsdp`.
+    batch_size: examples per step of a run, to be divided among `data` x `fsdp`.
+    seed: devices along this axis.
     data: devices along this axis; None: as many as remain.
     fsdp: devices along this axis.
     model: devices along this axis.
@@ -61,8 +64,10 @@ def make_mesh(
       f" {devices[0].platform} devices that are here"
     )
   devices = devices[:num_devices]
-  axes = {"data": data, "fsdp": fsdp, "model": model}
+  axes = {"seed": seed, "data": data, "fsdp": fsdp, "model": model}
   given = {name: size for name, size in axes.items() if size is not None}
+  if seed == 1:
+    del given["seed"]
   for name, size in given.items():
     if size < 1:
       raise InputError(f"config.mesh.{name}={size} must be at least 1")
@@ -76,7 +81,7 @@ def make_mesh(
     )
   grid = np.empty(len(devices), object)
   grid[:] = devices
-  grid = grid.reshape(-1, fsdp, model)
+  grid = grid.reshape(seed, -1, fsdp, model)
   hosts = np.vectorize(lambda device: device.process_index)(grid)
   if (hosts != hosts[..., :1]).any():
     raise InputError(
@@ -86,7 +91,8 @@ def make_mesh(
   mesh = Mesh(grid, tuple(axes))
   shards = batch_shards(mesh)
   if batch_size < 1 or batch_size % shards:
-    spread = "devices" if model == 1 else "devices of the axes data x fsdp"
+    whole = shards == mesh.size
+    spread = "devices" if whole else "devices of the axes data x fsdp"
     raise InputError(
       f"config.batch_size={batch_size} must be a positive multiple of the"
       f" {shards} {spread}; change it, or set config.devices"
@@ -106,7 +112,16 @@ def batch_sharded(mesh: Mesh) -> NamedSharding:
 
 def batch_shards(mesh: Mesh) -> int:
   """Into how many parts a batch is spread."""
-  return mesh.size // mesh.shape["model"]
+  return mesh.shape["data"] * mesh.shape["fsdp"]
+
+
+def one_run(mesh: Mesh) -> Mesh:
+  """The same devices for what one run does with all of them.
+
+  Their axis `seed` has joined `data`.
+  """
+  grid = mesh.devices.reshape(1, -1, *mesh.devices.shape[2:])
+  return Mesh(grid, mesh.axis_names)
 
 
 def padded(size: int, multiple: int) -> int:
@@ -154,8 +169,8 @@ def check_classes(mesh: Mesh, num_classes: int) -> None:
 
 
 def cuts_state(mesh: Mesh) -> bool:
-  """Whether anything but batches is spread over this mesh."""
-  return mesh.shape["data"] < mesh.size
+  """Whether the state of a run is spread over this mesh."""
+  return mesh.shape["fsdp"] * mesh.shape["model"] > 1
 
 
 def of_state(tree: Any, mesh: Mesh) -> Any:
@@ -173,12 +188,19 @@ def of_state(tree: Any, mesh: Mesh) -> Any:
   return _shardings(tree, mesh, "fsdp")
 
 
-def spreads_batch(mesh: Mesh | None) -> Callable[[jax.Array], jax.Array]:
+def spreads_batch(mesh: Mesh | None) -> Callable[[Any], Any]:
   """Builds what spreads a batch over the devices, inside a jitted function."""
   if mesh is None:
-    return lambda array: array
-  where = batch_sharded(mesh)
-  return lambda array: jax.lax.with_sharding_constraint(array, where)
+    return lambda batch: batch
+
+  def spread(batch):
+    where = batch_sharded(mesh)
+    # Where `seed` has been taken out of the mesh, arrays live on what is left.
+    if not jax.sharding.get_abstract_mesh().empty:
+      where = where.spec
+    return jax.lax.with_sharding_constraint(batch, where)
+
+  return spread
 
 
 def unrolls(mesh: Mesh | None) -> bool:

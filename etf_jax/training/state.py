@@ -10,6 +10,7 @@ import numpy as np
 import optax
 
 from etf_jax import etf
+from etf_jax.data import resident
 from etf_jax.errors import InputError
 from etf_jax.models import Classifier, ETFHead, heads
 
@@ -105,6 +106,24 @@ def keys(seed: int) -> dict[str, jax.Array]:
   numbers = {"params": 0, "prototypes": 1, "augment": 3}
   root = jax.random.key(seed)
   return {name: jax.random.fold_in(root, i) for name, i in numbers.items()}
+
+
+def augment_key(
+  seed: int | tuple[int, ...], sharding: jax.sharding.Sharding
+) -> jax.Array:
+  """The key of a run's train step, placed so that no step has to move it.
+
+  Of several seeds `[S]` keys.
+  """
+  several = isinstance(seed, tuple)
+  data = np.stack(
+    [
+      np.asarray(jax.random.key_data(keys(one)["augment"]))
+      for one in (seed if several else (seed,))
+    ]
+  )
+  data = data if several else data[0]
+  return jax.random.wrap_key_data(resident.place(data, sharding))
 
 
 def draw_classifier(

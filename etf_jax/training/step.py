@@ -51,8 +51,8 @@ def create(
   """Builds `train_step(state, batch, key)`.
 
   Args:
-    config: resolved; `method`, `loss`, `eval`, `ema_decay`, `bn_group_size` and
-      `accumulate_steps` are read.
+    config: resolved; `method`, `loss`, `optimizer`, `eval`, `ema_decay`,
+      `bn_group_size` and `accumulate_steps` are read.
     model: see `models.create_model`.
     optimizer: see `optimizer.create_optimizer`.
     loss: see `objectives.create_loss`.
@@ -72,8 +72,8 @@ def create(
     raise InputError(
       f"config.ema_decay={config.ema_decay!r} must lie in [0, 1)"
     )
-  # Only where everything is trained do the statistics follow the batches.
-  train = objectives.METHODS[config.method].trains == "all"
+  # Only with the backbone do the statistics follow the batches.
+  train = objectives.trains_backbone(config)
   parts, group = config.accumulate_steps, config.bn_group_size or 1
   gather, spread = sharding.for_compute(mesh), sharding.spreads_batch(mesh)
   unroll = sharding.unrolls(mesh)

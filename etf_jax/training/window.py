@@ -19,16 +19,29 @@ from etf_jax.training.step import StepMetrics
 class Window:
   """Training metrics between two rows, fetched one window late."""
 
-  def __init__(self, experiment, feed, writer, checkpoints, step):
-    """Begins after a step; the others are those of `loop.train`."""
+  def __init__(
+    self, experiment, feed, writer, checkpoints, step, *, seed, place
+  ):
+    """Begins after a step; the others are those of `records.Run.open`."""
     self._experiment, self._feed, self._writer = experiment, feed, writer
-    self._checkpoints = checkpoints
+    self._checkpoints, self._seed, self._place = checkpoints, seed, place
     self._open, self._closed, self._step = [], None, step
+    # Of every step and at once: to compute one later would mean to wait for
+    # the steps that the devices have before them.
+    steps = np.arange(experiment.total_steps, dtype=np.int32)
+    rates = np.asarray(experiment.learning_rate(steps))
+    self._rates = np.broadcast_to(rates, steps.shape)
     self.restart_clock()
 
-  def add(self, step_metrics: StepMetrics) -> None:
-    """Takes in a step, which need not be computed yet."""
-    self._open.append(step_metrics)
+  def add(self, metrics: StepMetrics, steps: int) -> None:
+    """Takes in some steps, which need not be computed yet.
+
+    Args:
+      metrics: arrays `[M]`, M >= steps, of which the first ones count; of
+        several runs `[S, M]`.
+      steps: how many.
+    """
+    self._open.append((metrics, steps))
 
   def close(self, step: int) -> None:
     """Makes a row of the steps so far; the row before it is written."""
@@ -41,10 +54,10 @@ class Window:
 
     The run that continues then writes the rows of one that was not stopped.
     """
-    fetched = jax.device_get(self._open)
-    self._check_finite(self._step, np.array([m.loss for m in fetched]))
+    fetched = self._fetch(self._open)
+    self._check_finite(self._step, fetched.loss)
     if distributed.is_writer():
-      values = [[float(x) for x in metrics] for metrics in fetched]
+      values = np.stack(fetched, axis=1).tolist()
       kept = {"step": step, "first": self._step, "metrics": values}
       path.write_text(json.dumps(kept))
 
@@ -54,9 +67,10 @@ class Window:
       kept = json.loads(path.read_text())
     except (OSError, ValueError):
       return
-    if kept["step"] == self._step:
+    if kept["step"] == self._step and kept["metrics"]:
       self._step = kept["first"]
-      self._open = [StepMetrics(*metrics) for metrics in kept["metrics"]]
+      values = np.array(kept["metrics"])
+      self._open = [(StepMetrics(*values.T), len(values))]
 
   def flush(self) -> None:
     """Waits for the closed window and writes its row.
@@ -66,10 +80,9 @@ class Window:
     """
     if self._closed is None:
       return
-    first, last, fetched = *self._closed[:2], jax.device_get(self._closed[2])
+    first, last, calls = self._closed
+    loss, accuracy = self._fetch(calls)
     self._closed = None
-    loss = np.array([m.loss for m in fetched], np.float64)
-    accuracy = np.array([m.accuracy for m in fetched], np.float64)
     self._check_finite(first, loss)
     epoch = self._experiment.epoch
     now, images = time.perf_counter(), _images(epoch, first, last)
@@ -78,9 +91,7 @@ class Window:
       "step": last,
       "epoch": last / epoch.steps,
       "loss": float(loss.mean()),
-      "learning_rate": float(
-        self._experiment.learning_rate(np.int32(last - 1))
-      ),
+      "learning_rate": float(self._rates[last - 1]),
       "images_per_second": images / (now - self._clock),
       **self._feed.rates(),
     }
@@ -93,6 +104,21 @@ class Window:
     """What was done since the last row was no training."""
     self._clock = time.perf_counter()
 
+  def _fetch(self, calls) -> StepMetrics:
+    """One float64 number for each step of some calls."""
+
+    def of_run(metric, steps):
+      own = metric if metric.ndim == 1 else metric[self._place]
+      return own[:steps]
+
+    columns = [[np.empty(0)] for _ in StepMetrics._fields]
+    for metrics, steps in jax.device_get(calls):
+      for column, metric in zip(columns, metrics, strict=True):
+        column.append(of_run(metric, steps))
+    return StepMetrics(
+      *(np.concatenate(column, dtype=np.float64) for column in columns)
+    )
+
   def _check_finite(self, first, loss):
     if np.isfinite(loss).all():
       return
@@ -100,7 +126,7 @@ class Window:
     value, step = loss[bad], first + 1 + bad
     good = self._checkpoints.latest
     raise InputError(
-      f"the loss is {value} at step {step} (epoch"
+      f"the loss is {value} at step {step} of seed {self._seed} (epoch"
       f" {step / self._experiment.epoch.steps:.2f}); last good checkpoint:"
       f" {f'step {good}' if good else 'none'}; lower"
       " config.optimizer.learning_rate, or look at the images of that step"

@@ -124,6 +124,7 @@ def test_needed_of_a_program_by_hand():
   params=[
     {"data.feed": "resident"},
     {"data.feed": "stream"},
+    {"steps_per_call": 3},
     {"mesh.fsdp": 2},
   ],
   ids=str,
@@ -177,12 +178,14 @@ def test_the_program_is_compiled_once(run, told_size, compilations):
     0,
     run.state_sharding,
   )
-  key = state.keys(0)["augment"]
+  key = state.augment_key(0, sharding.replicated(run.mesh))
   feed = run.open_feed(0, 0)
   told_size(10**9)
   compilations.clear()
   told = memory.check(
-    lambda: experiment.lower_step(run, run.open_feed), run.config, run.mesh
+    lambda: experiment.lower_step(run, run.open_feed, single=False),
+    run.config,
+    run.mesh,
   )
   assert told == "a step needs 0.00 GB of the 1.00 GB on each device"
   assert len(compilations) == 1

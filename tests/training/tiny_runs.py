@@ -1,17 +1,33 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Runs of seconds: a backbone of one layer on digits, three epochs."""
 
+import contextlib
 import json
+import os
 import shutil
+import signal
 
 import flax.linen as nn
 import jax
+import numpy as np
 import orbax.checkpoint as ocp
+import pytest
 
 from etf_jax.configs import digits_lt
+from etf_jax.training import state
 
 STEPS = 12
 TIMES = {"seconds", "images_per_second"}
+# Four batches of 100 and one of 88 are an epoch; more happens at 6 and 8.
+WITH_REST = {
+  "batch_size": 100,
+  "augment.crop_padding": 1,
+  "augment.mixup_alpha": 1.0,
+  "report.log_every_steps": 6,
+  "eval.train_accuracy_steps": 2,
+  "collapse.every_epochs": 1.0,
+  "collapse.splits": ("test",),
+}
 
 
 class Tiny(nn.Module):
@@ -70,6 +86,96 @@ def variables(workdir, like):
       ),
     )
   return jax.device_get((state.params, state.batch_stats))
+
+
+@contextlib.contextmanager
+def compilations(reached=lambda: None):
+  """A list with what `reached()` was at each compilation, or cache read."""
+  found = []
+
+  def listen(event, duration, **_):
+    del duration
+    if event == "/jax/core/compile/backend_compile_duration":
+      found.append(reached())
+
+  jax.monitoring.register_event_duration_secs_listener(listen)
+  try:
+    yield found
+  finally:
+    jax.monitoring.unregister_event_duration_listener(listen)
+
+
+class Watched:
+  """A feed that tells of its calls: (state, step, steps) and step after it."""
+
+  def __init__(self, feed, before, after):
+    self.feed, self.before, self.after = feed, before, after
+
+  def advance(self, current, step, key, steps):
+    current = self.before(current, step, steps)
+    result = self.feed.advance(current, step, key, steps)
+    self.after(step + steps)
+    return result
+
+  def __getattr__(self, name):
+    return getattr(self.feed, name)
+
+
+def watched(
+  experiment, before=lambda current, *_: current, after=lambda _: None
+):
+  """The experiment with such feeds."""
+  return experiment._replace(
+    open_feed=lambda seed, start: Watched(
+      experiment.open_feed(seed, start), before, after
+    )
+  )
+
+
+def terminated(experiment, at):
+  """The experiment whose process is sent SIGTERM in a step, from 0."""
+
+  def before(current, step, steps):
+    if step <= at < step + steps:
+      os.kill(os.getpid(), signal.SIGTERM)
+    return current
+
+  return watched(experiment, before)
+
+
+def begin(experiment, seed=0):
+  """The state in which a run begins."""
+  fixed = state.draw_classifier(experiment.model, experiment.input_shape, seed)
+  return state.create(
+    experiment.model,
+    experiment.optimizer,
+    experiment.input_shape,
+    fixed,
+    seed,
+    experiment.state_sharding,
+    average=bool(experiment.config.ema_decay),
+  )
+
+
+def assert_same_run(actual, expected, experiment, tolerance):
+  """Compares the rows and the last variables of two directories."""
+  names = ("step", "epoch", "loss", "accuracy", "learning_rate")
+  for kind in ("train", "eval"):
+    pairs = zip(
+      *(rows(directory, kind) for directory in (actual, expected)), strict=True
+    )
+    for row, like in pairs:
+      assert row.keys() == like.keys()
+      for name in set(names) & set(like):
+        assert row[name] == pytest.approx(like[name], rel=tolerance), name
+  like = begin(experiment)
+  jax.tree.map(
+    lambda a, b: np.testing.assert_allclose(
+      a, b, rtol=tolerance, atol=tolerance
+    ),
+    variables(actual, like),
+    variables(expected, like),
+  )
 
 
 def interrupted(workdir, copy, step):

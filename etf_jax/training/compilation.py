@@ -1,0 +1,54 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Compiled programs are kept on disk, so that the next run finds them.
+
+JAX's own cache: a program is found by what it computes, the versions, the flags
+and the kind of device. Several processes may share a folder; of one run only
+process 0 writes. A file that is cut short is compiled anew, with a warning.
+"""
+
+import os
+from pathlib import Path
+import sys
+
+import jax
+from ml_collections import ConfigDict
+
+# Programs that compile faster are not worth a file.
+_SECONDS = 0.2
+
+
+def folder() -> Path:
+  """Where programs are kept unless JAX_COMPILATION_CACHE_DIR says otherwise."""
+  above = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+  return Path(above) / "etf_jax" / "xla"
+
+
+def use_cache(config: ConfigDict) -> None:
+  """Turns the cache on, or off, before the first program is compiled.
+
+  What the environment says of JAX's cache is left as it is.
+
+  Args:
+    config: `compilation_cache` is read.
+  """
+  if not config.compilation_cache:
+    jax.config.update("jax_enable_compilation_cache", False)
+    return
+  if jax.config.jax_compilation_cache_dir is not None:
+    return
+  place = folder()
+  try:
+    place.mkdir(parents=True, exist_ok=True)
+    writable = os.access(place, os.W_OK)
+  except OSError:
+    writable = False
+  if not writable:
+    print(
+      f"warning: programs are compiled anew by each run, as {place} cannot be"
+      " written: set JAX_COMPILATION_CACHE_DIR to a folder that can",
+      file=sys.stderr,
+    )
+    return
+  jax.config.update("jax_compilation_cache_dir", str(place))
+  if "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS" not in os.environ:
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", _SECONDS)

@@ -1,0 +1,193 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Several steps in a call of the devices: the same run, and no waiting."""
+
+import gzip
+import json
+
+import jax
+import jax.numpy as jnp
+import pytest
+import tiny_runs
+
+from etf_jax import data
+from etf_jax.errors import InputError
+from etf_jax.training import (
+  calls,
+  distributed,
+  durations,
+  loop,
+  runs,
+  sharding,
+)
+from etf_jax.training import experiment as experiments
+
+FIELDS = tiny_runs.WITH_REST | {"ema_decay": 0.9}
+# Relative, in float32: XLA rounds otherwise where it compiles steps together.
+TOLERANCE = 1e-5
+
+
+@pytest.fixture(scope="module")
+def build(digits_dir):
+  """steps_per_call -> an experiment."""
+  config = tiny_runs.config(digits_dir, "etf_dr", FIELDS)
+  dataset, made = data.load(config.data), {}
+
+  def get(steps):
+    if steps not in made:
+      config.steps_per_call = steps
+      made[steps] = experiments.create(config, dataset)
+    return made[steps]
+
+  return get
+
+
+@pytest.fixture(scope="module")
+def single(build, tmp_path_factory):
+  """The directory of a run, and what compiled after which of its steps."""
+  directory = tmp_path_factory.mktemp("single") / "run"
+  reached = [0]
+  experiment = tiny_runs.watched(build(1), after=reached.append)
+  with tiny_runs.compilations(lambda: reached[-1]) as compiled:
+    loop.train(experiment, 0, directory)
+  return directory, compiled
+
+
+def test_nothing_compiles_after_the_first_epoch(single):
+  directory, compiled = single
+  # Steps, evaluation and measurement of the first one did; there are three.
+  assert set(compiled) == {0, 4, 5}
+  rows = tiny_runs.rows(directory, "collapse")
+  assert [row["step"] for row in rows] == [5, 10, 12]
+
+
+def test_several_steps_in_a_call_are_the_same_run(build, single, tmp_path):
+  seen = []
+
+  def before(current, step, steps):
+    del step
+    seen.append(steps)
+    return current
+
+  experiment = tiny_runs.watched(build(3), before)
+  loop.train(experiment, 0, tmp_path / "run")
+  # At most 3, and: the whole batches of an epoch end at 4, its rest at 5, a
+  # row at 6, a checkpoint at 8, whole batches at 9, a rest at 10, the run.
+  assert seen == [3, 1, 1, 1, 2, 1, 1, 2]
+  tiny_runs.assert_same_run(tmp_path / "run", single[0], experiment, TOLERANCE)
+
+
+def test_a_signal_is_answered_after_the_call(build, single, tmp_path):
+  # In the second of three steps.
+  with pytest.raises(distributed.Preempted, match=r"saved at step 3$"):
+    loop.train(tiny_runs.terminated(build(3), 1), 0, tmp_path / "run")
+  kept = json.loads((tmp_path / "run" / "window.json").read_text())
+  assert len(kept["metrics"]) == 3
+  loop.train(build(3), 0, tmp_path / "run")
+  tiny_runs.assert_same_run(tmp_path / "run", single[0], build(3), TOLERANCE)
+
+
+def with_config(experiment, **fields):
+  config = experiment.config.copy_and_resolve_references()
+  with config.unlocked():
+    config.update_from_flattened_dict(fields)
+  return experiment._replace(config=config)
+
+
+@jax.jit
+def delayed(step):
+  """A step number after a second, and what tells whether it is there."""
+  busy = jax.lax.fori_loop(
+    0, 100, lambda _, x: jnp.tanh(x @ x), jnp.full((700, 700), 1e-3)
+  )
+  return step + jnp.isnan(busy[0, 0]).astype(step.dtype), busy
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_the_host_neither_waits_nor_moves_data(build, steps, tmp_path):
+  """In an epoch, that is: a row, an evaluation or a checkpoint ends it."""
+  seen = {}
+
+  def before(current, step, _):
+    if step == 0:
+      jax.block_until_ready(delayed(current.step))  # It is compiled.
+    if step == 5:
+      jax.block_until_ready(current)
+      # The devices cannot begin the second epoch before this has ended.
+      number, seen["busy"] = delayed(current.step)
+      current = current.replace(step=number)
+      seen["guard"] = jax.transfer_guard("disallow")
+      seen["guard"].__enter__()
+    return current
+
+  def after(reached):
+    if reached == 10:
+      seen["guard"].__exit__(None, None, None)
+      seen["waited"] = seen["busy"].is_ready()
+
+  every = {"report.log_every_steps": 10, "checkpoint.every_steps": 10}
+  experiment = with_config(
+    tiny_runs.watched(build(steps), before, after), **every
+  )
+  loop.train(experiment, 0, tmp_path / "run")
+  assert seen["waited"] is False
+
+
+@pytest.mark.parametrize(
+  ("asked", "examples", "most"),
+  [(None, 488, 1), (100, 488, 4), (3, 488, 3), (5, 100, 1), (2, 30, 1)],
+)
+def test_the_most_steps_of_a_call(asked, examples, most):
+  epoch = durations.Epoch(examples, min(100, examples))
+  mesh = sharding.make_mesh(1, 100)
+  assert calls.most_steps(asked, epoch, mesh) == most
+
+
+def test_a_profile_of_some_steps(build, tmp_path):
+  experiment = with_config(build(3), profile_steps=(5, 3))
+  loop.train(experiment, 0, tmp_path / "run")
+  folder = tmp_path / "run" / "profile"
+  assert len(list(folder.rglob("*.xplane.pb"))) == 1
+  (file,) = folder.rglob("*.trace.json.gz")
+  events = json.loads(gzip.decompress(file.read_bytes()))["traceEvents"]
+  numbers = [
+    int(e["args"]["step_num"]) for e in events if e.get("name") == "train"
+  ]
+  # A row at 6 parts steps 5, 6 and 7, which `several` went.
+  assert numbers == [5, 6]
+  names = {event.get("name") for event in events}
+  # The call on the host, and the matrix products of the program.
+  assert "PjitFunction(several)" in names
+  assert any(str(name).startswith("dot") for name in names)
+
+
+@pytest.mark.parametrize(
+  ("fields", "message"),
+  [
+    (
+      {"steps_per_call": 0},
+      "config.steps_per_call=0 must be at least 1",
+    ),
+    (
+      {"profile_steps": (5,)},
+      "config.profile_steps=(5,) must be two whole numbers, steps before it"
+      " (>= 0) and in it (>= 1), as in 100,10; or () for none",
+    ),
+    (
+      {"steps_per_call": 2, "data.feed": "stream"},
+      "config.steps_per_call=2 needs the images on the devices, and streamed"
+      " batches go one a call: leave it out, or set"
+      " config.data.feed='resident'",
+    ),
+    (
+      {"profile_steps": (10, 3)},
+      "config.profile_steps=(10, 3) ends at step 13, and the run at 12:"
+      " profile earlier ones",
+    ),
+  ],
+)
+def test_bad_input(digits_dir, tmp_path, fields, message):
+  config = tiny_runs.config(digits_dir, "etf_dr", fields)
+  with pytest.raises(InputError) as error:
+    runs.run(config, str(tmp_path / "run"))
+  assert str(error.value) == message
+  assert not (tmp_path / "run").exists()

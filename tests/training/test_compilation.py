@@ -1,0 +1,102 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Where compiled programs are kept, and that they are found again."""
+
+import pathlib
+
+import jax
+from jax.experimental.compilation_cache import compilation_cache
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import tiny_runs
+
+from etf_jax.training import compilation
+
+FIELDS = (
+  "jax_compilation_cache_dir",
+  "jax_enable_compilation_cache",
+  "jax_persistent_cache_min_compile_time_secs",
+)
+
+
+@pytest.fixture
+def fresh(monkeypatch, tmp_path):
+  """A process that has compiled nothing yet; the user's cache folder."""
+  before = {name: getattr(jax.config, name) for name in FIELDS}
+  monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+  jax.config.update("jax_compilation_cache_dir", None)
+  compilation_cache.reset_cache()
+  yield tmp_path / "cache"
+  for name, value in before.items():
+    jax.config.update(name, value)
+  compilation_cache.reset_cache()
+
+
+def config(cache=True):
+  made = tiny_runs.config("", "ce")
+  made.compilation_cache = cache
+  return made
+
+
+def compile_one():
+  """Compiles a program, or finds it: the events of the cache."""
+  jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
+  events = []
+
+  def listen(event, **_):
+    if event.startswith("/jax/compilation_cache/cache_"):
+      events.append(event.rpartition("_")[2])
+
+  jax.monitoring.register_event_listener(listen)
+  try:
+    found = jax.jit(lambda x: jnp.sin(x) * 3)(jnp.arange(4.0))
+  finally:
+    jax.monitoring.unregister_event_listener(listen)
+  np.testing.assert_allclose(found, 3 * np.sin(np.arange(4)), rtol=1e-6)
+  return events
+
+
+def test_programs_are_kept_below_the_users_cache(fresh):
+  compilation.use_cache(config())
+  assert compilation.folder() == fresh / "etf_jax" / "xla"
+  assert "hits" not in compile_one()
+  files = list(compilation.folder().glob("jit__lambda*-cache"))
+  assert len(files) == 1
+  assert "hits" in compile_one()
+  # What a killed process has cut short is compiled anew.
+  files[0].write_bytes(files[0].read_bytes()[:50])
+  with pytest.warns(UserWarning, match="Error reading persistent compilation"):
+    compile_one()
+
+
+def test_the_environment_decides(fresh, tmp_path):
+  jax.config.update("jax_compilation_cache_dir", str(tmp_path / "mine"))
+  compilation.use_cache(config())
+  compile_one()
+  assert list((tmp_path / "mine").glob("*-cache"))
+  assert not fresh.exists()
+
+
+def test_it_can_be_off(fresh):
+  compilation.use_cache(config(cache=False))
+  assert compile_one() == []
+  assert not fresh.exists()
+
+
+def test_without_a_variable_it_is_in_the_home(monkeypatch):
+  monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+  monkeypatch.setenv("HOME", "/home/somebody")
+  expected = pathlib.Path("/home/somebody/.cache/etf_jax/xla")
+  assert compilation.folder() == expected
+
+
+def test_a_folder_that_cannot_be_made_is_one_line(fresh, capsys):
+  fresh.touch()
+  compilation.use_cache(config())
+  line = capsys.readouterr().err
+  assert line == (
+    "warning: programs are compiled anew by each run, as"
+    f" {fresh / 'etf_jax' / 'xla'} cannot be written: set"
+    " JAX_COMPILATION_CACHE_DIR to a folder that can\n"
+  )
+  assert jax.config.jax_compilation_cache_dir is None

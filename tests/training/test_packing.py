@@ -1,0 +1,289 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Several seeds in one program: each is the run that it would be alone."""
+
+import contextlib
+import dataclasses
+import functools
+import re
+
+import flax.linen as nn
+import jax
+import numpy as np
+import pytest
+import tiny_runs
+
+from etf_jax import data
+from etf_jax.errors import InputError
+from etf_jax.training import distributed, loop, packing, runs, sharding, state
+from etf_jax.training import experiment as experiments
+
+# In float32, relative, after twelve steps: XLA rounds sums otherwise.
+TOLERANCE = 1e-5
+
+
+def config(digits_dir, method="etf_dr", **fields):
+  fields = {name.replace("__", "."): value for name, value in fields.items()}
+  return tiny_runs.config(digits_dir, method, tiny_runs.WITH_REST | fields)
+
+
+@pytest.fixture(scope="module")
+def experiment(digits_dir):
+  """Steps one by one alone, and up to three at once together."""
+  made = config(digits_dir, ema_decay=0.9)
+  return experiments.create(made, data.load(made.data))
+
+
+@pytest.fixture(scope="module")
+def alone(experiment, tmp_path_factory):
+  """The directory of each seed, trained by itself."""
+  directory = tmp_path_factory.mktemp("alone")
+  places = {seed: directory / f"seed={seed}" for seed in (0, 1)}
+  for seed, place in places.items():
+    loop.train(experiment, seed, place)
+  return places
+
+
+@pytest.fixture(scope="module")
+def packed(digits_dir, experiment):
+  """The experiment with three steps a call."""
+  made = config(digits_dir, ema_decay=0.9, pack_seeds=2, steps_per_call=3)
+  return experiments.create(made, experiment.dataset)
+
+
+def assert_same_runs(actual, expected, experiment):
+  for seed, place in expected.items():
+    tiny_runs.assert_same_run(actual[seed], place, experiment, TOLERANCE)
+
+
+def below(directory):
+  return {seed: directory / f"seed={seed}" for seed in (0, 1)}
+
+
+def test_each_seed_is_the_run_that_it_would_be_alone(packed, alone, tmp_path):
+  places = below(tmp_path)
+  finals = loop.train_together(packed, places)
+  assert_same_runs(places, alone, packed)
+  for seed, place in places.items():
+    assert tiny_runs.rows(place)[-1]["kind"] == "final"
+    assert finals[seed]["last"]["step"] == tiny_runs.STEPS
+  first, second = (
+    tiny_runs.rows(p, "train")[0]["loss"] for p in alone.values()
+  )
+  assert abs(first - second) > 100 * TOLERANCE
+  # A finished run is not run again.
+  assert loop.train_together(packed, places) == finals
+
+
+def test_a_packed_run_goes_on_alone(packed, experiment, alone, tmp_path):
+  places = below(tmp_path)
+  with pytest.raises(distributed.Preempted, match=r"saved at step 3$"):
+    loop.train_together(tiny_runs.terminated(packed, 1), places)
+  for seed, place in places.items():
+    loop.train(experiment, seed, place)
+  assert_same_runs(places, alone, experiment)
+
+
+def test_runs_go_on_together_from_where_they_are(
+  packed, experiment, alone, tmp_path
+):
+  places = below(tmp_path)
+  for seed, place in places.items():
+    with pytest.raises(distributed.Preempted, match=r"saved at step 7$"):
+      loop.train(tiny_runs.terminated(experiment, 6), seed, place)
+  loop.train_together(packed, places)
+  assert_same_runs(places, alone, packed)
+
+
+def test_runs_at_different_steps_are_not_one_program(
+  packed, experiment, alone, tmp_path
+):
+  places = below(tmp_path)
+  tiny_runs.interrupted(alone[0], places[0], step=8)
+  opened = []
+  spy = experiment._replace(
+    config=packed.config,
+    open_feed=lambda seed, start: (
+      opened.append((seed, start)),
+      experiment.open_feed(seed, start),
+    )[1],
+  )
+  loop.train_together(spy, places)
+  assert opened == [(1, 0), (0, 8)]
+  assert_same_runs(places, alone, experiment)
+
+
+def test_seeds_are_grouped_by_where_they_stand(tmp_path):
+  places = {seed: tmp_path / str(seed) for seed in (5, 4, 3, 2, 1)}
+  for seed, step in ((4, 8), (2, 8), (1, 12)):
+    (places[seed] / "checkpoints" / str(step)).mkdir(parents=True)
+  (places[1] / "checkpoints" / "14.orbax-checkpoint-tmp").mkdir()
+  groups = [list(group) for group in runs._groups(places, 2)]
+  assert groups == [[5, 3], [4, 2], [1]]
+  groups = [list(group) for group in runs._groups(places, 1)]
+  assert groups == [[5], [4], [3], [2], [1]]
+
+
+def steps_of(experiment, seeds, number):
+  """States and losses after some steps, of seeds alone or together."""
+  mesh, together = experiment.mesh, isinstance(seeds, tuple)
+  if together:
+    begun = [tiny_runs.begin(experiment, seed) for seed in seeds]
+    current, where = packing.stack(begun, mesh), packing.along_seed(mesh)
+  else:
+    current, where = (
+      tiny_runs.begin(experiment, seeds),
+      sharding.replicated(mesh),
+    )
+  key, losses = state.augment_key(seeds, where), []
+  feed = experiment.open_feed(seeds, 0)
+  for step in range(number):
+    current, metrics = feed.advance(current, step, key)
+    losses.append(metrics.loss[..., 0])
+  if not together:
+    return jax.device_get((current, losses))
+  kernel = jax.tree.leaves(current.params)[0]
+  assert kernel.sharding.is_equivalent_to(where, kernel.ndim)
+  return [
+    (packing.take(current, place, mesh), [loss[place] for loss in losses])
+    for place in range(len(seeds))
+  ]
+
+
+def error(actual, expected):
+  """The largest of a leaf, relative to its norm."""
+  return max(
+    np.linalg.norm(a - e) / max(np.linalg.norm(e), 1e-3)
+    for a, e in zip(
+      *(jax.tree.leaves(jax.device_get(t)) for t in (actual, expected)),
+      strict=True,
+    )
+  )
+
+
+class Wide(nn.Module):
+  """A backbone with parameters as wide as its inputs."""
+
+  features: int = 16
+
+  @nn.compact
+  def __call__(self, images, *, train=False, mask=None):
+    del train, mask
+    flat = images.reshape(images.shape[0], -1)
+    return nn.relu(nn.Dense(self.features, param_dtype=images.dtype)(flat))
+
+
+def test_float64_tells_rounding_from_mistakes(digits_dir, experiment):
+  with contextlib.ExitStack() as stack:
+    stack.enter_context(jax.enable_x64(True))
+    # linen's normalisation promotes float64 with float32 itself.
+    stack.enter_context(jax.numpy_dtype_promotion("standard"))
+    # An epoch is one batch, so that there is one program to compile. Mixup's
+    # share is drawn in float32, whatever the rest is.
+    fields = {"dtype": "float64", "batch_size": 488, "augment.mixup_alpha": 0.0}
+    made = config(digits_dir, model__name="test_packing:Wide", **fields)
+    built = experiments.create(made, experiment.dataset)
+    together = steps_of(built, (0, 3), 6)
+    alone = [steps_of(built, seed, 6) for seed in (0, 3)]
+  assert jax.tree.leaves(alone[0][0].params)[0].dtype == np.float64
+  assert error(together, alone) < 1e-12
+  # Prototypes are the seed's own.
+  prototypes = [one.etf["head"]["prototypes"] for one, _ in together]
+  assert np.abs(prototypes[0] - prototypes[1]).max() > 0.1
+
+
+@pytest.fixture(scope="module")
+def short(digits_dir, experiment):
+  """(method, fields) -> an experiment of six steps, cheap to compile."""
+  dataset = experiment.dataset
+  # 487 images, of which two devices do not get the same number.
+  split = data.Split(dataset.train.images[1:], dataset.train.labels[1:])
+  dataset = dataclasses.replace(dataset, train=split)
+
+  def build(method, **fields):
+    # An epoch is one batch, so that there is one program to compile.
+    fields |= {"batch_size": 488, "augment__mixup_alpha": 0.0}
+    made = config(digits_dir, method, total_steps=6, **fields)
+    return experiments.create(made, dataset)
+
+  return build
+
+
+@pytest.fixture(scope="module")
+def expected(short):
+  """method -> what each of four seeds comes to alone, on one device."""
+
+  @functools.cache
+  def get(method):
+    built = short(method)
+    return [steps_of(built, seed, 6) for seed in range(4)]
+
+  return get
+
+
+@pytest.mark.parametrize(("method", "devices"), [("ce", 4), ("etf_dr", 8)])
+def test_seeds_are_spread_over_devices(short, expected, method, devices):
+  built = short(method, devices=devices, mesh__seed=4, pack_seeds=4)
+  assert built.mesh.shape == dict(seed=4, data=devices // 4, fsdp=1, model=1)
+  together = steps_of(built, tuple(range(4)), 6)
+  # Relative to a leaf's norm: BatchNorm magnifies the rounding of sums.
+  assert error(together, expected(method)) < 1e-4
+  with tiny_runs.compilations() as compiled:
+    program = experiments.lower_step(built, built.open_feed, runs=4).compile()
+  assert compiled == []  # It is the one that has trained.
+  groups = re.findall(
+    r" (?:all-\w+|collective-\w+|reduce-scatter)\(.*?replica_groups=(\S+),",
+    program.as_text(),
+  )
+  # Nothing but a loss and an accuracy passes from one seed to another.
+  if devices == 4:
+    assert 0 < len(groups) <= 2
+  else:
+    pairs = {"[4,2]<=[8]", "{{0,1},{2,3},{4,5},{6,7}}"}
+    assert len(set(groups) & pairs) == 1
+    assert sum(group not in pairs for group in groups) <= 2
+
+
+def test_a_seed_left_over_is_trained_by_all(short, expected, tmp_path):
+  built = short("ce", devices=4, mesh__seed=4, pack_seeds=4)
+  loop.train_together(built, {2: tmp_path / "run"})
+  found = tiny_runs.variables(tmp_path / "run", tiny_runs.begin(built))
+  last = expected("ce")[2][0]
+  assert error(found, (last.params, last.batch_stats)) < 1e-4
+
+
+@pytest.mark.parametrize(
+  ("fields", "message"),
+  [
+    ({"pack_seeds": 0}, "config.pack_seeds=0 must be at least 1"),
+    (
+      {"pack_seeds": 3, "mesh.seed": 2, "devices": 2},
+      "config.pack_seeds=3 must be a multiple of config.mesh.seed=2, the"
+      " devices that its runs are spread over",
+    ),
+    (
+      {"pack_seeds": 2, "data.feed": "stream"},
+      "config.pack_seeds=2 needs the images on the devices: set it to 1, or"
+      " config.data.feed='resident'",
+    ),
+    (
+      {"pack_seeds": 2, "mesh.fsdp": 2, "devices": 2},
+      "config.pack_seeds=2 trains runs that are whole on each device: set it to"
+      " 1, or config.mesh.fsdp=1 and config.mesh.model=1",
+    ),
+    (
+      {"mesh.seed": 0},
+      "config.mesh.seed=0 must be at least 1",
+    ),
+    (
+      {"mesh.seed": 3, "devices": 4},
+      "config.mesh: seed=3 x fsdp=1 x model=1 makes 3, which must divide the 4"
+      " devices in use; change it, or set config.devices",
+    ),
+  ],
+)
+def test_bad_input(digits_dir, tmp_path, fields, message):
+  made = tiny_runs.config(digits_dir, "ce", {"seeds": (0, 1), **fields})
+  with pytest.raises(InputError) as error:
+    runs.run(made, str(tmp_path / "run"))
+  assert str(error.value) == message
+  assert not (tmp_path / "run").exists()
