@@ -2,10 +2,11 @@
 """Compares arms that make batches, in turns: A B A B."""
 
 from collections.abc import Callable, Iterator, Mapping
-import os
 import statistics
 import time
 from typing import Any, NamedTuple
+
+from etf_jax._benchmark_report import load
 
 # A feed works ahead while it is not its turn. So the first batches of a turn
 # are not timed: those that lay ready, and those that were made while the feed
@@ -74,12 +75,12 @@ def compare(
   for name, arm in arms.items():
     wall = arm(1).wall
     batches[name] = max(1, round(seconds / max(wall, 1e-6)))
-  loads = [_load()]
+  loads = [load()]
   taken: dict[str, list[Taken]] = {name: [] for name in arms}
   for _ in range(blocks):
     for name, arm in arms.items():
       taken[name].append(arm(batches[name]))
-    loads.append(_load())
+    loads.append(load())
   images = {name: batches[name] * batch_size for name in arms}
   rates = {
     name: [images[name] / turn.wall for turn in turns]
@@ -109,11 +110,3 @@ def _spread(key: str, values: list[float]) -> dict[str, float]:
     key + "_min": min(values),
     key + "_max": max(values),
   }
-
-
-def _load() -> float:
-  """Processes that wanted to run, of late; nan where the system cannot say."""
-  try:
-    return os.getloadavg()[0]
-  except (AttributeError, OSError):
-    return float("nan")
