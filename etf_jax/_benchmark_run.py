@@ -24,15 +24,27 @@ _CACHED_SECONDS = "0.2"
 
 
 class Compilations:
-  """Counts programs that JAX compiles, or takes from its cache on disk."""
+  """Counts programs that JAX compiles, or takes from its cache on disk.
+
+  with Compilations() as compilations:
+    ...
+  """
 
   def __init__(self, clock: Callable[[], float] = time.time):
-    """Begins to count; there is no end to it."""
-    import jax
-
+    """The clock is that of `between`."""
     self._clock = clock
     self.found: list[tuple[float, str]] = []
+
+  def __enter__(self):
+    import jax
+
     jax.monitoring.register_event_duration_secs_listener(self._heard)
+    return self
+
+  def __exit__(self, *raised):
+    import jax
+
+    jax.monitoring.unregister_event_duration_listener(self._heard)
 
   def _heard(self, event, seconds, **facts):
     del seconds
@@ -90,7 +102,6 @@ def main(argv: list[str]) -> int:
   from etf_jax.training import durations, experiment, runs  # noqa: F401
 
   marks = {"imported": time.time()}
-  compilations = Compilations()
   create = experiment.create
   facts = {}
 
@@ -111,7 +122,8 @@ def main(argv: list[str]) -> int:
     return made._replace(open_feed=open_feed)
 
   experiment.create = created
-  code = command.main(["etf_jax.main", *rest])
+  with Compilations() as compilations:
+    code = command.main(["etf_jax.main", *rest])
   if code == 0:
     steady = compilations.between(marks["second_epoch"], marks["last_step"])
     facts |= {"marks": marks, "compiled": len(compilations.found)}

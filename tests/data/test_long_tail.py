@@ -237,7 +237,8 @@ def test_unknown_profile_suggests_the_nearest():
     )
   assert str(error.value) == (
     "config.data.profile: unknown profile 'exponental'; did you mean "
-    "'exponential'? (known: exponential, step, pareto, list, none)"
+    "'exponential'? (known: exponential, step, pareto, list, none, "
+    "published_svhn)"
   )
 
 

@@ -167,15 +167,15 @@ def test_a_run_that_fails_says_why(says, line, tmp_path, monkeypatch):
 
 
 def test_compilations_are_counted_by_name():
-  found = runs.Compilations(clock=iter(range(100)).__next__)
-
   def counted(x):
     return x * 3
 
   program = jax.jit(counted)
   three, four = np.zeros(3, np.float32), np.zeros(4, np.float32)
-  for x in (three, three, four, three):
-    program(x)
+  with runs.Compilations(clock=iter(range(100)).__next__) as found:
+    for x in (three, three, four, three):
+      program(x)
+  program(np.zeros(5, np.float32))
   names = [name for _, name in found.found]
   assert names.count("counted") == 2
   assert len(found.between(-1, 99)) == len(names)
