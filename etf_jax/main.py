@@ -46,4 +46,8 @@ def main(argv: list[str]) -> int:
 
 
 if __name__ == "__main__":
-  sys.exit(main(sys.argv))
+  exit_code = main(sys.argv)
+  if exit_code == 2:
+    # Threads of a save that has failed would keep the process for minutes.
+    distributed.leave(None, exit_code)
+  sys.exit(exit_code)

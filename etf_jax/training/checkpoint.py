@@ -236,6 +236,9 @@ def _first_line(error: Exception) -> str:
 
 
 def _manager(directory: Path, keep: int) -> ocp.CheckpointManager:
+  # Here and not by Orbax, whose threads wait ten minutes for what they cannot
+  # make.
+  directory.mkdir(parents=True, exist_ok=True)
   # Two managers that save at once must not meet at each other's barriers.
   several = ocp.options.MultiprocessingOptions(
     barrier_sync_key_prefix=directory.name
