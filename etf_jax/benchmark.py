@@ -24,15 +24,8 @@ import statistics
 import sys
 from typing import Any, NamedTuple
 
-from etf_jax import (
-  _benchmark_collapse,
-  _benchmark_compile,
-  _benchmark_feed,
-  _benchmark_losses,
-  _benchmark_peer,
-  _benchmark_train,
-)
-from etf_jax import _benchmark_report as reports
+from etf_jax.benchmarks import collapse, compiled, feed, losses, peer, train
+from etf_jax.benchmarks import report as reports
 from etf_jax.errors import InputError
 
 
@@ -63,48 +56,48 @@ class Command(NamedTuple):
 COMMANDS = {
   "train": Command(
     "time of a train step, and of runs around it",
-    _benchmark_train.add_arguments,
-    _benchmark_train.run,
-    _benchmark_train.table,
+    train.add_arguments,
+    train.run,
+    train.table,
     ("--blocks=5", "--seconds=0.5", "--warmup=5"),
     has_config=True,
   ),
   "collapse": Command(
     "time of measuring neural collapse against that of training",
-    _benchmark_collapse.add_arguments,
-    _benchmark_collapse.run,
-    _benchmark_collapse.table,
+    collapse.add_arguments,
+    collapse.run,
+    collapse.table,
     ("--blocks=5", "--seconds=0.2"),
     has_config=True,
   ),
   "compile": Command(
     "what the train step needs on TPUs, compiled for them without one",
-    _benchmark_compile.add_arguments,
-    _benchmark_compile.run,
-    _benchmark_compile.table,
+    compiled.add_arguments,
+    compiled.run,
+    compiled.table,
     ("--topology=v5e:1x1", "--quick"),
     has_config=True,
-    environment=_benchmark_compile.environment,
+    environment=compiled.environment,
   ),
   "feed": Command(
     "images per second of decoding and of the stream feed, against tf.data",
-    _benchmark_feed.add_arguments,
-    _benchmark_feed.run,
-    _benchmark_feed.table,
+    feed.add_arguments,
+    feed.run,
+    feed.table,
     ("--blocks=5", "--seconds=0.5", "--images=64", "--sizes=224"),
   ),
   "losses": Command(
     "time and memory of the DR head and a learnable CE head, by class count",
-    _benchmark_losses.add_arguments,
-    _benchmark_losses.run,
-    _benchmark_losses.table,
+    losses.add_arguments,
+    losses.run,
+    losses.table,
     ("--blocks=5", "--seconds=0.2", "--num_classes=10,1000"),
   ),
   "peer": Command(
     "training with the PyTorch code of Yang et al. (2022), and with ours",
-    _benchmark_peer.add_arguments,
-    _benchmark_peer.run,
-    _benchmark_peer.table,
+    peer.add_arguments,
+    peer.run,
+    peer.table,
     None,
     has_config=True,
   ),

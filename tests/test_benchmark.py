@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import pytest
 
-from etf_jax import _benchmark_report as reports
 from etf_jax import benchmark
+from etf_jax.benchmarks import report as reports
 
 BATCH, DIM = 64, 256
 

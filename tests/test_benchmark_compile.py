@@ -10,10 +10,9 @@ import jax
 import numpy as np
 import pytest
 
-from etf_jax import _benchmark_chips as chips
-from etf_jax import _benchmark_compile as compile_
-from etf_jax import _benchmark_program as program
 from etf_jax import benchmark, configs, data
+from etf_jax.benchmarks import chips, program
+from etf_jax.benchmarks import compiled as compile_
 from etf_jax.configs import base, cifar10_lt, digits_lt
 from etf_jax.errors import InputError
 from etf_jax.training import experiment

@@ -11,7 +11,9 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from etf_jax import _benchmark_feed, _benchmark_turns, benchmark
+from etf_jax import benchmark
+from etf_jax.benchmarks import feed as feeds
+from etf_jax.benchmarks import turns
 from etf_jax.data import decode
 from etf_jax.errors import InputError
 
@@ -21,7 +23,7 @@ SIZE, SMALLER, BATCH, IMAGES = 48, 32, 4, 6
 @pytest.fixture(scope="module")
 def photographs(tmp_path_factory):
   folder = tmp_path_factory.mktemp("photographs")
-  _benchmark_feed.write_photographs(folder, IMAGES)
+  feeds.write_photographs(folder, IMAGES)
   return folder
 
 
@@ -121,7 +123,7 @@ def test_pillow_alone_makes_the_same_image(photographs):
   ours, _ = decode.decode(
     encoded, channels=3, size=256, fit="shorter", decoder="pillow"
   )
-  theirs = _benchmark_feed._by_pillow_alone(encoded, 256)
+  theirs = feeds._by_pillow_alone(encoded, 256)
   assert theirs.shape == (256, 256, 3)
   # Scaling the part that is kept, or all of it: the same up to rounding.
   assert np.abs(ours.astype(int) - theirs).max() <= 1
@@ -136,7 +138,7 @@ def test_tf_data_makes_the_same_images(photographs, tmp_path):
   damaged.write_bytes(b"no image")
   # The end is reached in the second turn.
   ordered = [*paths * 20, str(damaged)]
-  with _benchmark_feed._tf_data(ordered, 64, BATCH, accurate=True) as feed:
+  with feeds._tf_data(ordered, 64, BATCH, accurate=True) as feed:
     turn, first = feed
     assert (first.dtype, first.shape) == (np.uint8, (BATCH, 64, 64, 3))
     for path, image in zip(paths, first, strict=True):
@@ -160,11 +162,24 @@ def test_tf_data_makes_the_same_images(photographs, tmp_path):
 
 def test_a_feed_passes_what_lay_ready():
   feed = iter(range(100))
-  taken = _benchmark_turns.pull(feed, 5, counted=False)
+  taken = turns.pull(feed, 5, counted=False)
   assert taken.processors is None
   assert taken.wall > 0
-  assert next(feed) == _benchmark_turns._UNTIMED + 5
-  assert _benchmark_turns.pull(feed, 5, counted=True).processors >= 0
+  assert next(feed) == turns._UNTIMED + 5
+  assert turns.pull(feed, 5, counted=True).processors >= 0
+
+
+def test_a_burst_does_not_tell_how_many_fill_a_turn():
+  """Four batches lie ready; each further one takes half a second."""
+  ready = [4]
+
+  def turn(batches):
+    waits = max(0, batches - ready[0])
+    ready[0] = max(0, ready[0] - batches)
+    return turns.Taken(1e-5 + waits / 2, None)
+
+  # 1 and 2 are at hand; 4 take 1.5 seconds, which is 2.7 a second.
+  assert turns._number(turn, 6.0) == 16
 
 
 def test_comparison_by_hand():
@@ -175,12 +190,12 @@ def test_comparison_by_hand():
 
     def turn(batches):
       order.append((name, batches))
-      return _benchmark_turns.Taken(next(walls), processors)
+      return turns.Taken(next(walls), processors)
 
     return turn
 
   # The first turn tells how many batches fill 8 seconds: 4 and 2.
-  report = _benchmark_turns.compare(
+  report = turns.compare(
     {
       "base": arm("base", [2.0, 8.0, 4.0, 10.0], 16.0),
       "arm": arm("arm", [4.0, 2.0, 2.0, 20.0], 4.0),

@@ -10,10 +10,9 @@ import sys
 import numpy as np
 import pytest
 
-from etf_jax import _benchmark_peer as peer
-from etf_jax import _benchmark_processes as processes
-from etf_jax import _benchmark_torch as script
 from etf_jax import benchmark, data
+from etf_jax.benchmarks import peer, processes
+from etf_jax.benchmarks import pytorch as script
 from etf_jax.configs import digits_lt
 from etf_jax.errors import InputError
 

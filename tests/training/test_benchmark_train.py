@@ -10,10 +10,9 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from etf_jax import _benchmark_run as runs
-from etf_jax import _benchmark_steps as steps
-from etf_jax import _benchmark_train as train
 from etf_jax import benchmark, data
+from etf_jax.benchmarks import run as runs
+from etf_jax.benchmarks import steps, train
 from etf_jax.configs import digits_lt
 from etf_jax.errors import InputError
 from etf_jax.training import experiment

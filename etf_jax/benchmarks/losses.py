@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from etf_jax import _benchmark_report as reports
 from etf_jax import losses
-from etf_jax._benchmark_report import size, sizes
+from etf_jax.benchmarks import report as reports
+from etf_jax.benchmarks.report import size, sizes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """PyTorch beside JAX: a script for a process of its own, without etf_jax.
 
-  python -P _benchmark_torch.py '{"what": "network", ...}'
+  python -P pytorch.py '{"what": "network", ...}'
 
 It answers on its standard output in JSON, a line each: what it is, then the
 seconds of so many steps for each number that it is sent.

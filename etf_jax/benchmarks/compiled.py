@@ -24,8 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from etf_jax import _benchmark_chips as chips
-from etf_jax import _benchmark_program as program
+from etf_jax.benchmarks import chips, program
 from etf_jax.errors import InputError
 
 _MB = 1e6

@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """A whole run in a process of its own: when what happened, what was compiled.
 
-  python -m etf_jax._benchmark_run ANSWER.json 4 --config=... --workdir=...
+  python -m etf_jax.benchmarks.run ANSWER.json 4 --config=... --workdir=...
 
 It is `etf_jax.main` for so many epochs, and somebody looks at the clock.
 """
@@ -79,6 +79,7 @@ class Stamped:
     return getattr(self._feed, name)
 
   def advance(self, state, step, key, steps=1):
+    """As the feed's own."""
     import jax
 
     if step in self._begins:

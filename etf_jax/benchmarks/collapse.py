@@ -5,7 +5,7 @@ import argparse
 import time
 from typing import Any
 
-from etf_jax import _benchmark_report as reports
+from etf_jax.benchmarks import report as reports
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -20,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> list[dict[str, Any]]:
   """Epochs of training, evaluations and measurements, in turns."""
   # They need the whole trainer; the other commands start without it.
-  from etf_jax import _benchmark_steps as steps
   from etf_jax import data
+  from etf_jax.benchmarks import steps
   from etf_jax.training import durations, experiment
 
   config = steps.parse(options)

@@ -6,7 +6,7 @@ import statistics
 import time
 from typing import Any, NamedTuple
 
-from etf_jax._benchmark_report import load
+from etf_jax.benchmarks.report import load
 
 # A feed works ahead while it is not its turn. So the first batches of a turn
 # are not timed: those that lay ready, and those that were made while the feed
@@ -71,10 +71,7 @@ def compare(
     many cores the arm was given. Others that want to run change rates more than
     processor time: an arm of more threads then is given more.
   """
-  batches = {}
-  for name, arm in arms.items():
-    wall = arm(1).wall
-    batches[name] = max(1, round(seconds / max(wall, 1e-6)))
+  batches = {name: _number(arm, seconds) for name, arm in arms.items()}
   loads = [load()]
   taken: dict[str, list[Taken]] = {name: [] for name in arms}
   for _ in range(blocks):
@@ -102,6 +99,17 @@ def compare(
         "cores": statistics.median(t.processors / t.wall for t in taken[name]),
       }
   return {"base": base, "load": statistics.mean(loads), "arms": report}
+
+
+def _number(arm: Arm, seconds: float) -> int:
+  """How many batches an arm makes in so many seconds, about.
+
+  One batch would not tell: those of several workers come in bursts.
+  """
+  number = 1
+  while (wall := arm(number).wall) < seconds / 4:
+    number *= 2
+  return max(1, round(number * seconds / wall))
 
 
 def _spread(key: str, values: list[float]) -> dict[str, float]:

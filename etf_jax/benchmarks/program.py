@@ -11,7 +11,7 @@ import math
 import re
 from typing import NamedTuple
 
-from etf_jax._benchmark_chips import Topology
+from etf_jax.benchmarks.chips import Topology
 
 _KINDS = (
   "all-reduce",

@@ -16,7 +16,7 @@ from typing import Any
 
 from etf_jax.errors import InputError
 
-_SCRIPT = pathlib.Path(__file__).with_name("_benchmark_torch.py")
+_SCRIPT = pathlib.Path(__file__).with_name("pytorch.py")
 
 
 class Other:
@@ -73,7 +73,7 @@ def pytorch(request: dict[str, Any]) -> Iterator[Other]:
   """Starts it; it ends with the context.
 
   Args:
-    request: see _benchmark_torch.py.
+    request: see pytorch.py.
   """
   # -P: its folder, with our own `models` and `data`, is not searched.
   process = subprocess.Popen(

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from etf_jax import _benchmark_report as reports
+from etf_jax.benchmarks import report as reports
 
 
 class Products(NamedTuple):

@@ -16,10 +16,10 @@ import pathlib
 import tempfile
 from typing import Any
 
-from etf_jax import _benchmark_processes as processes
-from etf_jax import _benchmark_report as reports
-from etf_jax import _benchmark_run as runs
-from etf_jax._benchmark_report import size, sizes
+from etf_jax.benchmarks import processes
+from etf_jax.benchmarks import report as reports
+from etf_jax.benchmarks import run as runs
+from etf_jax.benchmarks.report import size, sizes
 from etf_jax.errors import InputError
 
 _STEP, _FROZEN, _SINGLE = "step", "frozen batch", "1 step a call"
@@ -70,8 +70,8 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
       f"--epochs={options.epochs}: a run needs {_LEAST_EPOCHS} or more, of"
       " which the first compiles and the last ends it; 0 leaves it out"
     )
-  from etf_jax import _benchmark_steps as steps
   from etf_jax import data
+  from etf_jax.benchmarks import steps
 
   config = steps.parse(options)
   request = torch_request(config) if options.torch else None
@@ -88,7 +88,7 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def torch_request(config: Any) -> dict[str, Any]:
-  """The network of a config for PyTorch, as far as `_benchmark_torch` has it.
+  """The network of a config for PyTorch, as far as `pytorch` has it.
 
   Raises:
     InputError: it has no such network, or PyTorch is missing.
@@ -159,7 +159,7 @@ def _runs(options, config):
 
 
 def _steps(options, steps, config, dataset, request):
-  from etf_jax import _benchmark_limits as limits
+  from etf_jax.benchmarks import limits
   from etf_jax.data import resident
   from etf_jax.training import experiment, feeding, sharding
 

@@ -22,9 +22,9 @@ from typing import Any
 
 import numpy as np
 
-from etf_jax import _benchmark_processes as processes
-from etf_jax import _benchmark_report as reports
-from etf_jax._benchmark_report import size
+from etf_jax.benchmarks import processes
+from etf_jax.benchmarks import report as reports
+from etf_jax.benchmarks.report import size
 from etf_jax.errors import InputError
 
 _PLACE = "https://github.com/NeuralCollapseApplications/ImbalancedLearning"
@@ -100,8 +100,8 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
       their code cannot run.
   """
   folder = check_code(options.peer_dir)
-  from etf_jax import _benchmark_steps as steps
   from etf_jax import data
+  from etf_jax.benchmarks import steps
 
   config = steps.parse(options)
   depth = check_config(config)

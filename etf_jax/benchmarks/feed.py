@@ -23,8 +23,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from etf_jax import _benchmark_turns as turns
 from etf_jax import data
+from etf_jax.benchmarks import turns
 from etf_jax.data import cache, decode, folders, stream
 from etf_jax.errors import InputError
 
