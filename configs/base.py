@@ -153,6 +153,9 @@ def get_config() -> ml_collections.ConfigDict:
   # only the classes that there are enter losses and predictions. None: as many
   # as classes.
   h.num_prototypes = placeholder(int)
+  # etf: haar, every rotation alike | uniform_qr, as in the authors' code, which
+  # prefers some.
+  h.frame = "haar"
 
   c.loss = s = ml_collections.ConfigDict()
   # Lengths of the targets of dot regression, sqrt(gamma / n_class) with the

@@ -71,9 +71,7 @@ def simplex_etf(
     Yang et al., `Inducing Neural Collapse in Imbalanced Learning
     <https://arxiv.org/abs/2203.09081>`_, 2022
   """
-  _check_sizes(key, num_classes)
-  if not jnp.issubdtype(dtype, jnp.floating):
-    raise ValueError(f"dtype must be floating, got {jnp.dtype(dtype)}")
+  _check_frame(key, num_classes, dtype)
   if feature_dim < num_classes - 1:
     raise ValueError(
       f"no simplex ETF of {num_classes} classes fits in feature_dim="
@@ -89,6 +87,62 @@ def simplex_etf(
   scale = np.sqrt(num_classes / directions)
   frame = scale * haar @ _helmert(num_classes).T
   return _constant(frame, dtype)
+
+
+def uniform_qr_etf(
+  key: jax.Array,
+  feature_dim: int,
+  num_classes: int,
+  *,
+  dtype: DTypeLike = jnp.float32,
+) -> jax.Array:
+  r"""Draws a simplex ETF as the published code does, which prefers directions.
+
+  .. math::
+    M = \sqrt{\tfrac{K}{K-1}} \, U \left( I_K - \tfrac{1}{K} \mathbf{1}
+    \mathbf{1}^\top \right)
+
+  with :math:`U` from the QR factorisation of a matrix of numbers uniform in
+  [0, 1), signs as LAPACK leaves them. Angles and lengths are those of
+  `simplex_etf`; the rotation is not uniform, since all columns of that matrix
+  point near :math:`\mathbf{1}`. For comparison with published numbers.
+
+  Args:
+    key: see `simplex_etf`.
+    feature_dim: d, at least `num_classes`.
+    num_classes: see `simplex_etf`.
+    dtype: see `simplex_etf`.
+
+  Returns:
+    The prototypes, ``[feature_dim, num_classes]``, a column per class.
+
+  Raises:
+    ValueError: as `simplex_etf`, and for ``feature_dim == num_classes - 1``.
+
+  Examples:
+    >>> import jax
+    >>> from etf_jax.etf import uniform_qr_etf
+    >>> prototypes = uniform_qr_etf(jax.random.key(0), 4, 3)
+    >>> print((prototypes.T @ prototypes).round(3) + 0.0)
+    [[ 1.  -0.5 -0.5]
+     [-0.5  1.  -0.5]
+     [-0.5 -0.5  1. ]]
+
+  References:
+    The published code of Yang et al., `Inducing Neural Collapse in Imbalanced
+    Learning <https://arxiv.org/abs/2203.09081>`_, 2022
+  """
+  _check_frame(key, num_classes, dtype)
+  if feature_dim < num_classes:
+    raise ValueError(
+      f"the published construction needs feature_dim of at least num_classes,"
+      f" got {feature_dim} and {num_classes}: use simplex_etf"
+    )
+  with jax.ensure_compile_time_eval():
+    uniform = jax.random.uniform(key, (feature_dim, num_classes), jnp.float32)
+  q, _ = np.linalg.qr(np.asarray(uniform, np.float64))
+  centred = q - q.mean(axis=1, keepdims=True)
+  return _constant(np.sqrt(num_classes / (num_classes - 1)) * centred, dtype)
 
 
 def class_lengths(class_counts: ArrayLike) -> jax.Array:
@@ -237,6 +291,12 @@ def softmax_code(
   codes /= np.linalg.norm(codes, axis=0)
   margin = _certified_margin(codes)
   return _constant(codes, jnp.float32), _constant(margin, jnp.float32)
+
+
+def _check_frame(key: jax.Array, num_classes: int, dtype: DTypeLike) -> None:
+  _check_sizes(key, num_classes)
+  if not jnp.issubdtype(dtype, jnp.floating):
+    raise ValueError(f"dtype must be floating, got {jnp.dtype(dtype)}")
 
 
 def _check_sizes(key: jax.Array, num_classes: int) -> None:

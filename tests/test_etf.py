@@ -69,6 +69,37 @@ def test_simplex_is_haar():
   np.testing.assert_allclose(covariance, np.eye(3) / 3, atol=0.06)
 
 
+def test_the_published_construction_is_a_simplex_in_preferred_directions():
+  draws = np.stack(
+    [etf.uniform_qr_etf(jax.random.key(seed), 6, 3) for seed in range(200)]
+  ).astype(np.float64)
+  assert draws.shape == (200, 6, 3)
+  grams = np.swapaxes(draws, 1, 2) @ draws
+  np.testing.assert_allclose(
+    grams, np.broadcast_to(gram_of_simplex(3), (200, 3, 3)), atol=1e-6
+  )
+  # By hand, from the same random numbers.
+  uniform = np.asarray(
+    jax.random.uniform(jax.random.key(7), (6, 3)), np.float64
+  )
+  q = np.linalg.qr(uniform).Q
+  by_hand = np.sqrt(3 / 2) * q @ (np.eye(3) - np.ones((3, 3)) / 3)
+  np.testing.assert_allclose(draws[7], by_hand, atol=1e-6)
+  # Uniform rotations have a mean of zero, within 5 / sqrt(6 * 200) = .14. Here
+  # q's first column is near -1 / sqrt(6), which the others are normal to.
+  mean = draws.mean(axis=0)
+  assert np.abs(mean).max() > 0.25
+  haar = np.stack(
+    [simplex_etf(jax.random.key(seed), 6, 3) for seed in range(200)]
+  )
+  assert np.abs(haar.mean(axis=0)).max() < 0.14
+
+
+def test_the_published_construction_needs_as_many_features_as_classes():
+  with pytest.raises(ValueError, match="at least num_classes, got 9 and 10"):
+    etf.uniform_qr_etf(KEY, 9, 10)
+
+
 def test_simplex_keeps_zero_sum_in_float32_but_not_in_bfloat16():
   half = simplex_etf(KEY, 299, 300, dtype=jnp.bfloat16)
   assert half.dtype == jnp.bfloat16

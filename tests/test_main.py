@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 
 from etf_jax import main
+from etf_jax.configs import base
+from etf_jax.training import workdir
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -143,6 +145,30 @@ def test_another_configuration_is_refused(command, refused, tmp_path):
   line = refused(*QUICK, place, "--config.seeds=0,1")
   assert "holds the run of one seed" in line
   assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_run_of_a_version_with_fewer_fields_continues(
+  command, refused, tmp_path
+):
+  place = f"--workdir={tmp_path}"
+  assert command(*QUICK, place)[0] == 0
+  path = tmp_path / "config.json"
+  recorded = json.loads(path.read_text())
+  assert recorded["config"].pop("ema_decay") == 0.0
+  assert recorded["config"]["head"].pop("frame") == "haar"
+  path.write_text(json.dumps(recorded))
+  assert command(*QUICK, place)[0] == 0
+  line = refused(*QUICK, place, "--config.head.frame=uniform_qr")
+  assert "head.frame: 'haar' there, 'uniform_qr' here" in line
+
+
+def test_a_field_at_its_default_does_not_name_the_run():
+  config = base.get_config()
+  name = workdir.fingerprint(config)
+  del config.head.frame
+  assert workdir.fingerprint(config) == name
+  config.head.frame = "uniform_qr"
+  assert workdir.fingerprint(config) != name
 
 
 def test_a_foreign_directory_is_refused(refused, tmp_path):

@@ -160,6 +160,10 @@ def test_every_loss_of_a_frame_takes_spare_ones(method):
   [
     ({"head.num_prototypes": 4}, "is less than the 5 classes"),
     ({"method": "ce"}, "is for config.head.name='etf'"),
+    (
+      {"method": "ce", "head.num_prototypes": None, "head.frame": "uniform_qr"},
+      "config.head.frame=uniform_qr is for config.head.name='etf'",
+    ),
     ({"mesh.model": 3}, "config.mesh.model=3 must divide"),
     ({"head.num_prototypes": 18}, "18"),
   ],

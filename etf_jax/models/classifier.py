@@ -10,6 +10,7 @@ import difflib
 import functools
 import importlib
 import inspect
+from typing import Any
 
 from flax import linen as nn
 import jax
@@ -116,43 +117,47 @@ def create_model(config: ConfigDict) -> Classifier:
   Args:
     config: `config.model` (`name`, `width`, `kwargs`, `num_classes`),
       `config.head` (`name`, `batch_norm`, `l2_normalize`, `projector`,
-      `num_prototypes`), `config.bn_group_size` and `config.dtype`; see
+      `num_prototypes`, `frame`), `config.bn_group_size` and `config.dtype`; see
       configs/base.py.
 
   Raises:
     InputError: an unknown name, arguments that the backbone does not take, or
-      prototypes that are fewer than the classes or of a head without any.
+      prototypes that are fewer than the classes, or fields of a frame for a
+      head without one.
   """
   head = HEADS[config.head.name](
     batch_norm=config.head.batch_norm,
     l2_normalize=config.head.l2_normalize,
     projector=config.head.projector,
-    **_sizes(config),
+    **_classes(config),
   )
   return Classifier(_create_backbone(config), head, config.bn_group_size)
 
 
-def _sizes(config: ConfigDict) -> dict[str, int]:
-  """The classes of a head, and how many of them are spare."""
-  classes, prototypes = config.model.num_classes, config.head.num_prototypes
-  if prototypes is None:
+def _classes(config: ConfigDict) -> dict[str, Any]:
+  """The classes of a head; of a frame also how it is made, what is spare."""
+  classes, head = config.model.num_classes, config.head
+  if head.name != "etf":
+    for field, absent in (("num_prototypes", None), ("frame", "haar")):
+      if head[field] != absent:
+        raise InputError(
+          f"config.head.{field}={head[field]} is for config.head.name='etf',"
+          f" and not for {head.name!r}, whose classifier is no frame"
+        )
     return {"num_classes": classes}
-  if config.head.name != "etf":
-    raise InputError(
-      f"config.head.num_prototypes={prototypes} is for config.head.name='etf',"
-      f" and not for {config.head.name!r}, whose classifier is no frame"
-    )
+  prototypes = classes if head.num_prototypes is None else head.num_prototypes
   if prototypes < classes:
     raise InputError(
       f"config.head.num_prototypes={prototypes} is less than the {classes}"
       " classes: give it as many or more, or leave it out"
     )
-  if prototypes % config.mesh.model:
+  spare = prototypes - classes
+  if spare and prototypes % config.mesh.model:
     raise InputError(
       f"config.mesh.model={config.mesh.model} must divide"
       f" config.head.num_prototypes={prototypes}, which are cut along it"
     )
-  return {"num_classes": prototypes, "spare": prototypes - classes}
+  return {"num_classes": prototypes, "spare": spare, "frame": head.frame}
 
 
 def _create_backbone(config: ConfigDict) -> nn.Module:

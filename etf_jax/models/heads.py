@@ -23,6 +23,10 @@ import numpy as np
 from etf_jax import etf
 from etf_jax.models.resnet_cifar import BATCH_NORM
 
+# Frames by their names in configs: every rotation alike, or as in the code that
+# Yang et al. (2022) published.
+FRAMES = {"haar": etf.simplex_etf, "uniform_qr": etf.uniform_qr_etf}
+
 
 class Output(NamedTuple):
   """What a model gives for a batch.
@@ -70,6 +74,7 @@ class ETFHead(nn.Module):
       a ReLU's, can be negative; -1: as wide as its input; None or 0: no layer.
     spare: prototypes that are spare; the output has the num_classes - spare
       others.
+    frame: how it is drawn, a name of `FRAMES`.
   """
 
   num_classes: int
@@ -77,6 +82,7 @@ class ETFHead(nn.Module):
   l2_normalize: bool = True
   projector: int | None = None
   spare: int = 0
+  frame: str = "haar"
 
   @nn.compact
   def __call__(
@@ -97,7 +103,7 @@ class ETFHead(nn.Module):
     prototypes = self.variable(
       "etf",
       "prototypes",
-      lambda: etf.simplex_etf(
+      lambda: FRAMES[self.frame](
         self.make_rng("params"),
         features.shape[-1],
         self.num_classes,

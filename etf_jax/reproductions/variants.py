@@ -58,6 +58,12 @@ def _paper_scaling(config):
   return {"loss.scaling": "paper"} if config.method == "etf_dr" else {}
 
 
+def _uniform_qr(config):
+  if not config.method.startswith("etf_"):
+    return {}
+  return {"head.frame": "uniform_qr"}
+
+
 def _per_device_batch_norm(config):
   return {"bn_group_size": max(2, config.batch_size // _DEVICES)}
 
@@ -76,6 +82,11 @@ VARIANTS = {
   "paper_scaling": Variant(
     "dot regression as equation 14 has it, not as the authors' code",
     _paper_scaling,
+  ),
+  "uniform_qr": Variant(
+    "frames come from the QR factorisation of uniform numbers, as in the"
+    " authors' code, so that their rotation is not uniform",
+    _uniform_qr,
   ),
   "per_device_batch_norm": Variant(
     f"BatchNorm over an {_DEVICES}th of the batch, as on {_DEVICES} devices;"

@@ -37,6 +37,7 @@ _CHOICES = {
   "method": tuple(METHODS),
   "dtype": ("bfloat16", "float32", "float64"),
   "head.name": ("etf", "linear", "frozen_linear", "cosine"),
+  "head.frame": ("haar", "uniform_qr"),
   "loss.class_lengths": ("batch", "global", "none"),
   "loss.scaling": ("paper", "class_balanced"),
   "loss.weight_reduction": ("batch_size", "weight_sum"),

@@ -9,7 +9,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from etf_jax import etf
 from etf_jax.data import resident
 from etf_jax.errors import InputError
 from etf_jax.models import Classifier, ETFHead, heads
@@ -141,7 +140,7 @@ def draw_classifier(
     return {}
   like = like["head"]["prototypes"]
   try:
-    prototypes = etf.simplex_etf(
+    prototypes = heads.FRAMES[model.head.frame](
       keys(seed)["prototypes"], *like.shape, dtype=like.dtype
     )
   except ValueError as error:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import importlib.metadata
 import json
@@ -25,6 +26,7 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
+from etf_jax.configs import base
 from etf_jax.errors import InputError
 from etf_jax.training import distributed
 
@@ -201,11 +203,7 @@ def differences(there: dict, here: ConfigDict, *parts: str) -> list[str]:
     {k: v for k, v in _identity(c).items() if k.split(".")[0] in parts}
     for c in (there, _plain(here))
   )
-  return [
-    f"{name}: {old.get(name)!r} there, {new.get(name)!r} here"
-    for name in sorted(old | new)
-    if (old.get(name) or None) != (new.get(name) or None)
-  ]
+  return _lines(old, new, lambda x: x or None)
 
 
 def _facts(config, seed) -> dict[str, Any]:
@@ -227,14 +225,38 @@ def _plain(config) -> dict:
   return json.loads(json.dumps(config.to_dict()))
 
 
-def _identity(config: dict, prefix: str = "") -> dict[str, Any]:
-  """The fields that decide what a run computes, by their dotted names."""
-  flat = _flat(config, prefix)
+def _identity(config: dict) -> dict[str, Any]:
+  """The fields that decide what a run computes, by their dotted names.
+
+  Those that have their default are left out: a field that is added later, with
+  a default that changes nothing, leaves every run the one that it was.
+  """
+  defaults = _defaults()
   return {
     name: value
-    for name, value in flat.items()
+    for name, value in _flat(config).items()
     if not any(f"{name}.".startswith(f"{i}.") for i in _INCIDENTAL)
+    and not (name in defaults and defaults[name] == value)
   }
+
+
+@functools.cache
+def _defaults() -> dict[str, Any]:
+  return _flat(_plain(base.get_config()))
+
+
+def _lines(old, new, told_apart=lambda x: x):
+  """Where two identities differ, in words."""
+  defaults = _defaults()
+  pairs = {
+    name: [one.get(name, defaults.get(name)) for one in (old, new)]
+    for name in sorted(old | new)
+  }
+  return [
+    f"{name}: {there!r} there, {here!r} here"
+    for name, (there, here) in pairs.items()
+    if told_apart(there) != told_apart(here)
+  ]
 
 
 def _flat(config: dict, prefix: str = "") -> dict[str, Any]:
@@ -257,11 +279,7 @@ def _check_same(recorded: Path, config: ConfigDict, seed: int) -> None:
       f"{recorded} cannot be read ({error}): choose another --workdir"
     ) from error
   here = _identity(_plain(config)) | {"seed": seed}
-  different = [
-    f"{name}: {there.get(name)!r} there, {here.get(name)!r} here"
-    for name in sorted(there | here)
-    if there.get(name) != here.get(name)
-  ]
+  different = _lines(there, here)
   if different:
     raise InputError(
       f"{recorded.parent} holds another run ({'; '.join(different)}): choose"

@@ -45,6 +45,13 @@ def plan(name, **chosen):
       "loss.scaling",
       {"paper"},
     ),
+    (
+      "uniform_qr",
+      "table2",
+      {"methods": ("etf_dr",)},
+      "head.frame",
+      {"uniform_qr"},
+    ),
     ("per_device_batch_norm", "table3", {}, "bn_group_size", {128}),
   ],
 )
