@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 import numpy as np
 
-from etf_jax import _arrays
+from etf_jax import _arrays, _softmax_code
 
 
 def simplex_etf(
@@ -287,9 +287,9 @@ def softmax_code(
     )
   start = _normal(key, (2, feature_dim, num_classes))
   with jax.ensure_compile_time_eval():
-    codes = np.asarray(_widen_margin(start), np.float64)
+    codes = np.asarray(_softmax_code.widen_margin(start), np.float64)
   codes /= np.linalg.norm(codes, axis=0)
-  margin = _certified_margin(codes)
+  margin = _softmax_code.certified_margin(codes)
   return _constant(codes, jnp.float32), _constant(margin, jnp.float32)
 
 
@@ -334,83 +334,3 @@ def _lengths(counts: jax.Array) -> jax.Array:
   classes = jnp.maximum(jnp.sum(present.astype(counts.dtype)), 1)
   gamma = jnp.sum(counts) / classes
   return jnp.where(present, jnp.sqrt(gamma / jnp.where(present, counts, 1)), 1)
-
-
-@jax.jit
-def _widen_margin(start: jax.Array) -> jax.Array:
-  """Follows the smoothed one-vs-rest margin by Adam from a random start."""
-  steps, first, last, rate = 3000, 0.5, 0.002, 0.03
-  diagonal = jnp.eye(start.shape[-1], dtype=bool)
-
-  def excess(pair, temperature):
-    # Half the variables are the codes, half the directions that separate
-    # each of them from the rest; the margin is the best over directions.
-    codes, directions = pair / jnp.linalg.norm(pair, axis=1, keepdims=True)
-    inner = codes.T @ directions
-    gaps = inner - jnp.sum(codes * directions, axis=0, keepdims=True)
-    gaps = jnp.where(diagonal, -jnp.inf, gaps / temperature)
-    return temperature * jax.nn.logsumexp(gaps)
-
-  def step(carry, fraction):
-    pair, mean, square = carry
-    temperature = first * (last / first) ** fraction
-    gradient = jax.grad(excess)(pair, temperature)
-    mean = 0.9 * mean + 0.1 * gradient
-    square = 0.99 * square + 0.01 * gradient**2
-    # The step shrinks with the smoothing, or it would leap over the optimum.
-    size = rate * (temperature / first) ** 0.5
-    pair -= size * mean / (jnp.sqrt(square) + 1e-12)
-    pair /= jnp.linalg.norm(pair, axis=1, keepdims=True)
-    return (pair, mean, square), None
-
-  pair = start.at[1].set(start[0])
-  carry = (pair, jnp.zeros_like(start), jnp.zeros_like(start))
-  fractions = jnp.linspace(0.0, 1.0, steps, dtype=start.dtype)
-  (pair, _, _), _ = jax.lax.scan(step, carry, fractions)
-  return pair[0]
-
-
-def _certified_margin(codes: np.ndarray, steps: int = 2000) -> float:
-  """A lower bound of the smallest distance to the hull of the others.
-
-  Finds the nearest points of all hulls at once by accelerated projected
-  gradient on the simplex; any direction bounds the distance from below, and
-  the one towards the nearest point attains it.
-  """
-  size = codes.shape[1]
-  gram = codes.T @ codes
-  smoothness = np.linalg.eigvalsh(gram)[-1]
-  weights = (1.0 - np.eye(size)) / (size - 1)
-  ahead, momentum = weights, 1.0
-  best = np.zeros(size)
-  for step in range(steps):
-    # Column k holds the weights of the others in the hull point near k.
-    moved = ahead - (gram @ ahead - gram) / smoothness
-    np.fill_diagonal(moved, -np.inf)
-    previous, weights = weights, _onto_simplex(moved)
-    after = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-    ahead = weights + (momentum - 1) / after * (weights - previous)
-    momentum = after
-    if step % 50 == 49:
-      direction = codes - codes @ weights
-      distance = np.linalg.norm(direction, axis=0)
-      inner = codes.T @ (direction / np.maximum(distance, 1e-12))
-      own = np.diag(inner).copy()
-      np.fill_diagonal(inner, -np.inf)
-      best = np.maximum(best, own - inner.max(axis=0))
-      if np.all(distance - best < 1e-5):
-        break
-  return float(best.min())
-
-
-def _onto_simplex(columns: np.ndarray) -> np.ndarray:
-  """Euclidean projection of each column onto the probability simplex."""
-  descending = -np.sort(-columns, axis=0)
-  finite = np.isfinite(descending)
-  excess = np.cumsum(np.where(finite, descending, 0.0), axis=0) - 1
-  rank = np.arange(1, columns.shape[0] + 1)[:, None]
-  active = finite & (descending * rank > excess)
-  last = active.sum(axis=0) - 1
-  index = np.arange(columns.shape[1])
-  threshold = excess[last, index] / (last + 1)
-  return np.maximum(columns - threshold, 0)

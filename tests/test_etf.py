@@ -10,7 +10,7 @@ from jax.sharding import PartitionSpec as P
 import numpy as np
 import pytest
 
-from etf_jax import etf, simplex_etf
+from etf_jax import _softmax_code, etf, simplex_etf
 
 KEY = jax.random.key(0)
 
@@ -333,13 +333,13 @@ def test_softmax_code_beats_random_codes():
 def test_certified_margin_of_codes_that_touch():
   # The second of three vectors on a line lies between the others.
   codes = np.array([[1.0, 0.0, -1.0], [0.0, 0.0, 0.0]])
-  assert etf._certified_margin(codes) == pytest.approx(0, abs=1e-6)
+  assert _softmax_code.certified_margin(codes) == pytest.approx(0, abs=1e-6)
 
 
 def test_projection_onto_the_simplex():
   columns = np.array([[0.2, 3.0, -np.inf], [0.8, 0.0, 0.0], [0.0, 0.0, 0.0]])
   expected = [[0.2, 1.0, 0.0], [0.8, 0.0, 0.5], [0.0, 0.0, 0.5]]
-  np.testing.assert_allclose(etf._onto_simplex(columns), expected)
+  np.testing.assert_allclose(_softmax_code._onto_simplex(columns), expected)
 
 
 @pytest.mark.parametrize(

@@ -45,6 +45,7 @@ GROUPS = {
   ),
   "Geometry": (
     etf.simplex_etf,
+    etf.uniform_qr_etf,
     etf.class_lengths,
     etf.batch_class_lengths,
     etf.softmax_code,

@@ -36,6 +36,7 @@ def test_public_names():
   # If you mean to add or rename one, others rely on these: extend this list.
   assert names(GEOMETRY) == [
     "simplex_etf",
+    "uniform_qr_etf",
     "class_lengths",
     "batch_class_lengths",
     "softmax_code",
