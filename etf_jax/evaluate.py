@@ -31,10 +31,11 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from etf_jax import _evaluate_splits, _evaluate_table, _trained_run
 from etf_jax.data import Encoded, cache, stream
 from etf_jax.errors import InputError
 from etf_jax.evaluation import calibration, metrics, selective
+from etf_jax.reporting import files
+from etf_jax.serving import run_directory, splits, table
 from etf_jax.trained import Trained, load
 
 
@@ -151,16 +152,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     images = options.images
     if options.fit_temperature:
       # Those are for the fit, and the run's own show what it does.
-      _evaluate_splits.require_own(overrides)
+      splits.require_own(overrides)
       images = None
-    splits = _evaluate_splits.splits(trained, overrides, images)
-    seen = {name: look(trained, split, size) for name, split in splits.items()}
+    chosen = splits.choose(trained, overrides, images)
+    seen = {name: look(trained, split, size) for name, split in chosen.items()}
     if options.fit_temperature:
       _fit(trained, seen, options.images, size)
     rows = _rows(trained, seen)
-    print(_evaluate_table.text(rows, trained.class_counts))
+    print(table.text(rows, trained.class_counts))
     if options.output:
-      _trained_run.write(options.output, json.dumps(rows, indent=1) + "\n")
+      files.write(options.output, json.dumps(rows, indent=1) + "\n")
   except InputError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2
@@ -178,7 +179,7 @@ def _rows(trained, seen):
 def _fit(trained, seen, images, size):
   """Fits the temperature, gives it to the model, and keeps it."""
   if images is not None:
-    held_out = _evaluate_splits.images_of(trained, images)
+    held_out = splits.of_folder(trained, images)
     name, held_out = images, look(trained, held_out, size)
   elif "validation" in seen:
     name, held_out = "validation", seen["validation"]
@@ -208,7 +209,7 @@ def _fit(trained, seen, images, size):
       for found in _rows(trained, seen)
     },
   }
-  path = _trained_run.keep_calibration(trained.run, trained.step, record)
+  path = run_directory.keep_calibration(trained.run, trained.step, record)
   print(
     f"temperature {fitted:.4g}, fitted on {len(held_out.labels)} images of"
     f" {name}, is kept in {path}"
@@ -222,13 +223,7 @@ def _parser() -> argparse.ArgumentParser:
     epilog="--config.data.FIELD=VALUE names other data, as in training.",
     allow_abbrev=False,
   )
-  parser.add_argument("--workdir", required=True, help="of the run")
-  parser.add_argument(
-    "--step",
-    choices=_trained_run.STEPS,
-    default="last",
-    help="which checkpoint (default: last, the result of a finished run)",
-  )
+  run_directory.add_arguments(parser)
   parser.add_argument(
     "--images", metavar="FOLDER", help="other images, FOLDER/CLASS/IMAGE"
   )

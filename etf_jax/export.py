@@ -32,8 +32,9 @@ from typing import Any
 import jax
 from jax import export
 
-from etf_jax import _export_card, _export_program, _trained_run
 from etf_jax.errors import InputError
+from etf_jax.reporting import files
+from etf_jax.serving import exported, model_card, run_directory
 from etf_jax.trained import Trained, load
 
 FORMATS = ("stablehlo", "safetensors", "card")
@@ -51,23 +52,23 @@ def write(trained: Trained, format: str, folder: Path) -> list[Path]:
     InputError: they cannot be written.
   """
   card = folder / "model_card.md"
-  _trained_run.write(card, _export_card.text(trained))
+  files.write(card, model_card.text(trained))
   if format == "card":
     return [card]
   path = folder / f"model.{format}"
   if format == "stablehlo":
-    content = _export_program.stablehlo(trained).serialize()
+    content = exported.stablehlo(trained).serialize()
     program = export.deserialize(content)
-    difference = _export_program.check(trained, program.call)
-    _trained_run.write(path, bytes(content))
+    difference = exported.check(trained, program.call)
+    files.write(path, bytes(content))
     particular = _program_facts(trained, program)
   else:
-    layout = _export_program.write_tensors(trained, path)
+    layout = exported.write_tensors(trained, path)
     difference = _check_tensors(trained, path)
     particular = {"layout": layout}
   facts = particular | _facts(trained) | {"largest_difference": difference}
   described = folder / f"model.{format}.json"
-  _trained_run.write(described, json.dumps(facts, indent=1) + "\n")
+  files.write(described, json.dumps(facts, indent=1) + "\n")
   return [path, described, card]
 
 
@@ -120,8 +121,8 @@ def _facts(trained) -> dict[str, Any]:
 
 def _check_tensors(trained, path) -> float:
   again = copy.copy(trained)
-  again.variables = _export_program.read_tensors(trained, path)
-  return _export_program.check(
+  again.variables = exported.read_tensors(trained, path)
+  return exported.check(
     trained, lambda *arguments: again.scores(*arguments)._asdict()
   )
 
@@ -147,14 +148,8 @@ def _parser() -> argparse.ArgumentParser:
     description="Writes a trained model for use elsewhere, with its card.",
     allow_abbrev=False,
   )
-  parser.add_argument("--workdir", required=True, help="of the run")
+  run_directory.add_arguments(parser)
   parser.add_argument("--format", required=True, choices=FORMATS)
-  parser.add_argument(
-    "--step",
-    choices=_trained_run.STEPS,
-    default="last",
-    help="which checkpoint (default: last, the result of a finished run)",
-  )
   parser.add_argument(
     "--output",
     type=Path,

@@ -29,9 +29,10 @@ from typing import Any
 
 import numpy as np
 
-from etf_jax import _evaluate_table, _image_files, _trained_run
 from etf_jax.data import cache, decode
 from etf_jax.errors import InputError
+from etf_jax.reporting import files
+from etf_jax.serving import image_files, run_directory, table
 from etf_jax.trained import Prediction, Trained, load
 
 # Some batches are decoded while one is classified.
@@ -79,7 +80,7 @@ def main(argv: Sequence[str] | None = None) -> int:
   options = _parser().parse_args(argv)
   try:
     _check(options)
-    paths = _image_files.find(options.images)
+    paths = image_files.find(options.images)
     trained = load(options.workdir, options.step)
     print(trained.description, file=sys.stderr)
     rows = list(
@@ -96,7 +97,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if options.output is None:
       print(_shown(rows))
     else:
-      _trained_run.write(options.output, _FORMATS[options.output.suffix](rows))
+      files.write(options.output, _FORMATS[options.output.suffix](rows))
   except InputError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2
@@ -193,7 +194,7 @@ def _shown(rows):
     for row in rows
   ]
   heading = ["image", "class", "probability", "angle", "runner-up", "", ""]
-  return _evaluate_table.aligned([heading, *lines])
+  return table.aligned([heading, *lines])
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -205,13 +206,7 @@ def _parser() -> argparse.ArgumentParser:
   parser.add_argument(
     "images", nargs="+", metavar="IMAGE_OR_FOLDER", help="what to classify"
   )
-  parser.add_argument("--workdir", required=True, help="of the run")
-  parser.add_argument(
-    "--step",
-    choices=_trained_run.STEPS,
-    default="last",
-    help="which checkpoint (default: last, the result of a finished run)",
-  )
+  run_directory.add_arguments(parser)
   parser.add_argument(
     "--output", type=Path, help="write a .csv or a .json, not the terminal"
   )

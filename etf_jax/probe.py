@@ -26,19 +26,27 @@ etf_hinge with several config.loss.hinge_tau_major or _minor, study.png; with
 import argparse
 from collections.abc import Sequence
 import json
-from pathlib import Path
 import sys
 import time
 
 import jax
 
-from etf_jax import _probe_pictures, _trained_run, data
 from etf_jax.configs import base
 from etf_jax.data import Encoded
 from etf_jax.errors import InputError
-from etf_jax.probing import downstream, frozen, linear, regression, summary
+from etf_jax.probing import (
+  downstream,
+  frozen,
+  linear,
+  pictures,
+  regression,
+  summary,
+)
+from etf_jax.reporting import files
 from etf_jax.reporting import runs as run_directories
+from etf_jax.serving import run_directory, splits
 from etf_jax.trained import Trained
+from etf_jax.training import saved
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -46,16 +54,16 @@ def main(argv: Sequence[str] | None = None) -> int:
   options = _parser().parse_args(argv)
   try:
     groups = _groups(options)
-    _probe_pictures.check(options, groups)
+    pictures.check(options, groups)
     sets = _sets(options, groups[0].first)
-    out = _folder(options.out)
-    rows, pictures = [], _probe_pictures.Pictures(options, sets)
+    out = files.out_folder(options.out)
+    rows, shown = [], pictures.Pictures(options, sets)
     for group in groups:
       for run in group.runs:
         trained = Trained(run, options.step)
         print(trained.description, file=sys.stderr)
         rows += _probe(options, trained, group.label, sets)
-        pictures.add(trained, group.label)
+        shown.add(trained, group.label)
     tables = summary.tables(rows)
     print(summary.text(tables))
     written = {
@@ -67,8 +75,8 @@ def main(argv: Sequence[str] | None = None) -> int:
       + "\n",
     }
     for name, content in written.items():
-      _trained_run.write(out / name, content)
-    names = [*written, *pictures.write(rows, out)]
+      files.write(out / name, content)
+    names = [*written, *shown.write(rows, out)]
   except InputError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2
@@ -135,7 +143,7 @@ def _probe(options, trained, label, sets) -> list[dict]:
     "checkpoint": options.step,
     "step": trained.step,
     "features": options.features,
-    "tau_plus": _probe_pictures.tau_plus(trained.run),
+    "tau_plus": pictures.tau_plus(trained.run),
   }
   extract = jax.jit(
     frozen.create(trained.model, trained.inputs, options.features)
@@ -230,17 +238,9 @@ def _transfer(options, held, train, test) -> dict:
 
 def _own_images(trained, data_dir) -> Encoded:
   """The training images of a run."""
-  config = _trained_run.config(trained.run).data
-  config.feed = "stream"
+  config = run_directory.config(trained.run).data
   config.data_dir = data_dir or config.data_dir
-  found = data.load(config)
-  if tuple(found.class_counts.tolist()) != trained.class_counts:
-    raise InputError(
-      f"{trained.run.directory} was trained on {sum(trained.class_counts)}"
-      f" images, and {config.name} now has {found.class_counts.sum()}, or"
-      " others of each class; prepare the same data again"
-    )
-  return found.train
+  return splits.own(trained, config).train
 
 
 def _progress(what: str, started: float) -> None:
@@ -249,18 +249,6 @@ def _progress(what: str, started: float) -> None:
 
 def _say(line: str) -> None:
   print(line, file=sys.stderr, flush=True)
-
-
-def _folder(text: str) -> Path:
-  """Makes the folder before anything is computed for it."""
-  out = Path(text)
-  try:
-    out.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise InputError(
-      f"cannot write to --out={out}: {error.strerror}; give another folder"
-    ) from error
-  return out
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -289,7 +277,7 @@ def _parser() -> argparse.ArgumentParser:
     default="backbone",
     help="before the head's projector and normalisation (default), or behind",
   )
-  add("--step", choices=_trained_run.STEPS, default="last", help="checkpoint")
+  add("--step", choices=saved.CHOICES, default="last", help="checkpoint")
   add(
     "--per_class", type=int, help="training images of each class (default: all)"
   )

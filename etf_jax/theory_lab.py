@@ -29,6 +29,7 @@ import numpy as np
 
 import etf_jax
 from etf_jax.errors import InputError
+from etf_jax.reporting import files
 from etf_jax.theory import laboratory
 
 _TITLE = "Neural collapse on imbalanced data: theory beside solutions"
@@ -86,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     names = _names(options, counts)
     lambda_z = _positive("--lambda_z", options.lambda_z)
     lambda_b = _positive("--lambda_b", options.lambda_b)
-    out = _folder(options.out)
+    out = files.out_folder(options.out)
     # Not before the arguments are known to be right: matplotlib is slow.
     from etf_jax.reporting import _theory_shown, theory_page
 
@@ -155,10 +156,7 @@ def _my_counts(sweep: Any, out: Path) -> list[Any]:
 
   print(_theory_counts.text(sweep))
   path = out / "my_counts.csv"
-  try:
-    path.write_text(_theory_counts.as_csv(sweep), encoding="utf-8")
-  except OSError as error:
-    raise InputError(f"cannot write {path}: {error.strerror}") from error
+  files.write(path, _theory_counts.as_csv(sweep))
   print(f"all classes, every lambda_Z: {path}")
   return list(_theory_counts.figures(sweep))
 
@@ -260,18 +258,6 @@ def _positive(flag: str, text: str | None) -> float | None:
   if number is None:
     raise InputError(f"{flag} must be a positive number, got {text!r}")
   return number
-
-
-def _folder(text: str) -> Path:
-  """Makes the folder before anything is computed for it."""
-  out = Path(text)
-  try:
-    out.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise InputError(
-      f"cannot write to --out={out}: {error.strerror}; give another folder"
-    ) from error
-  return out
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -20,10 +20,11 @@ from ml_collections import ConfigDict
 import numpy as np
 from scipy import special
 
-from etf_jax import _trained_run, models
+from etf_jax import models
 from etf_jax.data import augment
 from etf_jax.evaluation import scoring
 from etf_jax.reporting import runs
+from etf_jax.serving import run_directory
 
 # Images that are classified at once; each power of two up to it is a program.
 _AT_ONCE = 128
@@ -72,20 +73,20 @@ class Trained:
 
   def __init__(self, run: runs.Run, which: str):
     self.run, self.which = run, which
-    self.config: ConfigDict = _trained_run.config(run)
+    self.config: ConfigDict = run_directory.config(run)
     self.class_names, self.class_counts = run.class_names, run.class_counts
     self.model = models.create_model(self.config)
-    self.pixels, self.mean, self.std = _trained_run.images(self.config)
+    self.pixels, self.mean, self.std = run_directory.images(self.config)
     self.image_shape = self.pixels.shape
     self.inputs = augment.evaluation(
       self.config.augment, self.mean, self.std, jnp.dtype(self.config.dtype)
     )
-    shape = _trained_run.input_shape(self.config, self.image_shape)
-    variables, self.step = _trained_run.variables(
-      run, self.config, self.model, shape, which
+    shape = run_directory.input_shape(self.config, self.image_shape)
+    variables, self.step = run_directory.variables(
+      run, self.model, shape, which
     )
     self.variables = jax.device_put(variables)
-    fitted = _trained_run.calibration(run, self.step)
+    fitted = run_directory.calibration(run, self.step)
     self.calibrated = fitted is not None
     self.temperature = fitted["temperature"] if fitted else 1.0
     self._score = jax.jit(scoring.create(self.model, self.inputs))
@@ -102,7 +103,7 @@ class Trained:
       said.append(f"the run has not finished (epoch {run.epoch:.4g})")
     if self.calibrated:
       said.append(
-        f"temperature {self.temperature:.4g} of {_trained_run.CALIBRATION}"
+        f"temperature {self.temperature:.4g} of {run_directory.CALIBRATION}"
       )
     if spare:
       said.append(f"{spare} spare prototypes, which no image is given")
@@ -224,4 +225,4 @@ def load(workdir: str | Path, step: str = "last") -> Trained:
   Raises:
     InputError: there is no such run, or nothing of it that can be used.
   """
-  return Trained(runs.load_run(_trained_run.find(workdir)), step)
+  return Trained(runs.load_run(run_directory.find(workdir)), step)

@@ -13,8 +13,9 @@ import safetensors.numpy
 import trained_runs
 
 import etf_jax
-from etf_jax import _export_program, evaluate, export, models
+from etf_jax import evaluate, export, models
 from etf_jax.models import pretrained
+from etf_jax.serving import exported
 from etf_jax.training import state
 
 ALONE = """
@@ -47,7 +48,7 @@ def run(digits_dir, tmp_path_factory):
   return place
 
 
-def exported(run, tmp_path, kind):
+def written(run, tmp_path, kind):
   argv = [f"--workdir={run}", f"--format={kind}", f"--output={tmp_path}"]
   assert export.main(argv) == 0
   return tmp_path / f"model.{kind}"
@@ -79,7 +80,7 @@ def check_same(found, model, images, sizes=None):
 
 
 def test_the_program_runs_where_only_jax_is(run, tmp_path, capsys):
-  program = exported(run, tmp_path, "stablehlo")
+  program = written(run, tmp_path, "stablehlo")
   said = capsys.readouterr().out.split()
   assert said == [
     str(tmp_path / name)
@@ -102,7 +103,7 @@ def test_the_program_runs_where_only_jax_is(run, tmp_path, capsys):
 
 def test_a_program_that_crops_photographs(tmp_path):
   run = trained_runs.photographs()
-  program = exported(run, tmp_path, "stablehlo")
+  program = written(run, tmp_path, "stablehlo")
   rng = np.random.default_rng(5)
   images = rng.integers(0, 256, (7, 20, 20, 3), np.uint8)
   sizes = rng.integers(10, 21, (7, 2)).astype(np.int32)
@@ -111,7 +112,7 @@ def test_a_program_that_crops_photographs(tmp_path):
 
 
 def test_tensors_have_the_names_of_the_variables(run, tmp_path):
-  tensors = safetensors.numpy.load_file(exported(run, tmp_path, "safetensors"))
+  tensors = safetensors.numpy.load_file(written(run, tmp_path, "safetensors"))
   variables = etf_jax.load(run).variables
   np.testing.assert_array_equal(
     tensors["params/backbone/Conv_0/kernel"],
@@ -136,7 +137,7 @@ def test_resnets_have_the_layout_of_torchvision(run, tmp_path):
     lambda leaf: rng.random(leaf.shape, np.float32), like
   ) | {"etf": jax.device_get(state.draw_classifier(model.model, shape, 0))}
   path = tmp_path / "model.safetensors"
-  assert _export_program.write_tensors(model, path) == "torchvision"
+  assert exported.write_tensors(model, path) == "torchvision"
   tensors = safetensors.numpy.load_file(path)
   assert "layer4.1.bn2.running_var" in tensors
   again = pretrained.load(path, model.variables)
@@ -151,11 +152,11 @@ def test_a_program_that_differs_is_not_written(run, tmp_path):
     return {"logits": wrong(images).logits + np.float32(1e-3)}
 
   with pytest.raises(RuntimeError, match="differ by"):
-    _export_program.check(model, call)
+    exported.check(model, call)
 
 
 def test_the_card_says_what_the_run_does(run, tmp_path):
-  exported(run, tmp_path, "card")
+  written(run, tmp_path, "card")
   assert [path.name for path in tmp_path.iterdir()] == ["model_card.md"]
   card = (tmp_path / "model_card.md").read_text()
   final = trained_runs.final_row(run)

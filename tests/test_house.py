@@ -12,7 +12,7 @@ PACKAGE = ROOT / "etf_jax"
 
 # Each part may import those named here, itself, and nothing else of etf_jax.
 BOTTOM = {"errors", "configs"}
-LIBRARY = {"etf", "losses", "collapse", "_arrays"}
+LIBRARY = {"etf", "losses", "collapse", "_arrays", "_softmax_code"}
 COLLAPSE = {"_collapse_features", "_collapse_metrics"}
 COMMANDS = {"main", "prepare", "benchmark", "theory_lab", "convert"}
 COMMANDS |= {"reproduce", "benchmarks"}
@@ -21,7 +21,8 @@ MAY_IMPORT = {
   "errors": set(),
   "configs": set(),
   "_arrays": set(),
-  "etf": {"_arrays"},
+  "_softmax_code": set(),
+  "etf": {"_arrays", "_softmax_code"},
   "losses": {"_arrays", "etf"},
   "_collapse_metrics": {"_arrays"},
   "_collapse_features": {"_arrays", "_collapse_metrics"},
@@ -54,6 +55,7 @@ TRAINING = [
 ]
 ONLY_JAX_AND_NUMPY = (
   "_arrays.py",
+  "_softmax_code.py",
   "etf.py",
   "losses/*.py",
   "collapse.py",

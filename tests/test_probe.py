@@ -13,11 +13,11 @@ from sklearn.datasets import load_digits
 import trained_runs
 
 import etf_jax
-from etf_jax import _probe_pictures, collapse, main, probe
+from etf_jax import collapse, main, probe
 from etf_jax.configs import base
 from etf_jax.data import Encoded, opening
 from etf_jax.errors import InputError
-from etf_jax.probing import downstream, frozen, summary
+from etf_jax.probing import downstream, frozen, pictures, summary
 
 # Of 0 to 9.
 COARSE = ("round", "line", "both", "both", "line", "both", *("round",) * 4)
@@ -212,7 +212,7 @@ def test_a_folder_and_the_features_of_the_classifier(
   argv = [f"--workdir={runs / 'ce' / 'seed=0'}", f"--out={tmp_path / 'out'}"]
   argv += [f"--dir={tmp_path / 'images'}", "--features=classifier"]
   argv += ["--view=round,line,both", "--embed=tsne", "--epochs=2"]
-  monkeypatch.setattr(_probe_pictures, "_SHOWN", 12)  # t-SNE of 36 points
+  monkeypatch.setattr(pictures, "_SHOWN", 12)  # t-SNE of 36 points
   assert probe.main(argv) == 0
   own, row = rows_of(tmp_path / "out")
   assert (row["data"], row["num_classes"]) == ("images", 2)

@@ -18,11 +18,12 @@ import pytest
 import trained_runs
 
 import etf_jax
-from etf_jax import _trained_run, trained
+from etf_jax import trained
 from etf_jax.configs import base
 from etf_jax.data import decode
 from etf_jax.errors import InputError
 from etf_jax.evaluation import scoring
+from etf_jax.serving import run_directory
 from etf_jax.training import state
 
 
@@ -170,7 +171,7 @@ def test_photographs_of_one_size_are_not_scaled(tmp_path):
   for split in ("train", "test"):
     (tmp_path / split / "a").mkdir(parents=True)
     Image.new("RGB", (10, 12)).save(tmp_path / split / "a" / "1.png")
-  pixels = _trained_run.images(config).pixels
+  pixels = run_directory.images(config).pixels
   assert pixels.shape == (12, 10, 3)
   wide = io.BytesIO()
   Image.new("RGB", (12, 10)).save(wide, "PNG")
@@ -179,7 +180,7 @@ def test_photographs_of_one_size_are_not_scaled(tmp_path):
   # A side of it is known nowhere else.
   shutil.rmtree(tmp_path)
   with pytest.raises(InputError, match="does not exist"):
-    _trained_run.images(config)
+    run_directory.images(config)
 
 
 def test_angles_are_exact_where_the_arc_cosine_is_not():
@@ -230,15 +231,28 @@ def test_directories_without_a_run(run, tmp_path):
 
 
 def test_runs_without_a_checkpoint(run, tmp_path):
-  assert "keeps no best checkpoint" in refused(
-    trained_runs.photographs(), "best"
-  )
+  said = refused(trained_runs.photographs(), "best")
+  assert "has no best checkpoint (config.checkpoint.best is False)" in said
+  assert said.endswith("), or take --step=last")
   assert "is none of last, best" in refused(run, "newest")
   place = trained_runs.copy(run, tmp_path / "run")
   (place / "checkpoints").rename(place / "elsewhere")
-  assert "holds no checkpoint" in refused(place)
+  lost = (
+    f"{place} has no last checkpoint, checkpoints/24: copy the whole directory,"
+    " or take --step=best"
+  )
+  assert refused(place) == lost
   (place / "checkpoints").mkdir()
-  assert "holds no checkpoint" in refused(place)
+  # The older one is not the result.
+  shutil.copytree(place / "elsewhere" / "16", place / "checkpoints" / "16")
+  assert refused(place) == lost
+  # A run that has not finished goes as far as it has come.
+  rows = (place / "metrics.jsonl").read_text().splitlines()
+  (place / "metrics.jsonl").write_text("\n".join(rows[:-1]) + "\n")
+  assert etf_jax.load(place).step == 16
+  for folder in ("checkpoints", "best"):
+    shutil.rmtree(place / folder)
+  assert "last checkpoint: it has not come to its first, or" in refused(place)
 
 
 @pytest.mark.parametrize(
@@ -246,16 +260,16 @@ def test_runs_without_a_checkpoint(run, tmp_path):
   [
     (
       {"model.kwargs": {"features": 17}},
-      "BatchNorm_0.mean is (16,) there and (17,) by the config",
+      "BatchNorm_0/mean: [16] there, [17] here): config.json beside it is not",
     ),
     (
       {"head.name": "linear"},
-      "etf.head.prototypes is (16, 10) there and absent by the config",
+      "is of another model (etf/head/prototypes: [16, 10] there, missing here",
     ),
-    ({"head.batch_norm": False}, "head.norm.mean is (16,) there and absent"),
-    ({"model.name": "resnet8"}, "by the config"),
-    ({"ema_decay": 0.5}, "has no averages, and config.ema_decay=0.5"),
-    ({"head.num_prototypes": 12}, "is (16, 10) there and (16, 12) by"),
+    ({"head.batch_norm": False}, "head/norm/mean: [16] there, missing here"),
+    ({"model.name": "resnet8"}, "missing here): config.json beside it is not"),
+    ({"ema_decay": 0.5}, "(no averages there, some by its config.json)"),
+    ({"head.num_prototypes": 12}, "prototypes: [16, 10] there, [16, 12] here"),
     ({"head.name": "eft"}, "did you mean 'etf'"),
     ({"model.num_classes": 11}, "has 11 classes and class_counts.json 10"),
     ({"batch_size": "many"}, "config.json cannot be used"),
@@ -300,7 +314,7 @@ def test_damaged_checkpoints_are_named(run, model, tmp_path, digests):
 def test_averages_that_the_config_does_not_know(tmp_path):
   run = trained_runs.photographs()
   place = trained_runs.copy(run, tmp_path / "run", ema_decay=0.0)
-  assert "has averages, and config.ema_decay=0 in" in refused(place)
+  assert "(averages there, none by its config.json)" in refused(place)
 
 
 def test_damaged_files_beside_it(run, tmp_path):

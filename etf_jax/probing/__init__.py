@@ -3,6 +3,6 @@
 
 ``frozen`` takes them from a run's model, ``linear`` and ``regression`` learn
 classifiers on them, ``downstream`` opens the data sets, ``summary`` makes
-tables over seeds, ``views`` and ``figures`` show them. ``etf_jax.probe`` is the
-command.
+tables over seeds, ``views``, ``figures`` and ``pictures`` show them.
+``etf_jax.probe`` is the command.
 """

@@ -21,10 +21,12 @@ import numpy as np
 
 from etf_jax.data import Dataset, Encoded, cache, resident, sampling, stream
 from etf_jax.errors import InputError
-from etf_jax.training import calls, durations, packing, sharding
+from etf_jax.training import calls, distributed, durations, packing, sharding
 
 # Steps that the host may be ahead of the devices; each holds a batch there.
 _IN_FLIGHT = 2
+# Under which processes tell of the images that they could not decode.
+_CORRUPT = "corrupt"
 
 
 class Feed(Protocol):
@@ -222,6 +224,7 @@ class _Streamed:
     self._stream, self._next = None, start
     self._ready, self._running = collections.deque(), collections.deque()
     self._waited_for_feed = self._waited_for_device = 0.0
+    self._told = 0
 
   def most(self, step):
     del step
@@ -258,14 +261,25 @@ class _Streamed:
     local = next(self._stream)
     self._waited_for_feed += time.perf_counter() - started
     self._next += 1
+    self._tell_corrupt()
     self._ready.append(_to_device(local, self._mesh, self._always_masked))
+
+  def _tell_corrupt(self):
+    """Before the step is trained, so that its row cannot come too early."""
+    found = self._batches.split.corrupt
+    if len(found) > self._told:
+      self._told = len(found)
+      distributed.publish(_CORRUPT, sorted(found))
 
   def rates(self):
     feed_limits = self._waited_for_feed > self._waited_for_device
     self._waited_for_feed = self._waited_for_device = 0.0
+    corrupt = set().union(
+      self._batches.split.corrupt, *distributed.published(_CORRUPT)
+    )
     return {
       "feed_images_per_second": self._stream.images_per_second,
-      "corrupt_images": len(self._batches.split.corrupt),
+      "corrupt_images": len(corrupt),
       "limited_by": "feed" if feed_limits else "device",
     }
 

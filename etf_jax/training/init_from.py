@@ -11,19 +11,17 @@ them.
 
 import hashlib
 from pathlib import Path
-from typing import Any
 
 import jax
 from ml_collections import ConfigDict
 import optax
-import orbax.checkpoint as ocp
 
 from etf_jax import models
 from etf_jax.data import resident
 from etf_jax.errors import InputError
 from etf_jax.models import pretrained
 from etf_jax.reporting import runs
-from etf_jax.training import digests, distributed, workdir
+from etf_jax.training import distributed, saved, workdir
 from etf_jax.training import state as states
 from etf_jax.training.state import TrainState
 
@@ -89,7 +87,7 @@ def start(config: ConfigDict, state: TrainState, seed: int) -> TrainState:
       wanted,
     )
   else:
-    taken = restore(find(config, seed), wanted, config.init_checkpoint)
+    taken = saved.read(_checkpoint(config, find(config, seed)), wanted)
   joined = {
     name: tree | taken.get(name, {}) for name, tree in state.variables.items()
   }
@@ -121,67 +119,20 @@ def find(config: ConfigDict, seed: int) -> runs.Run:
   return run
 
 
-def restore(run: runs.Run, like: dict[str, Any], checkpoint: str) -> dict:
-  """Variables of a finished run, placed as ours.
-
-  Those that the run was evaluated with: its averages, if it had any.
-
-  Args:
-    run: see `find`.
-    like: the arrays of a model, by collection, that are wanted.
-    checkpoint: last | best.
-
-  Raises:
-    InputError: the checkpoint is missing or damaged.
-  """
-  folder, averaged = checkpoint_of(run, checkpoint)
-  try:
-    digests.check(folder / "default")
-  except InputError as error:
-    raise InputError(
-      f"config.init_from: {folder} is damaged ({error}): copy it again, or take"
-      " the other config.init_checkpoint"
-    ) from None
-  abstract = _as_saved(
-    jax.tree.map(ocp.utils.to_shape_dtype_struct, like), averaged
-  )
-  with ocp.CheckpointManager(folder.parent.absolute()) as manager:
-    restored = manager.restore(
-      int(folder.name),
-      args=ocp.args.PyTreeRestore(
-        abstract,
-        restore_args=ocp.checkpoint_utils.construct_restore_args(abstract),
-        partial_restore=True,
-      ),
-    )
-  return restored.pop("ema", {}) | restored
-
-
-def checkpoint_of(run: runs.Run, checkpoint: str) -> tuple[Path, bool]:
-  """The folder of a checkpoint, and whether it keeps averages by themselves.
+def checkpoint(
+  run: runs.Run, which: str, choice: str | None = None
+) -> saved.Checkpoint:
+  """A checkpoint to start from.
 
   Args:
     run: see `find`.
-    checkpoint: last | best.
+    which: last | best.
+    choice: the field that says so, if there is one.
 
   Raises:
     InputError: it is missing.
   """
-  where = f"config.init_from: {run.directory}"
-  if checkpoint == "best":
-    best = run.directory / "best" / str(run.final["best"]["step"])
-    if not best.is_dir():
-      raise InputError(
-        f"{where} has no best checkpoint, {best}: set"
-        " config.init_checkpoint='last'"
-      )
-    return best, False
-  last = run.directory / "checkpoints" / str(run.final["step"])
-  if not last.is_dir():
-    raise InputError(
-      f"{where} has lost its last checkpoint, {last}: copy the whole directory"
-    )
-  return last, bool(run.config.get("ema_decay"))
+  return saved.find(run, which, choice=choice, prefix="config.init_from: ")
 
 
 def _is_file(config):
@@ -213,12 +164,17 @@ def _load(config, wanted):
   return {name: {"backbone": tree} for name, tree in loaded.items()}
 
 
+def _checkpoint(config, run):
+  return checkpoint(run, config.init_checkpoint, "config.init_checkpoint")
+
+
 def _check_run(config, seed, wanted):
   """Refuses a run that does not fit; what it is."""
   run = find(config, seed)
   where = f"config.init_from: {run.directory}"
-  folder, averaged = checkpoint_of(run, config.init_checkpoint)
-  fields = ("model", "head") if config.init_parts == "all" else ("model",)
+  found = _checkpoint(config, run)
+  everything = config.init_parts == "all"
+  fields = ("model", "head") if everything else ("model",)
   # Whether other numbers of classes matter, the shapes below will tell.
   different = [
     line
@@ -230,36 +186,11 @@ def _check_run(config, seed, wanted):
       f"{where} has another model ({'; '.join(different)}): make these fields"
       " equal"
     )
-  saved = ocp.PyTreeCheckpointHandler().metadata(folder.absolute() / "default")
-  there, here = _shapes(saved.tree), _shapes(_as_saved(wanted, averaged))
-  for name, shape in here.items():
-    if there.get(name) != shape:
-      what = f"{there[name]} there" if name in there else "missing there"
-      parts = config.init_parts
-      raise InputError(
-        f"{where} has another model ({name}: {what}, {shape} here)"
-        + (": set config.init_parts='backbone'" if parts == "all" else "")
-      )
+  try:
+    saved.check(found, wanted, whole=everything)
+  except saved.OtherModelError as error:
+    less = ": set config.init_parts='backbone'" if everything else ""
+    raise InputError(f"{error}{less}") from error
   # A run that serves all seeds is not told from others by its hash alone.
   alone = run.directory == Path(config.init_from)
   return f"{run.hash}/seed={run.seed}" if alone else run.hash
-
-
-def _as_saved(variables, averaged):
-  """Where a checkpoint has what is wanted."""
-  if not averaged:
-    return variables
-  fixed = {name: tree for name, tree in variables.items() if name == "etf"}
-  learned = {name: tree for name, tree in variables.items() if name != "etf"}
-  return fixed | {"ema": learned}
-
-
-def _shapes(tree):
-  """The shape of each array by its place, as `params/backbone/...`."""
-  leaves = jax.tree_util.tree_flatten_with_path(
-    tree, is_leaf=lambda x: hasattr(x, "shape")
-  )[0]
-  return {
-    jax.tree_util.keystr(path, simple=True, separator="/"): list(leaf.shape)
-    for path, leaf in leaves
-  }

@@ -20,7 +20,7 @@ import numpy as np
 from etf_jax.data import Dataset
 from etf_jax.errors import InputError
 from etf_jax.reporting import runs
-from etf_jax.training import init_from, methods, workdir
+from etf_jax.training import init_from, methods, saved, workdir
 from etf_jax.training.state import TrainState
 
 # The first stage must have had the same of these; the rest is its own affair.
@@ -103,7 +103,8 @@ def start(
   if trains == "all":
     return init_from.start(config, state, seed), {}
   wanted = {"params": state.params, "batch_stats": state.batch_stats}
-  trained = init_from.restore(_find(config, seed), wanted, "last")
+  run = _find(config, seed)
+  trained = saved.read(init_from.checkpoint(run, "last"), wanted)
 
   def with_classifier(kernel, bias):
     params = trained["params"]
@@ -142,7 +143,7 @@ def _find(config: ConfigDict, seed: int) -> runs.Run:
       f"{where} is the run of seed {run.seed}, not {seed}: give the directory"
       f" above its seed=N, or set config.seeds={run.seed}"
     )
-  init_from.checkpoint_of(run, "last")
+  init_from.checkpoint(run, "last")
   different = workdir.differences(run.config, config, *_SHARED)
   if different:
     raise InputError(

@@ -168,7 +168,9 @@ def test_the_best_checkpoint(source, made, pairs, tmp_path):
   accuracy = np.trace(sums.confusion) / np.sum(sums.confusion)
   assert accuracy == pytest.approx(final["best"]["accuracy"])
   shutil.rmtree(best)
-  with pytest.raises(InputError, match=r"has no best checkpoint, .*'last'$"):
+  with pytest.raises(
+    InputError, match=r"has no best checkpoint, best/\d+: .*_checkpoint=last$"
+  ):
     made(pairs, "etf_ce", init_from=str(run), init_checkpoint="best")
 
 
@@ -298,7 +300,7 @@ def test_shapes_that_differ(source, made, digits, pairs):
   def refused(dataset, *arguments, **fields):
     with pytest.raises(InputError) as caught:
       made(dataset, *arguments, **fields)
-    return str(caught.value).partition(" has another model ")[2]
+    return str(caught.value).partition("/12 is of another model ")[2]
 
   # Other classes are another head.
   assert refused(digits, "etf_ce", init_parts="all") == (
@@ -307,7 +309,7 @@ def test_shapes_that_differ(source, made, digits, pairs):
   )
   # This backbone, unlike a convolutional one, has a weight for each pixel.
   assert refused(digits, **{"augment.crop_size": 6}) == (
-    "(ema/params/backbone/Dense_0/kernel: [64, 16] there, [36, 16] here)"
+    "(params/backbone/Dense_0/kernel: [64, 16] there, [36, 16] here)"
   )
 
 
@@ -319,7 +321,9 @@ def test_an_unfinished_run(source, made, digits, tmp_path):
     made(digits, init_from=str(place))
   (place / "metrics.jsonl").write_text("\n".join(lines) + "\n")
   shutil.rmtree(place / "checkpoints")
-  with pytest.raises(InputError, match="has lost its last checkpoint"):
+  with pytest.raises(
+    InputError, match="has no last checkpoint, checkpoints/12"
+  ):
     made(digits, init_from=str(place))
 
 
@@ -331,5 +335,10 @@ def test_a_damaged_checkpoint(source, made, digits, tmp_path):
   content = bytearray(data.read_bytes())
   content[len(content) // 2] ^= 1
   data.write_bytes(content)
-  with pytest.raises(InputError, match=r"is damaged \(.* by its SHA-256\)"):
+  with pytest.raises(InputError) as caught:
     begin(experiment)
+  said = str(caught.value)
+  assert said.startswith("config.init_from: ")
+  assert "/checkpoints/12 cannot be read (" in said
+  assert "by its SHA-256): copy it again, " in said
+  assert said.endswith(", or take config.init_checkpoint=best")

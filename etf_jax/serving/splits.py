@@ -12,9 +12,10 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 import numpy as np
 
-from etf_jax import _image_files, _trained_run, data
+from etf_jax import data
 from etf_jax.data import Encoded, opening, sources
 from etf_jax.errors import InputError
+from etf_jax.serving import image_files, run_directory
 from etf_jax.trained import Trained
 
 # Fields that say which data are meant, and those that belong to the model.
@@ -22,7 +23,7 @@ _OTHER = ("name", "dir", "train_list", "validation_list", "test_list")
 _FIXED = ("image_size", "fit", "feed")
 
 
-def splits(
+def choose(
   trained: Trained, overrides: Sequence[str], images: str | None
 ) -> dict[str, Encoded]:
   """The splits to evaluate on, by name, `test` the last.
@@ -38,11 +39,13 @@ def splits(
   if images is not None:
     if overrides:
       raise InputError(f"give either --images or {overrides[0]}")
-    return {images: images_of(trained, images)}
+    return {images: of_folder(trained, images)}
   fields, config = _overridden(trained, overrides)
   if fields & set(_OTHER):
     return _others(trained, config)
-  return _own(trained, config)
+  found = own(trained, config)
+  chosen = {"validation": found.validation, "test": found.test}
+  return {name: split for name, split in chosen.items() if split is not None}
 
 
 def require_own(overrides: Sequence[str]) -> None:
@@ -59,28 +62,36 @@ def require_own(overrides: Sequence[str]) -> None:
       )
 
 
-def images_of(trained: Trained, folder: str) -> Encoded:
+def of_folder(trained: Trained, folder: str) -> Encoded:
   """The images of a folder CLASS/IMAGE.
 
   Raises:
-    InputError: see `_image_files.by_class`.
+    InputError: see `image_files.by_class`.
   """
-  source = _image_files.by_class(folder, trained.class_names)
+  source = image_files.by_class(folder, trained.class_names)
   return Encoded(source, trained.pixels)
 
 
-def _own(trained, config):
+def own(trained: Trained, config: ConfigDict) -> data.Dataset:
+  """The run's own data, to be decoded when they are needed.
+
+  Args:
+    trained: the model.
+    config: `config.data` of the run, or one with other places; its `feed` is
+      changed.
+
+  Raises:
+    InputError: they are missing, or not what they were.
+  """
   config.feed = "stream"
   found = data.load(config)
   if tuple(found.class_counts.tolist()) != trained.class_counts:
     raise InputError(
       f"{trained.run.directory} was trained on {sum(trained.class_counts)}"
       f" images, and {config.name} now has {found.class_counts.sum()}, or"
-      " others of each class; prepare the same data again, or name others with"
-      " --config.data.*"
+      " others of each class: prepare the same data again"
     )
-  splits = {"validation": found.validation, "test": found.test}
-  return {name: split for name, split in splits.items() if split is not None}
+  return found
 
 
 def _others(trained, config):
@@ -92,7 +103,7 @@ def _others(trained, config):
       continue
     there = [source.class_names[k] for k in source.labels.tolist()]
     where = f"the {name} split of config.data.name={config.name!r}"
-    labels = _image_files.class_numbers(there, trained.class_names, where)
+    labels = image_files.class_numbers(there, trained.class_names, where)
     renamed = sources.Subset(
       source,
       np.arange(len(labels)),
@@ -106,7 +117,7 @@ def _others(trained, config):
 def _overridden(trained, overrides) -> tuple[set[str], ConfigDict]:
   """The fields that are overridden, and `config.data` with their values."""
   # Read again, since a copy would lose the types of fields that are None.
-  config = _trained_run.config(trained.run)
+  config = run_directory.config(trained.run)
   fields = set()
   for argument in overrides:
     field = re.fullmatch(r"--?config\.data\.(\w+)=.*", argument)

@@ -17,9 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
-from etf_jax import _trained_run
 from etf_jax.evaluation import scoring
 from etf_jax.models import pretrained, resnet
+from etf_jax.reporting import files
 from etf_jax.trained import Trained
 
 PLATFORMS = ("cpu", "cuda", "tpu")
@@ -68,7 +68,7 @@ def write_tensors(trained: Trained, path: Path) -> str:
     return "torchvision"
   flat = traverse_util.flatten_dict(jax.device_get(trained.variables), sep="/")
   tensors = {name: np.ascontiguousarray(array) for name, array in flat.items()}
-  _trained_run.write(path, safetensors.numpy.save(tensors, {"format": "flax"}))
+  files.write(path, safetensors.numpy.save(tensors, {"format": "flax"}))
   return "flax"
 
 

@@ -9,7 +9,8 @@ import numpy as np
 
 from etf_jax.reporting import shot_groups
 
-_COLUMNS = {
+# What is shown of an evaluation, and what it is called.
+METRICS = {
   "accuracy": "accuracy",
   **{name: name for name in shot_groups.NAMES},
   "balanced_accuracy": "balanced",
@@ -27,7 +28,7 @@ def text(rows: Sequence[dict[str, Any]], class_counts: Sequence[int]) -> str:
     rows: see `evaluate.row`, with `split`.
     class_counts: `[K]` training images of each class.
   """
-  columns = dict(_COLUMNS)
+  columns = dict(METRICS)
   if len(class_counts) >= _TOP5_FROM:
     columns["top5"] = "top 5"
   if any(row["temperature"] != 1 for row in rows):
@@ -38,7 +39,7 @@ def text(rows: Sequence[dict[str, Any]], class_counts: Sequence[int]) -> str:
         ["split", "images", *columns.values()],
         *(
           [row["split"], f"{row['images']:,}"]
-          + [_percent(row[key]) for key in columns]
+          + [percent(row[key]) for key in columns]
           for row in rows
         ),
       ]
@@ -68,11 +69,11 @@ def _coverage(row):
   ]
   lines += [
     [
-      _percent(entry["coverage"]),
-      _percent(entry["accuracy_by_angle"]),
+      percent(entry["coverage"]),
+      percent(entry["accuracy_by_angle"]),
       f"{math.degrees(entry['angle']):.1f} deg",
-      _percent(entry["accuracy_by_probability"]),
-      _percent(entry["probability"]),
+      percent(entry["accuracy_by_probability"]),
+      percent(entry["probability"]),
     ]
     for entry in row["coverage"]
   ]
@@ -94,7 +95,8 @@ def _area(value):
   return f"{100 * value:.2f}"
 
 
-def _percent(value):
+def percent(value: float | None) -> str:
+  """A share with one decimal, or a dash."""
   return "-" if value is None else f"{100 * value:.1f}"
 
 

@@ -1,29 +1,24 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """From a run's directory: its config, its model, its images, its variables."""
 
-from collections.abc import Iterator
-import contextlib
+import argparse
 import json
 import math
-import os
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
-import numpy as np
 import optax
-import orbax.checkpoint as ocp
 
 from etf_jax import models
 from etf_jax.configs import base
 from etf_jax.data import Pixels, cache, decode, opening
 from etf_jax.errors import InputError
-from etf_jax.reporting import runs
-from etf_jax.training import digests, objectives
+from etf_jax.reporting import files, runs
+from etf_jax.training import objectives, saved
 from etf_jax.training import state as train_state
 
-STEPS = ("last", "best")
 CALIBRATION = "calibration.json"
 
 
@@ -41,8 +36,15 @@ class Images(NamedTuple):
   std: tuple[float, ...]
 
 
-class _OtherModelError(InputError):
-  """A checkpoint that can be read, of another model."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+  """Which run a command is about, and which of its checkpoints."""
+  parser.add_argument("--workdir", required=True, help="of the run")
+  parser.add_argument(
+    "--step",
+    choices=saved.CHOICES,
+    default="last",
+    help="which checkpoint (default: last, the result of a finished run)",
+  )
 
 
 def find(workdir: str | Path) -> Path:
@@ -137,7 +139,6 @@ def input_shape(
 
 def variables(
   run: runs.Run,
-  config: ConfigDict,
   model: models.Classifier,
   shape: tuple[int, int, int],
   which: str,
@@ -146,10 +147,9 @@ def variables(
 
   Args:
     run: its directory.
-    config: see `config`.
     model: that of the config.
     shape: of its inputs, see `input_shape`.
-    which: "last", the newest that there is, or "best".
+    which: see `training.saved.find`.
 
   Returns:
     `params`, `batch_stats` and `etf`, as NumPy arrays, and their step.
@@ -158,99 +158,14 @@ def variables(
     InputError: there is no such checkpoint, it cannot be read, or it is of
       another model.
   """
-  folder, step = _checkpoint(run, config, which)
-  averaged = bool(config.ema_decay)
-  wanted = train_state.shapes(
-    model, optax.identity(), shape, average=averaged
-  ).eval_variables
-  # A state has its averages beside the variables of its own.
-  apart = averaged and which == "last"
-  with _reading(folder) as place:
-    digests.check(place)
-    saved = ocp.PyTreeCheckpointHandler().metadata(place).tree
-    if ("ema" in saved) != apart:
-      raise _OtherModelError(
-        f"{folder} {'has no' if apart else 'has'} averages, and"
-        f" config.ema_decay={config.ema_decay:g} in the config.json beside it"
-      )
-    there = saved | saved["ema"] if apart else saved
-    _check_same(folder, {name: there.get(name) for name in wanted}, wanted)
-    learned = {name: tree for name, tree in wanted.items() if name != "etf"}
-    stored = {"ema": learned, "etf": wanted["etf"]} if apart else wanted
-    found = _restored(place, {k: tree for k, tree in stored.items() if tree})
-  found = found.pop("ema", {}) | found
-  return {name: found.get(name, {}) for name in wanted}, step
-
-
-@contextlib.contextmanager
-def _reading(folder: Path) -> Iterator[Path]:
-  """Where a checkpoint's arrays are; what goes wrong there is one line."""
+  checkpoint = saved.find(run, which, choice="--step")
+  wanted = train_state.shapes(model, optax.identity(), shape).variables
   try:
-    yield folder.absolute() / "default"
-  except (MemoryError, _OtherModelError):
-    raise
-  # What is damaged can raise anything: JSON, OCDBT, TensorStore and Orbax do.
-  except Exception as error:
-    first = next(iter(str(error).splitlines()), type(error).__name__)[:200]
+    return saved.read(checkpoint, wanted, whole=True), checkpoint.step
+  except saved.OtherModelError as error:
     raise InputError(
-      f"{folder} cannot be read ({first}): the training command makes a damaged"
-      " checkpoint again, or choose another --step"
+      f"{error}: config.json beside it is not as the run wrote it"
     ) from error
-
-
-def _checkpoint(run, config, which) -> tuple[Path, int]:
-  if which not in STEPS:
-    raise InputError(f"step={which!r} is none of {', '.join(STEPS)}")
-  if which == "best" and not config.checkpoint.best:
-    raise InputError(
-      f"{run.directory} keeps no best checkpoint (config.checkpoint.best is"
-      " False): use --step=last"
-    )
-  folder = run.directory / ("best" if which == "best" else "checkpoints")
-  steps = ocp.utils.checkpoint_steps(folder) if folder.is_dir() else ()
-  if not steps:
-    raise InputError(
-      f"{folder} holds no checkpoint: the run has not come to its first, or the"
-      " folder was not copied with it"
-    )
-  return folder / str(max(steps)), max(steps)
-
-
-def _restored(place, stored):
-  """The arrays that `stored` names, on the host."""
-  arguments = ocp.args.PyTreeRestore(
-    stored,
-    restore_args=jax.tree.map(
-      lambda _: ocp.RestoreArgs(restore_type=np.ndarray), stored
-    ),
-    partial_restore=True,
-  )
-  reader = ocp.Checkpointer(ocp.PyTreeCheckpointHandler())
-  with contextlib.closing(reader):
-    return reader.restore(place, args=arguments)
-
-
-def _check_same(folder, there, here):
-  """Whether the arrays are those of the config's model."""
-  there, here = map(_shapes, (there, here))
-  for name in sorted(here | there):
-    if there.get(name) != here.get(name):
-      raise _OtherModelError(
-        f"{folder} is of another model than the config.json beside it: {name}"
-        f" is {there.get(name, 'absent')} there and"
-        f" {here.get(name, 'absent')} by the config"
-      )
-
-
-def _shapes(tree) -> dict[str, tuple[int, ...]]:
-  """The shape of each array by its place, as `params.head.kernel`."""
-  leaves = jax.tree_util.tree_leaves_with_path(
-    tree, is_leaf=lambda x: hasattr(x, "shape")
-  )
-  return {
-    jax.tree_util.keystr(path, simple=True, separator="."): tuple(leaf.shape)
-    for path, leaf in leaves
-  }
 
 
 def calibration(run: runs.Run, step: int) -> dict | None:
@@ -284,22 +199,5 @@ def keep_calibration(run: runs.Run, step: int, record: dict) -> Path:
   path = run.directory / CALIBRATION
   known = json.loads(path.read_text()) if path.exists() else {}
   known[str(step)] = record
-  write(path, json.dumps(known, indent=1) + "\n")
+  files.write(path, json.dumps(known, indent=1) + "\n")
   return path
-
-
-def write(path: Path, content: str | bytes) -> None:
-  """Writes a file, which appears only once it is whole.
-
-  Raises:
-    InputError: it cannot be written.
-  """
-  temporary = path.with_name(path.name + ".tmp")
-  try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_bytes(
-      content.encode() if isinstance(content, str) else content
-    )
-    os.replace(temporary, path)
-  except OSError as error:
-    raise InputError(f"cannot write {path}: {error.strerror}") from error

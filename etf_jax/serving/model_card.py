@@ -11,17 +11,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from etf_jax import _trained_run
 from etf_jax.reporting import shot_groups
+from etf_jax.serving import run_directory, table
 from etf_jax.trained import Trained
 
-_METRICS = {
-  "accuracy": "accuracy",
-  **{name: name for name in shot_groups.NAMES},
-  "balanced_accuracy": "balanced",
-  "macro_f1": "macro F1",
-  "ece": "ECE",
-}
 _GEOMETRY = {
   "nc1": "within-class variability, NC1",
   "cos_features_mean": "mean cosine between centred class means",
@@ -85,7 +78,7 @@ def _classes(trained) -> str:
       trained.class_names[k],
       f"{count:,}",
       shot_groups.NAMES[shots[k]],
-      _percent(accuracies[k]) if accuracies else "not measured",
+      table.percent(accuracies[k]) if accuracies else "not measured",
     ]
     for k, count in enumerate(trained.class_counts)
   ]
@@ -168,7 +161,11 @@ def _results(trained) -> list[str]:
     label = which + (f", chosen on {chosen} images" if which == "best" else "")
     label += " (this model)" if row["step"] == trained.step else ""
     lines.append(
-      [label, f"{row['epoch']:g}", *(_percent(row.get(k)) for k in _METRICS)]
+      [
+        label,
+        f"{row['epoch']:g}",
+        *(table.percent(row.get(k)) for k in table.METRICS),
+      ]
     )
   said = (
     f"Percent on {_test_images(trained):,} test images, one seed. Many, medium"
@@ -178,14 +175,14 @@ def _results(trained) -> list[str]:
   )
   if chosen == "test":
     said += " The best epoch was chosen on these images, so it flatters."
-  heading = ["checkpoint", "epoch", *_METRICS.values()]
+  heading = ["checkpoint", "epoch", *table.METRICS.values()]
   return ["## Results", said, _table(heading, lines)]
 
 
 def _calibration(trained) -> dict[str, Any]:
   if not trained.calibrated:
     return {"temperature": "none was fitted; probabilities are the softmax's"}
-  record = _trained_run.calibration(trained.run, trained.step)
+  record = run_directory.calibration(trained.run, trained.step)
   found = {
     "temperature": f"{trained.temperature:.4g}, which logits are divided by",
     "fitted on": f"{record['images']:,} images of {record['fitted_on']}",
@@ -194,7 +191,7 @@ def _calibration(trained) -> dict[str, Any]:
   }
   for name, (before, after) in record["ece"].items():
     found[f"ECE on {name}, percent"] = (
-      f"{_percent(before)} before, {_percent(after)} after"
+      f"{table.percent(before)} before, {table.percent(after)} after"
     )
   return found
 
@@ -249,7 +246,3 @@ def _table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
     "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
     for line in [heading, ["---"] * len(heading), *lines]
   )
-
-
-def _percent(value: float | None) -> str:
-  return "-" if value is None else f"{100 * value:.1f}"
