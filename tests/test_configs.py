@@ -1,14 +1,10 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""The experiment files: they load, resolve, and travel in the wheel."""
+"""The experiment files: they load, resolve, and can be imported."""
 
 import importlib
 import itertools
-import os
 import pathlib
 import re
-import subprocess
-import sys
-import zipfile
 
 import pytest
 
@@ -70,46 +66,6 @@ def test_an_argument_of_an_experiment_file():
   assert config.model.name == "resnet8"
   with pytest.raises(ValueError, match="unknown size 'tiny': full or cpu"):
     fashion_mnist_lt.get_config("tiny")
-
-
-def test_the_wheel_brings_the_experiments(tmp_path):
-  build = [sys.executable, "-m", "build", "--wheel", "--no-isolation"]
-  done = subprocess.run(
-    [*build, "--outdir", tmp_path, ROOT],
-    capture_output=True,
-    text=True,
-    check=False,
-    # Its build folder would otherwise be left in the checkout.
-    env=os.environ | {"DIST_EXTRA_CONFIG": _build_base(tmp_path)},
-  )
-  assert done.returncode == 0, done.stdout + done.stderr
-  (wheel,) = tmp_path.glob("*.whl")
-  installed = tmp_path / "site"
-  with zipfile.ZipFile(wheel) as archive:
-    archive.extractall(installed)
-  program = (
-    "from etf_jax.training import command_line\n"
-    "config, _ = command_line.parse(['', '--config=etf_jax:cifar100_lt'])\n"
-    "print(config.name, config.model.width)\n"
-  )
-  done = subprocess.run(
-    [sys.executable, "-c", program],
-    cwd=tmp_path,
-    env=os.environ | {"PYTHONPATH": str(installed)},
-    capture_output=True,
-    text=True,
-    check=True,
-  )
-  assert done.stdout == "cifar100_lt 2\n"
-
-
-def _build_base(folder: pathlib.Path) -> str:
-  path = folder / "build.cfg"
-  path.write_text(
-    f"[build]\nbuild_base = {folder / 'build'}\n"
-    f"[egg_info]\negg_base = {folder}\n"
-  )
-  return str(path)
 
 
 def test_importable_by_their_own_name():

@@ -7,7 +7,6 @@ No GPU and no cluster is needed: small programs of the test stand for theirs.
 import os
 import pathlib
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -65,25 +64,6 @@ def test_all_know_the_exit_code_of_a_preempted_run():
   assert rule == str(code)
   found = re.search(r"lost=(\d+)", (LAUNCH / "tpu_pod.sh").read_text())
   assert found[1] == str(distributed.EXIT_LOST)
-
-
-def documented():
-  """The commands of the guide that have a dry run, as lists."""
-  text = (LAUNCH / "README.md").read_text().replace("\\\n", "")
-  lines = re.findall(r"^    ((?:bash|sbatch) .*)", text, re.M)
-  return [shlex.split(line) for line in lines]
-
-
-def test_the_commands_of_the_guide_are_accepted():
-  shown = set()
-  for words in documented():
-    script = next(word for word in words if word.startswith("launch/"))
-    _, _, arguments = " ".join(words).partition(script)
-    arguments = [a for a in arguments.split() if a != "--dry_run"]
-    done = bash(pathlib.Path(script).name, "--dry_run", *arguments)
-    assert done.returncode == 0, (words, done.stderr)
-    shown.add(pathlib.Path(script).name)
-  assert shown == {"gpu_node.sh", "slurm.sbatch", "tpu_pod.sh", "gke_jobset.sh"}
 
 
 # One node.
