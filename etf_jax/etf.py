@@ -228,9 +228,12 @@ def batch_class_lengths(
     labels, num_classes, np.shape(labels), where
   )
   counted = jnp.ones(labels.shape, jnp.int32) if mask is None else mask
-  counts = _arrays.count(labels, counted.astype(jnp.int32), num_classes)
-  lengths = _lengths(counts.astype(jnp.zeros(()).dtype))
-  return jnp.where(jnp.all(valid), lengths, jnp.nan)
+  # Labels out of range are counted behind the classes, so that devices add up
+  # one array, and not another for the check.
+  labels = jnp.where(valid, labels, num_classes)
+  counts = _arrays.count(labels, counted.astype(jnp.int32), num_classes + 1)
+  lengths = _lengths(counts[:-1].astype(jnp.zeros(()).dtype))
+  return jnp.where(counts[-1] == 0, lengths, jnp.nan)
 
 
 def softmax_code(

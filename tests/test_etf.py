@@ -245,6 +245,32 @@ def test_batch_class_lengths_are_of_the_global_batch(kind):
   np.testing.assert_array_equal(lengths, expected)
 
 
+def test_batch_class_lengths_are_one_sum_over_the_devices():
+  mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+  spread, everywhere = (NamedSharding(mesh, spec) for spec in (P("data"), P()))
+  program = (
+    jax.jit(
+      lambda labels: etf.batch_class_lengths(labels, 7),
+      in_shardings=spread,
+      out_shardings=everywhere,
+    )
+    .lower(jnp.zeros(16, jnp.int32))
+    .compile()
+    .as_text()
+  )
+  assert program.count(" all-reduce(") == 1
+
+
+def test_traced_labels_out_of_range_give_nan_if_they_count():
+  lengths = jax.jit(lambda y, where: etf.batch_class_lengths(y, 3, where=where))
+  labels = jnp.array([0, 0, 0, 1, 3, -1])
+  first, last = (jnp.arange(6) < number for number in (4, 5))
+  np.testing.assert_allclose(
+    lengths(labels, first), [(2 / 3) ** 0.5, 2**0.5, 1], rtol=1e-6
+  )
+  assert np.isnan(lengths(labels, last)).all()
+
+
 def test_batch_class_lengths_inside_shard_map_need_a_gather():
   labels = jnp.arange(16, dtype=jnp.int32) ** 2 % 7
   mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))

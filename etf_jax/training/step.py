@@ -122,26 +122,27 @@ def create(
         mean_loss, has_aux=True
       )(state.params)
 
-      def accuracy():
+      def right():
         predicted = jnp.argmax(output.logits, axis=-1)
-        right = _over_labels(
+        return _over_labels(
           lambda labels: (predicted == rows(labels)).astype(value.dtype),
           batch,
           partners,
           lam,
         )
-        return _mean_terms(right, where, batch)
 
       # A conditional, so that dot regression builds logits on these steps only.
-      metrics = StepMetrics(
-        value,
+      # The mean lies behind it, where devices sum it up together with the loss.
+      accuracy = _mean_terms(
         jax.lax.cond(
           state.step % config.eval.train_accuracy_steps == 0,
-          accuracy,
-          lambda: jnp.full((), jnp.nan, value.dtype),
+          right,
+          lambda: jnp.full(output.features.shape[:1], jnp.nan, value.dtype),
         ),
+        where,
+        batch,
       )
-      return metrics, batch_stats, gradients
+      return StepMetrics(value, accuracy), batch_stats, gradients
 
     def part(number):
       def rows(array):
