@@ -38,6 +38,9 @@ def get_config() -> ml_collections.ConfigDict:
   # One independent run each. The seed decides the initial weights, the
   # prototypes, the order of the data and every augmentation; not the subset.
   c.seeds = (0,)
+  # One run for each of these in place of optimizer.learning_rate, for every
+  # seed, packed like seeds, all > 0; (): that one only.
+  c.learning_rates = ()
   # So many of them are trained in one program, >= 1, where one alone leaves an
   # accelerator idle; 1: one after the other. Each run is the one that it would
   # be alone, up to rounding.

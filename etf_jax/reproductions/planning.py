@@ -40,7 +40,11 @@ _SECOND_STAGE = {
   "schedule.name": "cosine",
   "schedule.warmup_epochs": 0.0,
 }
-_CHOSEN_ELSEWHERE = {"method": "--methods", "seeds": "--seeds"}
+_CHOSEN_ELSEWHERE = {
+  "method": "--methods",
+  "seeds": "--seeds",
+  "learning_rates": "--config.optimizer.learning_rate",
+}
 
 
 @dataclasses.dataclass(frozen=True)

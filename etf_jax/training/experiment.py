@@ -209,6 +209,26 @@ def create(config: ConfigDict, dataset: Dataset) -> Experiment:
   )
 
 
+def of_run(
+  experiment: Experiment, run: int | tuple[float, int]
+) -> tuple[Experiment, int]:
+  """The experiment that a run would have alone, and its seed.
+
+  Args:
+    experiment: of all runs; what it has compiled serves each of them.
+    run: its seed; with `learning_rates` its rate and its seed.
+  """
+  if not experiment.config.learning_rates:
+    return experiment, run
+  rate, seed = run
+  config = experiment.config.copy_and_resolve_references()
+  config.learning_rates, config.optimizer.learning_rate = (), rate
+  schedule = optimizer.create_schedule(
+    config, experiment.epoch, experiment.total_steps
+  )
+  return experiment._replace(config=config, learning_rate=schedule), seed
+
+
 def lower_step(
   run: Plan | Experiment,
   open_feed: Callable[[int, int], feeding.Feed],
@@ -246,6 +266,10 @@ def lower_step(
     shapes = packing.shapes(shapes, runs, run.mesh)
     key = key.update(shape=(runs,))
   key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=of_key)
+  if run.config.learning_rates:
+    wide = jnp.result_type(float)
+    factor = jax.ShapeDtypeStruct(key.shape, wide, sharding=of_key)
+    key = state.Scaled(key, factor)
   return open_feed(seeds, 0).lower(shapes, key, single=single)
 
 

@@ -4,6 +4,8 @@
 experiment = experiment.create(config, data.load(config.data))
 final = train(experiment, seed=0, workdir=Path("runs/first"))
 finals = train_together(experiment, {0: Path("a"), 1: Path("b")})
+# With config.learning_rates=(0.1, 0.2) a run is named by its rate as well.
+finals = train_together(experiment, {(0.1, 0): Path("a"), (0.2, 0): Path("b")})
 """
 
 from collections.abc import Mapping
@@ -16,7 +18,7 @@ from etf_jax.errors import InputError
 from etf_jax.training import distributed, durations, memory, packing, sharding
 from etf_jax.training import state as train_state
 from etf_jax.training import workdir as workdirs
-from etf_jax.training.experiment import Experiment, lower_step
+from etf_jax.training.experiment import Experiment, lower_step, of_run
 from etf_jax.training.profile import Profile
 from etf_jax.training.records import Run
 
@@ -41,41 +43,43 @@ def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
 
 
 def train_together(
-  experiment: Experiment, places: Mapping[int, Path]
-) -> dict[int, dict]:
-  """Trains several seeds in one program; otherwise like `train`.
+  experiment: Experiment, places: Mapping[int | tuple[float, int], Path]
+) -> dict[int | tuple[float, int], dict]:
+  """Trains several runs in one program; otherwise like `train`.
 
   Runs that have come to different steps are trained in groups of equal ones.
 
   Args:
     experiment: see `experiment.create`.
-    places: the directory of each seed.
+    places: the directory of each seed; with `config.learning_rates` of each
+      rate and seed.
 
   Returns:
-    The final row of each seed.
+    The final row of each.
   """
   # First, since they refuse models that cannot serve and steps that do not
   # fit: a directory made for one would be in the way of the mended config.
   model, image_shape = experiment.model, experiment.input_shape
+  own = {name: of_run(experiment, name) for name in places}
   fixed = {
-    seed: train_state.draw_classifier(model, image_shape, seed)
-    for seed in places
+    name: train_state.draw_classifier(model, image_shape, seed)
+    for name, (_, seed) in own.items()
   }
   Profile(experiment, next(iter(places.values())))
   _check_memory(experiment, packing.size(len(places), experiment.mesh))
   with contextlib.ExitStack() as stack:
     runs, begun = [], {}
-    for seed, workdir in places.items():
+    for name, workdir in places.items():
       stack.enter_context(workdirs.only_run(workdir))
-      runs.append(Run(experiment, seed, workdir))
+      runs.append(Run(*own[name], workdir))
       stack.callback(runs[-1].close)
-    for run in runs:
+    for name, run in zip(places, runs, strict=True):
       if run.final is None:
-        state, start = run.restore(fixed[run.seed])
+        state, start = run.restore(fixed[name])
         begun.setdefault(start, []).append((run, state))
     for start in sorted(begun):
       _train_group(experiment, begun[start], start)
-    return {run.seed: run.final for run in runs}
+    return {name: run.final for name, run in zip(places, runs, strict=True)}
 
 
 def _check_memory(experiment, number):
@@ -108,7 +112,8 @@ def _train_group(experiment, begun, start):
   # Where they do not make up a program, the last one is trained more than once.
   # The devices would have nothing else to do.
   missing = packing.size(len(runs), experiment.mesh) - len(runs)
-  seeds = tuple(run.seed for run in runs + runs[-1:] * missing)
+  members = runs + runs[-1:] * missing
+  seeds = tuple(run.seed for run in members)
   states += states[-1:] * missing
   packed = len(seeds) > 1
   if not packed:
@@ -127,6 +132,10 @@ def _train_group(experiment, begun, start):
       (state,), where = states, sharding.replicated(mesh)
     del states
     key = train_state.augment_key(seeds, where)
+    if experiment.config.learning_rates:
+      rate = experiment.config.optimizer.learning_rate
+      factors = [run.learning_rate / rate for run in members]
+      key = train_state.scaled(key, factors, where)
 
     def alone(state, place):
       return packing.take(state, place, mesh) if packed else state

@@ -56,6 +56,14 @@ _RANGES = {
   "accumulate_steps": ("be at least 1", lambda x: x >= 1),
   "steps_per_call": ("be at least 1", lambda x: x is None or x >= 1),
   "pack_seeds": ("be at least 1", lambda x: x >= 1),
+  "learning_rates": (
+    "be different finite numbers > 0, as in 0.1,0.2; or () for none",
+    lambda rates: (
+      isinstance(rates, tuple | list)
+      and all(type(x) in (int, float) and 0 < x < math.inf for x in rates)
+      and len(set(rates)) == len(rates)
+    ),
+  ),
   "profile_steps": (
     "be two whole numbers, steps before it (>= 0) and in it (>= 1), as in"
     " 100,10; or () for none",
@@ -153,6 +161,8 @@ def resolve(config: ConfigDict, num_classes: int) -> ConfigDict:
   if method.trains == "nothing":
     config.update(total_epochs=None, total_examples=None, total_steps=0)
   _check_method(config, method)
+  if config.learning_rates:
+    config.optimizer.learning_rate = float(config.learning_rates[0])
   if config.model.num_classes is None:
     config.model.num_classes = num_classes
   if config.model.num_classes != num_classes:
@@ -175,6 +185,11 @@ def _check_method(config, method):
     raise InputError(
       f"config.loss.label_smoothing={config.loss.label_smoothing} does nothing"
       f" with config.method={config.method!r}: set it to 0"
+    )
+  if config.learning_rates and method.trains == "nothing":
+    raise InputError(
+      f"config.learning_rates={config.learning_rates} does nothing with"
+      f" config.method={config.method!r}, which trains nothing: leave it out"
     )
   factor = config.optimizer.backbone_learning_rate_factor
   where = f"config.optimizer.backbone_learning_rate_factor={factor}"

@@ -28,6 +28,7 @@ class Run:
 
   Attributes:
     seed: its seed.
+    learning_rate: its own, the highest of the schedule.
     workdir: its directory.
     final: its final row, if it has ended; of several processes the first one
       has all of it.
@@ -48,6 +49,7 @@ class Run:
     self.seed, self.workdir = seed, workdir
     self._experiment = experiment
     config, dataset = experiment.config, experiment.dataset
+    self.learning_rate = config.optimizer.learning_rate
     if distributed.is_writer():
       workdirs.open_run(
         workdir, config, seed, dataset.class_counts, dataset.class_names

@@ -1,7 +1,10 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """All runs of an experiment: load the data, train every seed, report."""
 
+import itertools
+import os
 from pathlib import Path
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -20,14 +23,14 @@ from etf_jax.training import experiment as experiments
 
 
 def run(config: ConfigDict, directory: str | None) -> list[Path]:
-  """Trains the seeds of a config and reports on them.
+  """Trains the seeds of a config, at each learning rate, and reports on them.
 
   Args:
     config: as configs/base.py describes it.
     directory: see `workdir.choose`.
 
   Returns:
-    The directory of each seed's run.
+    The directory of each run.
 
   Raises:
     InputError: what the user can mend, in one line.
@@ -45,15 +48,21 @@ def run(config: ConfigDict, directory: str | None) -> list[Path]:
   counts = dataset.class_counts.tolist()
   distributed.check_same({"images of each class of the data": counts})
   experiment = experiments.create(config, dataset)
-  chosen = {
-    seed: workdir.choose(experiment.config, directory, seed) for seed in seeds
-  }
+  names, rates = seeds, config.learning_rates
+  if rates:
+    names = itertools.product(map(float, rates), seeds)
+  chosen = {}
+  for name in names:
+    own, seed = experiments.of_run(experiment, name)
+    rate = own.config.optimizer.learning_rate if rates else None
+    chosen[name] = workdir.choose(own.config, directory, seed, rate)
   for group in _groups(chosen, config.pack_seeds):
-    for seed, place in group.items():
+    for name, place in group.items():
       if distributed.is_writer():
-        print(
-          f"{config.name} {config.method} seed {seed} in {place}", flush=True
-        )
+        said = f"seed {name}"
+        if rates:
+          said = f"learning rate {name[0]} seed {name[1]}"
+        print(f"{config.name} {config.method} {said} in {place}", flush=True)
     loop.train_together(experiment, group)
     for place in group.values():
       if distributed.is_writer() and config.report.html:
@@ -61,13 +70,13 @@ def run(config: ConfigDict, directory: str | None) -> list[Path]:
   places = list(chosen.values())
   if distributed.is_writer():
     if len(places) > 1 and config.report.html:
-      report.write(places, places[0].parent / "report.html")
+      report.write(places, Path(os.path.commonpath(places), "report.html"))
     print(tables.text(places))
   return places
 
 
-def _groups(places: dict[int, Path], size: int) -> list[dict[int, Path]]:
-  """Seeds to be trained together: at most `size` that stand at the same step.
+def _groups(places: dict[Any, Path], size: int) -> list[dict[Any, Path]]:
+  """Runs to be trained together: at most `size` that stand at the same step.
 
   They keep their order as far as that goes.
   """
@@ -79,9 +88,9 @@ def _groups(places: dict[int, Path], size: int) -> list[dict[int, Path]]:
     standing = dict(zip(places, found, strict=True))
   groups = []
   for step in sorted(set(standing.values())):
-    seeds = [seed for seed in places if standing[seed] == step]
+    names = [name for name in places if standing[name] == step]
     groups += [
-      {seed: places[seed] for seed in seeds[first : first + size]}
-      for first in range(0, len(seeds), size)
+      {name: places[name] for name in names[first : first + size]}
+      for first in range(0, len(names), size)
     ]
   return groups

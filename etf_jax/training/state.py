@@ -1,7 +1,8 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The state of a run: everything that a step changes, and the prototypes."""
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 from flax import struct
 import jax
@@ -48,6 +49,18 @@ class TrainState(struct.PyTreeNode):
   def begin_from(self, params: dict, batch_stats: dict) -> "TrainState":
     """This state with the parameters and statistics of another model."""
     return self.replace(params=params, batch_stats=batch_stats)
+
+
+class Scaled(NamedTuple):
+  """A run's key beside what multiplies its learning rate.
+
+  Attributes:
+    key: see `augment_key`.
+    factor: float scalar; of several runs `[S]`.
+  """
+
+  key: jax.Array
+  factor: jax.Array
 
 
 class AveragedState(TrainState):
@@ -123,6 +136,14 @@ def augment_key(
   )
   data = data if several else data[0]
   return jax.random.wrap_key_data(resident.place(data, sharding))
+
+
+def scaled(
+  key: jax.Array, factors: Sequence[float], sharding: jax.sharding.Sharding
+) -> Scaled:
+  """The key of a run, or the keys of several, with their rates' factors."""
+  wide = np.asarray(factors, jnp.result_type(float)).reshape(key.shape)
+  return Scaled(key, resident.place(wide, sharding))
 
 
 def draw_classifier(

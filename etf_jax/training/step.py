@@ -28,7 +28,7 @@ from etf_jax.data.resident import Batch
 from etf_jax.errors import InputError
 from etf_jax.models import Classifier
 from etf_jax.training import objectives, sharding
-from etf_jax.training.state import TrainState
+from etf_jax.training.state import Scaled, TrainState
 
 
 class StepMetrics(NamedTuple):
@@ -47,7 +47,9 @@ def create(
   steps_per_epoch: int,
   total_steps: int,
   mesh: Mesh | None = None,
-) -> Callable[[TrainState, Batch, jax.Array], tuple[TrainState, StepMetrics]]:
+) -> Callable[
+  [TrainState, Batch, jax.Array | Scaled], tuple[TrainState, StepMetrics]
+]:
   """Builds `train_step(state, batch, key)`.
 
   Args:
@@ -62,8 +64,9 @@ def create(
     mesh: of the state and the batches; None: one of one device.
 
   Returns:
-    The step. Its key is the run's; the step number is folded in. Its batches
-    have a multiple of `sharding.row_multiple` rows.
+    The step. Its key is the run's; the step number is folded in. With a
+    `state.Scaled` key the learning rate is a multiple of the optimizer's. Its
+    batches have a multiple of `sharding.row_multiple` rows.
 
   Raises:
     InputError: `ema_decay` is out of its range.
@@ -79,6 +82,7 @@ def create(
   unroll = sharding.unrolls(mesh)
 
   def train_step(state, batch, key):
+    key, factor = key if isinstance(key, Scaled) else (key, None)
     key = jax.random.fold_in(key, state.step)
     images, partners, lam = augment(batch, key)
     epoch = state.step // steps_per_epoch
@@ -169,6 +173,8 @@ def create(
     updates, opt_state = optimizer.update(
       gradients, state.opt_state, state.params
     )
+    if factor is not None:  # SGD's updates are linear in its rate.
+      updates = jax.tree.map(lambda x: factor.astype(x.dtype) * x, updates)
     params = optax.apply_updates(state.params, updates)
     if config.ema_decay:
       state = state.average(params, batch_stats, config.ema_decay)

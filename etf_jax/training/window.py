@@ -125,11 +125,13 @@ class Window:
     bad = int(np.argmin(np.isfinite(loss)))
     value, step = loss[bad], first + 1 + bad
     good = self._checkpoints.latest
+    rate = self._experiment.config.optimizer.learning_rate
     raise InputError(
       f"the loss is {value} at step {step} of seed {self._seed} (epoch"
       f" {step / self._experiment.epoch.steps:.2f}); last good checkpoint:"
       f" {f'step {good}' if good else 'none'}; lower"
-      " config.optimizer.learning_rate, or look at the images of that step"
+      f" config.optimizer.learning_rate={rate:g}, or look at the images of that"
+      " step"
     )
 
 

@@ -58,7 +58,12 @@ _PACKAGES = (
 )  # fmt: skip
 
 
-def choose(config: ConfigDict, workdir: str | None, seed: int) -> Path:
+def choose(
+  config: ConfigDict,
+  workdir: str | None,
+  seed: int,
+  learning_rate: float | None = None,
+) -> Path:
   """The directory of one seed's run.
 
   Args:
@@ -66,18 +71,23 @@ def choose(config: ConfigDict, workdir: str | None, seed: int) -> Path:
     workdir: as given, or None for `runs/<name>-<method>-<hash>`. A run of one
       seed that was given a directory is in it; others in its `seed=N`.
     seed: of the run.
+    learning_rate: its own, where there are runs at several: that run is in
+      `learning_rate=R/seed=N` of a given directory.
   """
   if workdir is None:
     place = f"{config.name}-{config.method}-{fingerprint(config)}"
     return Path("runs", place, f"seed={seed}")
-  if len(config.seeds) == 1:
+  if len(config.seeds) == 1 and learning_rate is None:
     return Path(workdir)
+  several, below = f"seeds={tuple(config.seeds)}", ""
+  if learning_rate is not None:
+    several, below = "learning_rates", f"learning_rate={learning_rate}"
   if Path(workdir, "config.json").exists():
     raise InputError(
       f"{workdir} holds the run of one seed; give another --workdir for"
-      f" config.seeds={tuple(config.seeds)}"
+      f" config.{several}"
     )
-  return Path(workdir, f"seed={seed}")
+  return Path(workdir, below, f"seed={seed}")
 
 
 @contextlib.contextmanager

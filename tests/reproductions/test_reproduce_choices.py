@@ -187,6 +187,11 @@ def test_resnet_8_takes_what_is_counted_by_hand():
                                                   " 'published_svhn'?"),
     ("table1", {"variants": ("published_svhn",)}, "changes no run of table1"),
     ("table1", {"overrides": ("--config.seeds=4",)}, "use --seeds"),
+    (
+      "table1",
+      {"overrides": ("--config.learning_rates=1,2",)},
+      "use --config.optimizer.learning_rate",
+    ),
     ("table1", {"overrides": ("--config.method=ce",)}, "use --methods"),
     ("table1", {"overrides": ("--config.total_epoch=1",)},
      "did you mean config.total_epoch"),
