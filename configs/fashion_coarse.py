@@ -24,11 +24,12 @@ study, three seeds over tau_plus, in one shell:
   python -m etf_jax.probe --workdir=runs/coarse --datasets=fashion_mnist \\
     --per_class=500 --study --view=tops,shoes,bags --out=runs/coarse_probe
 
-On two cores of an AMD EPYC, with jax 0.10.2, a run takes 95 s of one of them and
-the probe five minutes in all. Mean and sample standard deviation of the seeds:
-the ten classes by regression on frozen features, CE 79.4 and 1.0 %, ETF + CE 79.3
-and 0.6, HingeCE 79.2 to 79.3 at each of the four tau_plus; the four classes they
-learned, 95.3 to 95.5. etf_jax/probing/README.md has the figure.
+On two cores of an AMD EPYC, with jax 0.10.2, a run takes 95 s of one of them,
+and the probe five minutes in all. Mean and sample standard deviation of the
+seeds: the ten classes by regression on frozen features, CE 79.4 and 1.0 %,
+ETF + CE 79.3 and 0.6, HingeCE 79.2 to 79.3 at each of the four tau_plus; the
+four classes they learned, 95.3 to 95.5. The figure is in
+etf_jax/probing/README.md.
 """
 
 from etf_jax.configs import base, imagenet
