@@ -120,11 +120,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_json(sub)
     command.add_arguments(sub)
   every = subparsers.add_parser("all", help="all of these but peer, quickly")
-  every.add_argument(
-    "--config",
-    default="etf_jax:digits_lt",
-    help="an experiment file, for those that take one",
-  )
+  reports.add_config(every)
   _add_json(every)
   return parser
 

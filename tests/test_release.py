@@ -12,6 +12,7 @@ import sys
 import tarfile
 import zipfile
 
+import guides
 import pytest
 
 import etf_jax
@@ -152,6 +153,17 @@ def test_what_was_installed_runs_without_the_checkout(installed):
   place, *said = done.stdout.split()
   assert pathlib.Path(place) == installed / "etf_jax" / "__init__.py"
   assert said == [etf_jax.__version__, "cifar100_lt", "2"]
+
+
+def test_it_trains(installed, digits_dir):
+  fields = [*guides.SHORT, f"--config.data.data_dir={digits_dir}"]
+  fields += ["--config.report.html=True", "--workdir=run"]
+  done = run(
+    installed, "-m", "etf_jax.main", "--config=etf_jax:digits_lt", *fields
+  )
+  assert done.returncode == 0, done.stderr
+  made = {path.name for path in (installed.parent / "run").iterdir()}
+  assert {"metrics.jsonl", "checkpoints", "best", "report.html"} <= made
 
 
 def test_its_command_answers(installed):

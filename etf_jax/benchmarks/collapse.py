@@ -10,11 +10,7 @@ from etf_jax.benchmarks import report as reports
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the options of `collapse`."""
-  parser.add_argument(
-    "--config",
-    default="etf_jax:digits_lt",
-    help="an experiment file; its fields may follow, as for etf_jax.main",
-  )
+  reports.add_config(parser)
 
 
 def run(options: argparse.Namespace) -> list[dict[str, Any]]:

@@ -25,6 +25,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from etf_jax.benchmarks import chips, program
+from etf_jax.benchmarks import report as reports
 from etf_jax.errors import InputError
 
 _MB = 1e6
@@ -34,11 +35,7 @@ _VERSIONS = ("jax", "jaxlib", "libtpu", "flax", "optax", "numpy")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the options of `compile`."""
-  parser.add_argument(
-    "--config",
-    required=True,
-    help="an experiment file; its fields may follow, as for etf_jax.main",
-  )
+  reports.add_config(parser, default=None)
   parser.add_argument(
     "--topology",
     default="v5e:2x4",
@@ -246,24 +243,14 @@ def lower(config: Any, dataset: Any, devices: Any):
     The run's `experiment.Plan` and the `jax.stages.Lowered` step.
   """
   from etf_jax.data import resident
-  from etf_jax.training import experiment, feeding, objectives
+  from etf_jax.training import experiment, objectives
 
   objectives.check_choices(config)
   plan = experiment.plan(config, dataset, devices)
   held = None
   if config.data.feed != "stream":
     held = resident.shapes(dataset.train, plan.mesh)
-  open_feed = feeding.create(
-    plan.config,
-    dataset,
-    held,
-    plan.epoch,
-    plan.total_steps,
-    plan.sampler,
-    plan.mesh,
-    plan.train_step,
-    plan.state_sharding,
-  )
+  open_feed = experiment.feed(plan, dataset, held)
   return plan, experiment.lower_step(plan, open_feed)
 
 

@@ -66,11 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     required=True,
     help=f"where their code lies; it comes from {_PLACE}",
   )
-  parser.add_argument(
-    "--config",
-    default="etf_jax:digits_lt",
-    help="an experiment file; its fields may follow, as for etf_jax.main",
-  )
+  reports.add_config(parser)
   parser.add_argument(
     "--warmup", type=size, default=3, help="steps of each before it counts"
   )

@@ -167,6 +167,23 @@ def write(path: pathlib.Path | None, report: Mapping[str, Any]) -> None:
     path.write_text(json.dumps(report, indent=2) + "\n")
 
 
+def add_config(
+  parser: argparse.ArgumentParser, default: str | None = "etf_jax:digits_lt"
+) -> None:
+  """The experiment that a command measures.
+
+  Args:
+    parser: of the command.
+    default: what it measures otherwise; None: it has to be told.
+  """
+  parser.add_argument(
+    "--config",
+    default=default,
+    required=default is None,
+    help="an experiment file; its fields may follow, as for etf_jax.main",
+  )
+
+
 def size(text: str) -> int:
   """An option that is a positive whole number."""
   number = int(text)

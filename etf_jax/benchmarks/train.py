@@ -31,11 +31,7 @@ _DEPTHS = ("8", "20", "32", "44", "56")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Adds the options of `train`."""
-  parser.add_argument(
-    "--config",
-    default="etf_jax:digits_lt",
-    help="an experiment file; its fields may follow, as for etf_jax.main",
-  )
+  reports.add_config(parser)
   parser.add_argument(
     "--warmup", type=size, default=20, help="steps of each arm before it counts"
   )
@@ -161,7 +157,7 @@ def _runs(options, config):
 def _steps(options, steps, config, dataset, request):
   from etf_jax.benchmarks import limits
   from etf_jax.data import resident
-  from etf_jax.training import experiment, feeding, sharding
+  from etf_jax.training import experiment, sharding
 
   dataset = steps.whole_batches(dataset, config.batch_size)
   plan = experiment.plan(config, dataset)
@@ -171,17 +167,7 @@ def _steps(options, steps, config, dataset, request):
 
   def opened(config):
     plan = experiment.plan(config, dataset)
-    return plan, feeding.create(
-      plan.config,
-      dataset,
-      data,
-      plan.epoch,
-      plan.total_steps,
-      plan.sampler,
-      plan.mesh,
-      plan.train_step,
-      plan.state_sharding,
-    )
+    return plan, experiment.feed(plan, dataset, data)
 
   seed = config.seeds[0]
   plan, open_feed = opened(config)

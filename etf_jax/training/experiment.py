@@ -190,22 +190,35 @@ def create(config: ConfigDict, dataset: Dataset) -> Experiment:
   return Experiment(
     **shared,
     dataset=dataset,
-    open_feed=feeding.create(
-      config,
-      dataset,
-      data,
-      run.epoch,
-      run.total_steps,
-      run.sampler,
-      mesh,
-      run.train_step,
-      run.state_sharding,
-    ),
+    open_feed=feed(run, dataset, data),
     evaluate=lambda variables, name: evaluate(gather(variables), feeds[name]),
     measure=lambda variables, name, matrices=False: measure(
       gather(variables), feeds[name], matrices=matrices
     ),
     splits=tuple(name for name in feeds if name != "train"),
+  )
+
+
+def feed(
+  run: Plan, dataset: Dataset, data: resident.Resident | None
+) -> Callable[[int, int], feeding.Feed]:
+  """What trains a plan, see `feeding.create`.
+
+  Args:
+    run: what is computed.
+    dataset: see `data.load`.
+    data: its training images on the devices; None if they are streamed.
+  """
+  return feeding.create(
+    run.config,
+    dataset,
+    data,
+    run.epoch,
+    run.total_steps,
+    run.sampler,
+    run.mesh,
+    run.train_step,
+    run.state_sharding,
   )
 
 

@@ -213,7 +213,7 @@ def differences(there: dict, here: ConfigDict, *parts: str) -> list[str]:
     {k: v for k, v in _identity(c).items() if k.split(".")[0] in parts}
     for c in (there, _plain(here))
   )
-  return _lines(old, new, lambda x: x or None)
+  return _differing(old, new, lambda x: x or None)
 
 
 def _facts(config, seed) -> dict[str, Any]:
@@ -255,8 +255,8 @@ def _defaults() -> dict[str, Any]:
   return _flat(_plain(base.get_config()))
 
 
-def _lines(old, new, told_apart=lambda x: x):
-  """Where two identities differ, in words."""
+def _differing(old, new, key=lambda value: value):
+  """Where two identities differ, in words; values of equal keys do not."""
   defaults = _defaults()
   pairs = {
     name: [one.get(name, defaults.get(name)) for one in (old, new)]
@@ -265,7 +265,7 @@ def _lines(old, new, told_apart=lambda x: x):
   return [
     f"{name}: {there!r} there, {here!r} here"
     for name, (there, here) in pairs.items()
-    if told_apart(there) != told_apart(here)
+    if key(there) != key(here)
   ]
 
 
@@ -289,7 +289,7 @@ def _check_same(recorded: Path, config: ConfigDict, seed: int) -> None:
       f"{recorded} cannot be read ({error}): choose another --workdir"
     ) from error
   here = _identity(_plain(config)) | {"seed": seed}
-  different = _lines(there, here)
+  different = _differing(there, here)
   if different:
     raise InputError(
       f"{recorded.parent} holds another run ({'; '.join(different)}): choose"

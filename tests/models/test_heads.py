@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from etf_jax.models import ETFHead, LinearHead, heads
+from etf_jax.models import CosineHead, ETFHead, LinearHead, heads
 
 WIDTH, CLASSES = 6, 4
 
@@ -248,3 +248,54 @@ def test_bfloat16_features_are_classified_in_float32(features):
     mutable=["batch_stats"],
   )
   np.testing.assert_allclose(output.logits, wide.logits, atol=1e-5)
+
+
+def test_cosine_head(features):
+  features = np.asarray(features)
+  head = CosineHead(num_classes=4)
+  variables = head.init(jax.random.key(0), features)
+  kernel = np.asarray(variables["params"]["kernel"], np.float64)
+  assert kernel.shape == (WIDTH, 4)
+  np.testing.assert_allclose(np.linalg.norm(kernel, axis=0), 1, rtol=1e-6)
+  # Neither the lengths of features nor those of columns matter.
+  longer = {"params": {"kernel": jnp.asarray(kernel * [[1, 2, 3, 4]])}}
+  longer = jax.tree.map(lambda x: x.astype(jnp.float32), longer)
+  output = head.apply(longer, 7 * features)
+  unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+  np.testing.assert_allclose(output.logits, unit @ kernel, atol=1e-6)
+  assert output.bias is None
+  plain = CosineHead(num_classes=4, l2_normalize=False)
+  np.testing.assert_allclose(
+    plain.apply(longer, features).logits, features @ kernel, atol=1e-5
+  )
+
+
+def test_cosine_columns_of_many_draws_are_isotropic(features):
+  head = CosineHead(num_classes=4000)
+  kernel = np.asarray(
+    head.init(jax.random.key(1), features)["params"]["kernel"]
+  )
+  np.testing.assert_allclose(
+    kernel @ kernel.T / 4000, np.eye(WIDTH) / WIDTH, atol=0.02
+  )
+
+
+@pytest.mark.parametrize("make", [ETFHead, LinearHead, CosineHead])
+@pytest.mark.parametrize(
+  ("projector", "width"), [(None, WIDTH), (0, WIDTH), (-1, WIDTH), (8, 8)]
+)
+def test_projector(features, make, projector, width):
+  options = {"batch_norm": False, "l2_normalize": False}
+  head = make(num_classes=4, projector=projector, **options)
+  output, variables = head.init_with_output(jax.random.key(0), abs(features))
+  assert output.features.shape == (5, width)
+  assert output.weights.shape == (width, 4)
+  if projector:
+    layer = variables["params"]["projector"]
+    expected = abs(features) @ layer["kernel"] + layer["bias"][None]
+    np.testing.assert_allclose(output.features, expected, rtol=1e-4, atol=1e-6)
+    # The reason to have it: what it gives is not confined to an orthant.
+    assert output.features.min() < 0
+  else:
+    assert "projector" not in variables.get("params", {})
+    np.testing.assert_array_equal(output.features, abs(features))

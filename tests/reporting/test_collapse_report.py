@@ -4,7 +4,6 @@
 import json
 import re
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 import numpy as np
 import pytest
 import synthetic_collapse
@@ -15,7 +14,6 @@ from etf_jax.reporting import (
   _collapse,
   _collapse_table,
   _figures,
-  collapse_plots,
   report,
   runs,
 )
@@ -244,26 +242,6 @@ def test_unfinished_seeds_count_only_where_none_has_finished(tmp_path):
   assert table[5][:2] == ["dr (unfinished) epoch 1, 1 seed", "4 ± -"]
 
 
-def test_lines_are_means_over_seeds_with_bands_and_ideals():
-  epochs = np.array([1.0, 2.0, 3.0])
-  first = (epochs, np.array([0.2, np.nan, 0.4]))
-  second = (epochs[[0, 2]], np.array([0.4, 0.4]))
-  nc1 = [(epochs, np.array([8.0, 0.4, 0.01])), (epochs, np.full(3, 0.02))]
-  held = {"ce": {"cos_features_mean": [first, second], "nc1": nc1}}
-  figure = collapse_plots.convergence({"train": held}, {"train": 5})
-  cosine, log = (axes for axes in figure.axes if axes.get_visible())
-  line, reference = cosine.lines
-  np.testing.assert_allclose(line.get_ydata(), [0.3, np.nan, 0.4])
-  assert set(reference.get_ydata()) == {-1 / 4}
-  band = cosine.collections[0].get_paths()[0].vertices[:, 1]
-  assert band.min() == pytest.approx(0.3 - 0.2 / 2**0.5)
-  assert log.get_yscale() == "log"
-  np.testing.assert_allclose(log.lines[0].get_ydata(), [4.01, 0.21, 0.015])
-  band = log.collections[0].get_paths()[0].vertices[:, 1]
-  assert (band.min(), band.max()) == (0.01, 8)
-  assert log.get_ylim() == pytest.approx((0.01, 4.01 * 1.5))
-
-
 def test_geometry_is_ordered_by_count_and_lengths_are_relative(tmp_path):
   write(tmp_path, "ce", 0, lambda split, epoch: row(feature_nearest=[0, 1, 0]))
   zero = [0.0, 0.0, 0.0]
@@ -299,69 +277,6 @@ def test_heat_maps_are_means_over_seeds_ordered_by_count(tmp_path):
       "middling",
       "rare",
     ]
-
-
-@pytest.mark.parametrize(
-  ("num_classes", "methods", "narrow"),
-  [(2, 1, False), (12, 5, True), (31, 9, False), (100, 2, True)],
-)
-def test_every_size_draws_inside_the_figure(num_classes, methods, narrow):
-  rng = np.random.default_rng(0)
-  counts = synthetic_runs.exponential(num_classes, 1000, 0.01)
-  names = [f"a longer name {c}" for c in range(num_classes)]
-  labels = [f"method_{i} (data.imbalance=0.0{i})" for i in range(methods)]
-  pairs = [(np.arange(3.0), rng.random(3)) for _ in range(2)]
-  held = {key: pairs for key in collapse_plots.CONVERGENCE}
-  series = dict.fromkeys(labels, held) | {"none": {}}
-  values = {
-    key: rng.random((2, num_classes)) for key in collapse_plots.GEOMETRY
-  }
-  matrix = rng.uniform(-1, 1, (num_classes, num_classes))
-  matrix[0] = np.nan
-  both = {"train": series, "test": series}
-  kind = {"narrow": narrow}
-  for figure in (
-    collapse_plots.convergence(both, dict.fromkeys(both, num_classes), **kind),
-    collapse_plots.by_class(
-      dict.fromkeys(labels, values), counts, names, **kind
-    ),
-    collapse_plots.cosines(
-      [(label, matrix, matrix) for label in labels], counts, names, **kind
-    ),
-  ):
-    FigureCanvasAgg(figure).draw()
-    width, height = figure.bbox.size
-    shown = [axes for axes in figure.axes if axes.get_visible()]
-    boxes = [axes.get_tightbbox() for axes in shown]
-    legends = [legend.get_window_extent() for legend in figure.legends]
-    for box in [*boxes, *legends]:
-      assert box.x0 >= -1
-      assert box.y0 >= -1
-      assert box.x1 <= width + 1
-      assert box.y1 <= height + 1
-    # Nothing lies on anything else; but the name of a pair of heat maps, which
-    # have no legend, may reach over both.
-    boxes = [box.padded(-1.5) for box in (*boxes, *legends) if legends]
-    for place, box in enumerate(boxes):
-      assert not any(box.overlaps(other) for other in boxes[place + 1 :])
-
-
-def test_svg_colours_are_known_to_the_theme():
-  matrix = np.array([[1, np.nan], [-0.5, 1]])
-  pairs = [(np.arange(2.0), np.ones(2))]
-  series = {"train": {"ce": {"nc1": pairs}, "dr": {}}}
-  left = set()
-  for figure in (
-    collapse_plots.convergence(series, {"train": 2}),
-    collapse_plots.by_class(
-      {"ce": {"classifier_norms": matrix}}, [30, 3], ["a", "b"]
-    ),
-    collapse_plots.cosines([("ce", matrix, matrix)], [30, 3], ["a", "b"]),
-  ):
-    text = re.sub(r"var\([^)]*\)", "", _figures.svg(figure, "x"))
-    left |= set(re.findall(r"#[0-9a-f]{6}", text))
-  # The two colours of cosines stay in both themes.
-  assert left == {"#1f6fb4", "#c2410c"}
 
 
 def test_the_report_has_the_section_where_runs_have_rows(tmp_path):

@@ -13,7 +13,7 @@ import tiny_runs
 from etf_jax import data, models
 from etf_jax.configs import base
 from etf_jax.errors import InputError
-from etf_jax.models import CosineHead, ETFHead, LinearHead, Output
+from etf_jax.models import Output
 from etf_jax.training import experiment as experiments
 from etf_jax.training import loop, objectives, sharding, state
 
@@ -181,54 +181,6 @@ def test_defaults_of_the_methods():
   for method in ("logit_adjusted", "balanced_softmax", "focal", "ce"):
     head = resolved(method).head
     assert (head.name, head.projector) == ("linear", 0)
-
-
-def test_cosine_head():
-  head = CosineHead(num_classes=4)
-  variables = head.init(jax.random.key(0), FEATURES)
-  kernel = np.asarray(variables["params"]["kernel"], np.float64)
-  assert kernel.shape == (5, 4)
-  np.testing.assert_allclose(np.linalg.norm(kernel, axis=0), 1, rtol=1e-6)
-  # Neither the lengths of features nor those of columns matter.
-  longer = {"params": {"kernel": jnp.asarray(kernel * [[1, 2, 3, 4]])}}
-  longer = jax.tree.map(lambda x: x.astype(jnp.float32), longer)
-  output = head.apply(longer, 7 * FEATURES)
-  features = FEATURES / np.linalg.norm(FEATURES, axis=1, keepdims=True)
-  np.testing.assert_allclose(output.logits, features @ kernel, atol=1e-6)
-  assert output.bias is None
-  plain = CosineHead(num_classes=4, l2_normalize=False)
-  np.testing.assert_allclose(
-    plain.apply(longer, FEATURES).logits, FEATURES @ kernel, atol=1e-5
-  )
-
-
-def test_cosine_columns_of_many_draws_are_isotropic():
-  head = CosineHead(num_classes=4000)
-  kernel = np.asarray(
-    head.init(jax.random.key(1), FEATURES)["params"]["kernel"]
-  )
-  np.testing.assert_allclose(kernel @ kernel.T / 4000, np.eye(5) / 5, atol=0.02)
-
-
-@pytest.mark.parametrize("make", [ETFHead, LinearHead, CosineHead])
-@pytest.mark.parametrize(
-  ("projector", "width"), [(None, 5), (0, 5), (-1, 5), (8, 8)]
-)
-def test_projector(make, projector, width):
-  options = {"batch_norm": False, "l2_normalize": False}
-  head = make(num_classes=4, projector=projector, **options)
-  output, variables = head.init_with_output(jax.random.key(0), abs(FEATURES))
-  assert output.features.shape == (6, width)
-  assert output.weights.shape == (width, 4)
-  if projector:
-    layer = variables["params"]["projector"]
-    expected = abs(FEATURES) @ layer["kernel"] + layer["bias"][None]
-    np.testing.assert_allclose(output.features, expected, rtol=1e-4, atol=1e-6)
-    # The reason to have it: what it gives is not confined to an orthant.
-    assert output.features.min() < 0
-  else:
-    assert "projector" not in variables.get("params", {})
-    np.testing.assert_array_equal(output.features, abs(FEATURES))
 
 
 @pytest.mark.parametrize(("projector", "width"), [(-1, 16), (0, 16), (24, 24)])
