@@ -41,6 +41,9 @@ def get_config() -> ml_collections.ConfigDict:
   # One run for each of these in place of optimizer.learning_rate, for every
   # seed, packed like seeds, all > 0; (): that one only.
   c.learning_rates = ()
+  # The same in place of data.imbalance, in (0, 1], where each leaves equally
+  # many training images, as data.images sees to; (): that one only.
+  c.imbalances = ()
   # So many of them are trained in one program, >= 1, where one alone leaves an
   # accelerator idle; 1: one after the other. Each run is the one that it would
   # be alone, up to rounding.
@@ -88,6 +91,9 @@ def get_config() -> ml_collections.ConfigDict:
   # the wrong labels of the published loader.
   d.profile = "exponential"
   d.imbalance = 0.01  # smallest / largest class, in (0, 1]
+  # Training images in all, shared out by the profile, so that the imbalance
+  # alone can vary; None: the largest class has N // K of the N there are.
+  d.images = placeholder(int)
   # A coarser class for each of the K classes, in their order, to learn instead,
   # before the tail is cut; classes of one name become one. (): none.
   d.coarse_classes = ()

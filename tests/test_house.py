@@ -43,7 +43,7 @@ MAY_IMPORT = {
 TRAINING = [
   {"digests", "durations", "methods", "sharding", "distributed"},
   {"compilation", "packing", "saved"},
-  {"calls"},
+  {"calls", "streaming", "sweeps"},
   {"objectives", "memory", "joining"},
   {"optimizer", "state", "workdir", "command_line"},
   {"step", "checkpoint", "init_from", "feeding"},

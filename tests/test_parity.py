@@ -133,10 +133,10 @@ def build(case, dtype):
     formula.STD[: case.channels],
     jnp.dtype(dtype),
   )
-  loss = objectives.create_loss(config, np.array(formula.CLASS_COUNTS))
+  counts = np.array(formula.CLASS_COUNTS)
   prepare = augment.training(config.augment, *colours)
   train_step = step.create(
-    config, model, sgd, loss, prepare, epoch.steps, formula.STEPS
+    config, model, sgd, counts, prepare, epoch.steps, formula.STEPS
   )
 
   @functools.partial(jax.jit, static_argnames="train")

@@ -106,18 +106,18 @@ def main(argv: list[str]) -> int:
   create = experiment.create
   facts = {}
 
-  def created(config, dataset):
+  def created(config, dataset, *others):
     marks["data"] = time.time()
     whole = config.copy_and_resolve_references()
     config.total_epochs = float(epochs)
     config.total_steps = config.total_examples = None
-    made = create(config, dataset)
+    made = create(config, dataset, *others)
     facts["steps"], facts["epoch_steps"] = made.total_steps, made.epoch.steps
     facts["full_steps"] = durations.steps(whole, "total", made.epoch)
 
-    def open_feed(*given):
+    def open_feed(*given, **own):
       return Stamped(
-        made.open_feed(*given), made.epoch.steps, made.total_steps, marks
+        made.open_feed(*given, **own), made.epoch.steps, made.total_steps, marks
       )
 
     return made._replace(open_feed=open_feed)

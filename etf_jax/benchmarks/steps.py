@@ -159,7 +159,7 @@ def frozen(
     config,
     plan.model,
     plan.optimizer,
-    objectives.create_loss(config, dataset.class_counts),
+    dataset.class_counts,
     lambda batch, key: (batch.images, partners, lam),
     epoch.steps,
     plan.total_steps,

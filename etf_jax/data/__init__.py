@@ -228,6 +228,11 @@ def _cut(config, opened, training) -> tuple[sources.Subset, np.ndarray]:
   """The long tail of the training images, and its class counts."""
   names, labels = opened.train.class_names, opened.train.labels[training]
   if config.profile == published_svhn.PROFILE:
+    if config.images is not None:
+      raise InputError(
+        f"config.data.images={config.images} does nothing with "
+        f"config.data.profile={config.profile!r}; leave it out"
+      )
     train = published_svhn.cut(
       config.name,
       opened.train,
@@ -244,6 +249,7 @@ def _cut(config, opened, training) -> tuple[sources.Subset, np.ndarray]:
     profile=config.profile,
     imbalance=config.imbalance,
     counts=tuple(config.counts),
+    total=config.images,
   )
   kept = training[long_tail.select(labels, counts, config.seed)]
   return sources.choose(opened.train, kept), counts

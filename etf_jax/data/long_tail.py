@@ -5,9 +5,9 @@
     indices = select(labels, counts, seed=0)
 
 Class 0 is the largest and `imbalance` is the smallest count over the largest.
-The choice is seeded and nested: with one seed, the images kept at a smaller
-imbalance are among those kept at a larger one. It depends on nothing but
-(seed, class, number of images of the class), and never on NumPy's version.
+The choice is seeded and nested: with one seed, the fewer images of a class are
+among the more of it. It depends on nothing but (seed, class, number of images
+of the class), and never on NumPy's version.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +20,9 @@ from etf_jax.errors import InputError
 # 5000 * 0.29 is 1449.9999999999998 in float64: without the slack a product
 # that is whole on paper would lose an image.
 _FLOOR_SLACK = 1e-9
+
+# Of which the largest class has its proportions.
+_UNITS = 2**40
 
 _SELECT, _HOLD_OUT = 0, 1  # Purposes of a random order; they never share one.
 
@@ -109,6 +112,35 @@ _PROFILES: dict[str, Callable[[int, int, float], np.ndarray]] = {
 PROFILES = (*_PROFILES, "list", "none")
 
 
+def apportioned_counts(
+  total: int, num_classes: int, imbalance: float, profile: str
+) -> np.ndarray:
+  """Returns counts in the proportions of a profile that add up to `total`.
+
+  So the imbalance can be varied while the number of images is held. Each class
+  has its quota rounded down, and what is left goes to the largest fractions, of
+  equal ones to the larger class.
+
+  Args:
+    total: Images in all.
+    num_classes: K, at least 2.
+    imbalance: Count of class K-1 over that of class 0, in (0, 1].
+    profile: "exponential", "step" or "pareto".
+
+  Returns:
+    `[K]` int64, from the largest to the smallest; small ones may be 0.
+
+  Raises:
+    InputError: An argument is out of its range.
+  """
+  weights = _PROFILES[profile](_UNITS, num_classes, imbalance)
+  quotas = total * (weights / weights.sum())
+  counts = _floor(quotas)
+  order = np.argsort(counts - quotas, kind="stable")
+  counts[order[: total - counts.sum()]] += 1
+  return counts
+
+
 def realised_counts(
   labels: np.ndarray,
   class_names: tuple[str, ...],
@@ -116,12 +148,14 @@ def realised_counts(
   profile: str,
   imbalance: float,
   counts: Sequence[int] = (),
+  total: int | None = None,
 ) -> np.ndarray:
   """Returns how many images each class keeps.
 
   The largest count of a profile is N // K of the given labels. A class that has
   fewer images than its share, or than its number in `counts`, keeps what it
-  has.
+  has. With `total` every class has its share of so many images, or it is an
+  error.
 
   Args:
     labels: `[N]` classes of the images there are.
@@ -130,12 +164,14 @@ def realised_counts(
       "none" (everything is kept).
     imbalance: See the profiles; "list" and "none" only check its range.
     counts: K whole numbers, at least 1, for "list"; empty for all others.
+    total: See `apportioned_counts`; None for "list" and "none".
 
   Returns:
     `[K]` int64, each at least 1.
 
   Raises:
-    InputError: An argument is out of its range, or a class is left empty.
+    InputError: An argument is out of its range, a class is left empty, or has
+      fewer images than its share of `total`.
   """
   num_classes = len(class_names)
   if profile not in PROFILES:
@@ -149,12 +185,21 @@ def realised_counts(
       "config.data.counts is for config.data.profile='list', and that is "
       f"{profile!r}; set one of the two"
     )
+  if total is not None and profile not in _PROFILES:
+    raise InputError(
+      f"config.data.images={total} does nothing with config.data.profile="
+      f"{profile!r}; leave it out"
+    )
   available = np.bincount(labels, minlength=num_classes).astype(np.int64)
   check_present(available, class_names)
   if profile == "none":
     return available
   if profile == "list":
     return np.minimum(_listed(counts, class_names), available)
+  if total is not None:
+    wanted = apportioned_counts(total, num_classes, imbalance, profile)
+    _check_shares(wanted, available, class_names, total, imbalance)
+    return wanted
   largest = len(labels) // num_classes
   wanted = _PROFILES[profile](largest, num_classes, imbalance)
   empty = np.flatnonzero(wanted == 0)
@@ -252,6 +297,18 @@ def check_present(available: np.ndarray, class_names: tuple[str, ...]) -> None:
       f"class {empty[0]} ({class_names[empty[0]]!r}) has no training image; "
       "remove the class or add images of it"
     )
+
+
+def _check_shares(wanted, available, class_names, total, imbalance) -> None:
+  """Refuses a total of which a class would have nothing, or too much."""
+  for k, name in enumerate(class_names):
+    if not 0 < wanted[k] <= available[k]:
+      remedy = "raise" if wanted[k] <= 0 else "lower"
+      raise InputError(
+        f"config.data.images={total} gives class {k} ({name!r}) {wanted[k]} of "
+        f"its {available[k]} images at config.data.imbalance={imbalance:g}: "
+        f"{remedy} config.data.images or raise config.data.imbalance"
+      )
 
 
 def _listed(counts: Sequence[int], class_names: tuple[str, ...]) -> np.ndarray:

@@ -6,7 +6,7 @@ batch = resident.take(data, order, start, size=128, padded_size=128)
 feed = resident.in_batches(dataset.test, 1000, mesh)
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 import dataclasses
 import functools
 import math
@@ -103,6 +103,21 @@ def batch_spec(mesh: Mesh) -> PartitionSpec:
   """The leading axis over all axes of the mesh but `seed` and `model`."""
   names = tuple(n for n in mesh.axis_names if n not in ("seed", "model"))
   return PartitionSpec(names)
+
+
+def joined(splits: Sequence[Split]) -> Split:
+  """The images of several splits, one after the other, as one."""
+  if len(splits) == 1:  # whose images may stay in a memory-mapped file
+    return splits[0]
+  images, labels, sizes = (
+    [getattr(split, name) for split in splits]
+    for name in ("images", "labels", "sizes")
+  )
+  return Split(
+    np.concatenate(images),
+    np.concatenate(labels),
+    None if sizes[0] is None else np.concatenate(sizes),
+  )
 
 
 def put(
@@ -236,21 +251,34 @@ def references(split: Any, num_classes: int) -> Split:
 
 
 def in_order(
-  split: Split, data: Resident, batch_size: int, num_classes: int, mesh: Mesh
+  split: Split,
+  data: Resident,
+  batch_size: int,
+  num_classes: int,
+  mesh: Mesh,
+  first: int = 0,
 ) -> Feed:
-  """A training split, which is on the devices anyway, as it lies."""
+  """A training split, which is on the devices anyway, as it lies.
 
-  def take_in_order(data, index):
-    indices = index * batch_size + jnp.arange(batch_size, dtype=jnp.int32)
-    where = indices < data.size
-    batch = _gather(data, jnp.minimum(indices, data.size - 1), where)
+  Args:
+    split: N images.
+    data: which has them, perhaps among others.
+    batch_size: a multiple of the number of devices.
+    num_classes: K.
+    mesh: the devices.
+    first: the index in `data` of the first image.
+  """
+  end = first + len(split.labels)
+
+  def take_in_order(data, start):
+    indices = start + jnp.arange(batch_size, dtype=jnp.int32)
+    batch = _gather(data, jnp.minimum(indices, end - 1), indices < end)
     return jax.lax.with_sharding_constraint(
       batch, NamedSharding(mesh, batch_spec(mesh))
     )
 
-  number = -(-data.size // batch_size)
   return Feed(
-    lambda: ((data, index) for index in range(number)),
+    lambda: ((data, start) for start in range(first, end, batch_size)),
     take_in_order,
     references(split, num_classes),
   )

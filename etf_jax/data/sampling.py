@@ -32,6 +32,7 @@ class Sampler:
     size: Draws of an epoch.
     total_epochs: Epochs of the run, for `progressively_balanced`.
     repeat_threshold: See `create`.
+    first: The index of the first example, whose class is labels[0].
   """
 
   name: str
@@ -39,10 +40,11 @@ class Sampler:
   size: int
   total_epochs: float
   repeat_threshold: float
+  first: int = 0
 
   def order(self, seed: int, epoch: int) -> np.ndarray:
     """Returns the indices that an epoch visits, int32 `[size]`."""
-    order = SAMPLERS[self.name](self, seed, epoch)
+    order = self.first + SAMPLERS[self.name](self, seed, epoch)
     return order.astype(np.int32)
 
   @functools.cached_property

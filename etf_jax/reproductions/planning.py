@@ -44,6 +44,7 @@ _CHOSEN_ELSEWHERE = {
   "method": "--methods",
   "seeds": "--seeds",
   "learning_rates": "--config.optimizer.learning_rate",
+  "imbalances": "--imbalance",
 }
 
 

@@ -3,6 +3,7 @@
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -25,6 +26,7 @@ from etf_jax.training import (
   sharding,
   state,
   step,
+  sweeps,
   two_stage,
 )
 
@@ -59,6 +61,22 @@ class Plan(NamedTuple):
   train_step: Callable
 
 
+class Tail(NamedTuple):
+  """What the runs of one imbalance have of their own, among several.
+
+  Attributes:
+    dataset: its.
+    sampler: the order of its examples, by their indices among those of all.
+    evaluate: as of `Experiment`.
+    measure: as of `Experiment`.
+  """
+
+  dataset: Dataset
+  sampler: sampling.Sampler
+  evaluate: Callable
+  measure: Callable
+
+
 class Experiment(NamedTuple):
   """Built once; every seed runs through the same compiled functions.
 
@@ -74,11 +92,13 @@ class Experiment(NamedTuple):
     sampler: the order of the training examples.
     input_shape: of the images that the model takes, `(H, W, C)`.
     state_sharding: of a training state, a tree or one for all of it.
-    open_feed: (seed or seeds, first step) -> `feeding.Feed`, which trains.
+    open_feed: (seed or seeds, first step) -> `feeding.Feed`, which trains; see
+      `feeding.create`.
     evaluate: (variables, split name) -> metrics.Sums.
     measure: (variables, split name, matrices=False) -> the fields of a
       collapse row, and metrics.Sums.
     splits: the splits that are evaluated, the one that selects `best/` first.
+    tails: by `config.imbalances`; empty without any.
   """
 
   config: ConfigDict
@@ -96,6 +116,7 @@ class Experiment(NamedTuple):
   evaluate: Callable
   measure: Callable
   splits: tuple[str, ...]
+  tails: dict[float, Tail]
 
 
 def plan(
@@ -142,7 +163,7 @@ def plan(
     config,
     model,
     sgd,
-    objectives.create_loss(config, dataset.class_counts),
+    dataset.class_counts,
     augment.training(config.augment, *_colours(config, dataset)),
     epoch.steps,
     total_steps,
@@ -164,38 +185,68 @@ def plan(
   )
 
 
-def create(config: ConfigDict, dataset: Dataset) -> Experiment:
+def create(
+  config: ConfigDict, dataset: Dataset, others: Sequence[Dataset] = ()
+) -> Experiment:
   """Puts the data on the devices and builds the functions of the runs.
 
   Args:
     config: as configs/base.py describes it.
-    dataset: see `data.load`.
+    dataset: see `data.load`; with `config.imbalances` that of the first ...
+    others: ... and those of the others, cut from the same images.
 
   Raises:
     InputError: a config that cannot be run, in one line.
   """
   run = plan(config, dataset)
   config, mesh = run.config, run.mesh
-  streamed = isinstance(dataset.train, Encoded)
-  data = None if streamed else resident.put(dataset.train, mesh)
-  feeds = feeding.evaluation(config, dataset, data, sharding.one_run(mesh))
+  datasets = (dataset, *others)
+  samplers = sweeps.follow_each_other(
+    [
+      dataclasses.replace(
+        _sampler(config, own.train.labels),
+        total_epochs=run.sampler.total_epochs,
+      )
+      for own in datasets
+    ],
+    config.imbalances,
+  )
+  data = None
+  if not isinstance(dataset.train, Encoded):
+    data = resident.put(resident.joined([d.train for d in datasets]), mesh)
   inputs = augment.evaluation(config.augment, *_colours(config, dataset))
   evaluate = evaluator.create(run.model, inputs, config.model.num_classes)
-  measure = _measure(config, dataset, run.model, inputs)
   gather = sharding.for_compute(mesh)
   if sharding.cuts_state(mesh):
     gather = jax.jit(gather)
-  shared = run._asdict()
+  evaluated = functools.partial(
+    feeding.evaluation, config, data=data, mesh=sharding.one_run(mesh)
+  )
+  shared_feeds = evaluated(dataset)
+
+  def tail(dataset, sampler):
+    own = {}
+    if sampler.first:
+      own = evaluated(dataset, names=("train",), first=sampler.first)
+    feeds = shared_feeds | own
+    measure = _measure(config, dataset, run.model, inputs)
+    return Tail(
+      dataset=dataset,
+      sampler=sampler,
+      evaluate=lambda variables, name: evaluate(gather(variables), feeds[name]),
+      measure=lambda variables, name, matrices=False: measure(
+        gather(variables), feeds[name], matrices=matrices
+      ),
+    )
+
+  tails = list(map(tail, datasets, samplers))
+  shared = run._asdict() | tails[0]._asdict()
   del shared["train_step"]
   return Experiment(
     **shared,
-    dataset=dataset,
     open_feed=feed(run, dataset, data),
-    evaluate=lambda variables, name: evaluate(gather(variables), feeds[name]),
-    measure=lambda variables, name, matrices=False: measure(
-      gather(variables), feeds[name], matrices=matrices
-    ),
-    splits=tuple(name for name in feeds if name != "train"),
+    splits=tuple(name for name in shared_feeds if name != "train"),
+    tails=dict(zip(map(float, config.imbalances), tails, strict=False)),
   )
 
 
@@ -222,24 +273,25 @@ def feed(
   )
 
 
-def of_run(
-  experiment: Experiment, run: int | tuple[float, int]
-) -> tuple[Experiment, int]:
+def of_run(experiment: Experiment, name: sweeps.Name) -> tuple[Experiment, int]:
   """The experiment that a run would have alone, and its seed.
 
   Args:
     experiment: of all runs; what it has compiled serves each of them.
-    run: its seed; with `learning_rates` its rate and its seed.
+    name: of the run, see `sweeps`.
   """
-  if not experiment.config.learning_rates:
-    return experiment, run
-  rate, seed = run
-  config = experiment.config.copy_and_resolve_references()
-  config.learning_rates, config.optimizer.learning_rate = (), rate
+  shared = experiment.config
+  config, seed = sweeps.alone(shared, name)
+  if config is shared:
+    return experiment, seed
+  own = {}
+  if shared.imbalances:
+    own = experiment.tails[config.data.imbalance]._asdict()
   schedule = optimizer.create_schedule(
     config, experiment.epoch, experiment.total_steps
   )
-  return experiment._replace(config=config, learning_rate=schedule), seed
+  own |= {"config": config, "learning_rate": schedule}
+  return experiment._replace(**own), seed
 
 
 def lower_step(
@@ -279,11 +331,25 @@ def lower_step(
     shapes = packing.shapes(shapes, runs, run.mesh)
     key = key.update(shape=(runs,))
   key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=of_key)
-  if run.config.learning_rates:
-    wide = jnp.result_type(float)
-    factor = jax.ShapeDtypeStruct(key.shape, wide, sharding=of_key)
-    key = state.Scaled(key, factor)
+  key = _own(run.config, key)
   return open_feed(seeds, 0).lower(shapes, key, single=single)
+
+
+def _own(config, key):
+  """What the step of a sweep takes in place of its key."""
+
+  def shape(*more):
+    return jax.ShapeDtypeStruct(
+      key.shape + more, jnp.result_type(float), sharding=key.sharding
+    )
+
+  if not config.learning_rates and not config.imbalances:
+    return key
+  return state.Own(
+    key,
+    shape() if config.learning_rates else None,
+    shape(config.model.num_classes) if config.imbalances else None,
+  )
 
 
 def _state_sharding(config, model, sgd, input_shape, mesh):

@@ -15,7 +15,14 @@ from pathlib import Path
 import jax
 
 from etf_jax.errors import InputError
-from etf_jax.training import distributed, durations, memory, packing, sharding
+from etf_jax.training import (
+  distributed,
+  durations,
+  memory,
+  packing,
+  sharding,
+  sweeps,
+)
 from etf_jax.training import state as train_state
 from etf_jax.training import workdir as workdirs
 from etf_jax.training.experiment import Experiment, lower_step, of_run
@@ -43,16 +50,15 @@ def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
 
 
 def train_together(
-  experiment: Experiment, places: Mapping[int | tuple[float, int], Path]
-) -> dict[int | tuple[float, int], dict]:
+  experiment: Experiment, places: Mapping[sweeps.Name, Path]
+) -> dict[sweeps.Name, dict]:
   """Trains several runs in one program; otherwise like `train`.
 
   Runs that have come to different steps are trained in groups of equal ones.
 
   Args:
     experiment: see `experiment.create`.
-    places: the directory of each seed; with `config.learning_rates` of each
-      rate and seed.
+    places: the directory of each run, by its name, see `sweeps`.
 
   Returns:
     The final row of each.
@@ -118,8 +124,11 @@ def _train_group(experiment, begun, start):
   packed = len(seeds) > 1
   if not packed:
     (seeds,) = seeds
+  apart = {}
+  if experiment.config.imbalances:
+    apart["samplers"] = tuple(run.sampler for run in members)
   with contextlib.ExitStack() as stack:
-    feed = experiment.open_feed(seeds, start)
+    feed = experiment.open_feed(seeds, start, **apart)
     stack.callback(feed.close)
     for place, run in enumerate(runs):
       run.open(start, feed, place)
@@ -132,15 +141,23 @@ def _train_group(experiment, begun, start):
       (state,), where = states, sharding.replicated(mesh)
     del states
     key = train_state.augment_key(seeds, where)
-    if experiment.config.learning_rates:
-      rate = experiment.config.optimizer.learning_rate
-      factors = [run.learning_rate / rate for run in members]
-      key = train_state.scaled(key, factors, where)
+    key = _own(experiment.config, members, key, where)
 
     def alone(state, place):
       return packing.take(state, place, mesh) if packed else state
 
     _run(experiment, runs, state, start, feed, key, profile, alone)
+
+
+def _own(config, members, key, where):
+  """The key of some runs, with what else they have of their own."""
+  own = {}
+  if config.learning_rates:
+    rate = config.optimizer.learning_rate
+    own["rate_factors"] = [run.learning_rate / rate for run in members]
+  if config.imbalances:
+    own["class_counts"] = [run.class_counts for run in members]
+  return train_state.own(key, where, **own) if own else key
 
 
 def _run(experiment, runs, state, step, feed, key, profile, alone):

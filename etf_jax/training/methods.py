@@ -11,8 +11,8 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 from ml_collections import ConfigDict
-import numpy as np
 import optax
 
 from etf_jax import etf, losses
@@ -62,7 +62,7 @@ class Method(NamedTuple):
 
   head: str
   normalize: bool
-  create_loss: Callable[[ConfigDict, np.ndarray], Loss]
+  create_loss: Callable[[ConfigDict, ArrayLike], Loss]
   projector: int = 0
   only_head: bool = False
   smooths: bool = False
@@ -80,7 +80,7 @@ def masked_mean(values: jax.Array, where: jax.Array | None) -> jax.Array:
   )
 
 
-def _cross_entropy(config: ConfigDict, class_counts: np.ndarray) -> Loss:
+def _cross_entropy(config: ConfigDict, class_counts: ArrayLike) -> Loss:
   del class_counts
   smoothing = config.loss.label_smoothing
 
@@ -99,8 +99,8 @@ def _cross_entropy(config: ConfigDict, class_counts: np.ndarray) -> Loss:
 
 def _weighted_cross_entropy(config, class_counts) -> Loss:
   """CE*: weights N / (K n_k), whose mean over the training set is 1."""
-  total = float(np.sum(class_counts))
-  weights = total * losses.inverse_frequency_weights(class_counts)
+  weights = losses.inverse_frequency_weights(class_counts)
+  weights *= jnp.sum(jnp.asarray(class_counts, weights.dtype))
   cross_entropy = _cross_entropy(config, class_counts)
 
   def loss(output, labels, context):
@@ -192,11 +192,11 @@ def _focal(config, class_counts) -> Loss:
   return loss
 
 
-def hinge_tau(config: ConfigDict, class_counts: np.ndarray) -> np.ndarray:
+def hinge_tau(config: ConfigDict, class_counts: ArrayLike) -> jax.Array:
   """The half angles of the classes' cones, `[K]`, in radians."""
   settings = config.loss
-  return np.where(
-    np.asarray(class_counts) <= settings.hinge_minor_count,
+  return jnp.where(
+    jnp.asarray(class_counts) <= settings.hinge_minor_count,
     settings.hinge_tau_minor,
     settings.hinge_tau_major,
   )

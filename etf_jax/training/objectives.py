@@ -9,8 +9,8 @@ per_example = loss(output, labels, Context(batch_labels, where, epoch))
 import difflib
 import math
 
+from jax.typing import ArrayLike
 from ml_collections import ConfigDict
-import numpy as np
 
 from etf_jax.errors import InputError
 from etf_jax.training.methods import (
@@ -47,6 +47,15 @@ _CHOICES = {
   "init_checkpoint": ("last", "best"),
 }
 
+
+def _different(values, allowed):
+  return (
+    isinstance(values, tuple | list)
+    and all(type(x) in (int, float) and allowed(x) for x in values)
+    and len(set(values)) == len(values)
+  )
+
+
 # Comparisons that NaN fails.
 _UNIT = ("lie in [0, 1]", lambda x: 0 <= x <= 1)
 _NOT_NEGATIVE = ("be finite and >= 0", lambda x: 0 <= x < math.inf)
@@ -58,11 +67,11 @@ _RANGES = {
   "pack_seeds": ("be at least 1", lambda x: x >= 1),
   "learning_rates": (
     "be different finite numbers > 0, as in 0.1,0.2; or () for none",
-    lambda rates: (
-      isinstance(rates, tuple | list)
-      and all(type(x) in (int, float) and 0 < x < math.inf for x in rates)
-      and len(set(rates)) == len(rates)
-    ),
+    lambda rates: _different(rates, lambda x: 0 < x < math.inf),
+  ),
+  "imbalances": (
+    "be different numbers in (0, 1], as in 0.01,0.1; or () for none",
+    lambda imbalances: _different(imbalances, lambda x: 0 < x <= 1),
   ),
   "profile_steps": (
     "be two whole numbers, steps before it (>= 0) and in it (>= 1), as in"
@@ -163,6 +172,8 @@ def resolve(config: ConfigDict, num_classes: int) -> ConfigDict:
   _check_method(config, method)
   if config.learning_rates:
     config.optimizer.learning_rate = float(config.learning_rates[0])
+  if config.imbalances:
+    config.data.imbalance = float(config.imbalances[0])
   if config.model.num_classes is None:
     config.model.num_classes = num_classes
   if config.model.num_classes != num_classes:
@@ -190,6 +201,22 @@ def _check_method(config, method):
     raise InputError(
       f"config.learning_rates={config.learning_rates} does nothing with"
       f" config.method={config.method!r}, which trains nothing: leave it out"
+    )
+  imbalances = f"config.imbalances={config.imbalances}"
+  if config.imbalances and method.trains != "all":
+    raise InputError(
+      f"{imbalances} does nothing for config.method={config.method!r}, whose"
+      " model comes from a run on the same images: leave it out"
+    )
+  if config.imbalances and config.data.profile in ("list", "none"):
+    raise InputError(
+      f"{imbalances} does nothing with config.data.profile="
+      f"{config.data.profile!r}: leave it out"
+    )
+  if config.imbalances and config.data.feed == "stream":
+    raise InputError(
+      f"{imbalances} needs the images on the devices: leave it out, or set"
+      " config.data.feed='resident'"
     )
   factor = config.optimizer.backbone_learning_rate_factor
   where = f"config.optimizer.backbone_learning_rate_factor={factor}"
@@ -221,11 +248,11 @@ def trains_backbone(config: ConfigDict) -> bool:
   return METHODS[config.method].trains == "all" and factor > 0
 
 
-def create_loss(config: ConfigDict, class_counts: np.ndarray) -> Loss:
+def create_loss(config: ConfigDict, class_counts: ArrayLike) -> Loss:
   """The loss of a resolved config: per example, unreduced.
 
   Args:
     config: resolved.
-    class_counts: `[K]` training images of each class.
+    class_counts: `[K]` training images of each class; they may be traced.
   """
   return METHODS[config.method].create_loss(config, class_counts)

@@ -29,6 +29,8 @@ class Run:
   Attributes:
     seed: its seed.
     learning_rate: its own, the highest of the schedule.
+    class_counts: `[K]` of its training images.
+    sampler: the order of them.
     workdir: its directory.
     final: its final row, if it has ended; of several processes the first one
       has all of it.
@@ -50,6 +52,8 @@ class Run:
     self._experiment = experiment
     config, dataset = experiment.config, experiment.dataset
     self.learning_rate = config.optimizer.learning_rate
+    self.class_counts = dataset.class_counts
+    self.sampler = experiment.sampler
     if distributed.is_writer():
       workdirs.open_run(
         workdir, config, seed, dataset.class_counts, dataset.class_names

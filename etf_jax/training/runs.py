@@ -1,7 +1,6 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """All runs of an experiment: load the data, train every seed, report."""
 
-import itertools
 import os
 from pathlib import Path
 from typing import Any
@@ -17,13 +16,14 @@ from etf_jax.training import (
   loop,
   objectives,
   records,
+  sweeps,
   workdir,
 )
 from etf_jax.training import experiment as experiments
 
 
 def run(config: ConfigDict, directory: str | None) -> list[Path]:
-  """Trains the seeds of a config, at each learning rate, and reports on them.
+  """Trains every run of a config and reports on them.
 
   Args:
     config: as configs/base.py describes it.
@@ -44,25 +44,25 @@ def run(config: ConfigDict, directory: str | None) -> list[Path]:
     raise InputError(
       f"config.seeds={seeds} must be different whole numbers, as in 0,1,2"
     )
-  dataset = data.load(config.data)
-  counts = dataset.class_counts.tolist()
+  datasets = _load(config)
+  counts = [dataset.class_counts.tolist() for dataset in datasets]
   distributed.check_same({"images of each class of the data": counts})
-  experiment = experiments.create(config, dataset)
-  names, rates = seeds, config.learning_rates
-  if rates:
-    names = itertools.product(map(float, rates), seeds)
-  chosen = {}
-  for name in names:
+  experiment = experiments.create(config, datasets[0], datasets[1:])
+  chosen, said = {}, {}
+  for name in sweeps.names(config):
     own, seed = experiments.of_run(experiment, name)
-    rate = own.config.optimizer.learning_rate if rates else None
-    chosen[name] = workdir.choose(own.config, directory, seed, rate)
+    values, _ = sweeps.values_of(config, name)
+    chosen[name] = workdir.choose(own.config, directory, seed, values)
+    said[name] = " ".join(
+      f"{field.replace('_', ' ')} {value}"
+      for field, value in (values | {"seed": seed}).items()
+    )
   for group in _groups(chosen, config.pack_seeds):
     for name, place in group.items():
       if distributed.is_writer():
-        said = f"seed {name}"
-        if rates:
-          said = f"learning rate {name[0]} seed {name[1]}"
-        print(f"{config.name} {config.method} {said} in {place}", flush=True)
+        print(
+          f"{config.name} {config.method} {said[name]} in {place}", flush=True
+        )
     loop.train_together(experiment, group)
     for place in group.values():
       if distributed.is_writer() and config.report.html:
@@ -73,6 +73,16 @@ def run(config: ConfigDict, directory: str | None) -> list[Path]:
       report.write(places, Path(os.path.commonpath(places), "report.html"))
     print(tables.text(places))
   return places
+
+
+def _load(config):
+  """The data set, or that of each imbalance."""
+  datasets = []
+  for imbalance in config.imbalances or (config.data.imbalance,):
+    own = config.data.copy_and_resolve_references()
+    own.imbalance = imbalance
+    datasets.append(data.load(own))
+  return datasets
 
 
 def _groups(places: dict[Any, Path], size: int) -> list[dict[Any, Path]]:

@@ -51,16 +51,19 @@ class TrainState(struct.PyTreeNode):
     return self.replace(params=params, batch_stats=batch_stats)
 
 
-class Scaled(NamedTuple):
-  """A run's key beside what multiplies its learning rate.
+class Own(NamedTuple):
+  """A run's key beside what else it has of its own; of several runs `[S, ...]`.
 
   Attributes:
     key: see `augment_key`.
-    factor: float scalar; of several runs `[S]`.
+    rate_factor: float scalar, multiplies the learning rate; None: 1.
+    class_counts: floats `[K]`, training images of each class; None: those that
+      the step was built with.
   """
 
   key: jax.Array
-  factor: jax.Array
+  rate_factor: jax.Array | None = None
+  class_counts: jax.Array | None = None
 
 
 class AveragedState(TrainState):
@@ -138,12 +141,31 @@ def augment_key(
   return jax.random.wrap_key_data(resident.place(data, sharding))
 
 
-def scaled(
-  key: jax.Array, factors: Sequence[float], sharding: jax.sharding.Sharding
-) -> Scaled:
-  """The key of a run, or the keys of several, with their rates' factors."""
-  wide = np.asarray(factors, jnp.result_type(float)).reshape(key.shape)
-  return Scaled(key, resident.place(wide, sharding))
+def own(
+  key: jax.Array,
+  sharding: jax.sharding.Sharding,
+  *,
+  rate_factors: Sequence[float] | None = None,
+  class_counts: Sequence[np.ndarray] | None = None,
+) -> Own:
+  """The key of a run, or the keys of several, with what they have of their own.
+
+  Args:
+    key: see `augment_key`.
+    sharding: as the key's.
+    rate_factors: of each run, if they differ.
+    class_counts: `[K]` of each run, if they differ.
+  """
+
+  def placed(values):
+    if values is None:
+      return None
+    values = np.asarray(values, jnp.result_type(float))
+    return resident.place(
+      values.reshape(key.shape + values.shape[1:]), sharding
+    )
+
+  return Own(key, placed(rate_factors), placed(class_counts))
 
 
 def draw_classifier(

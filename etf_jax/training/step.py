@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
+import numpy as np
 import optax
 
 from etf_jax import losses
@@ -28,7 +29,7 @@ from etf_jax.data.resident import Batch
 from etf_jax.errors import InputError
 from etf_jax.models import Classifier
 from etf_jax.training import objectives, sharding
-from etf_jax.training.state import Scaled, TrainState
+from etf_jax.training.state import Own, TrainState
 
 
 class StepMetrics(NamedTuple):
@@ -42,13 +43,13 @@ def create(
   config: ConfigDict,
   model: Classifier,
   optimizer: optax.GradientTransformation,
-  loss: objectives.Loss,
+  class_counts: np.ndarray,
   augment: Callable[[Batch, jax.Array], Mixed],
   steps_per_epoch: int,
   total_steps: int,
   mesh: Mesh | None = None,
 ) -> Callable[
-  [TrainState, Batch, jax.Array | Scaled], tuple[TrainState, StepMetrics]
+  [TrainState, Batch, jax.Array | Own], tuple[TrainState, StepMetrics]
 ]:
   """Builds `train_step(state, batch, key)`.
 
@@ -57,7 +58,7 @@ def create(
       `bn_group_size` and `accumulate_steps` are read.
     model: see `models.create_model`.
     optimizer: see `optimizer.create_optimizer`.
-    loss: see `objectives.create_loss`.
+    class_counts: `[K]` training images of each class.
     augment: see `augment.training`.
     steps_per_epoch: tells the loss which epoch it is in ...
     total_steps: ... and of how many.
@@ -65,8 +66,8 @@ def create(
 
   Returns:
     The step. Its key is the run's; the step number is folded in. With a
-    `state.Scaled` key the learning rate is a multiple of the optimizer's. Its
-    batches have a multiple of `sharding.row_multiple` rows.
+    `state.Own` for it, a learning rate or class counts of the run's own replace
+    these. Its batches have a multiple of `sharding.row_multiple` rows.
 
   Raises:
     InputError: `ema_decay` is out of its range.
@@ -80,10 +81,14 @@ def create(
   parts, group = config.accumulate_steps, config.bn_group_size or 1
   gather, spread = sharding.for_compute(mesh), sharding.spreads_batch(mesh)
   unroll = sharding.unrolls(mesh)
+  shared_loss = objectives.create_loss(config, class_counts)
 
   def train_step(state, batch, key):
-    key, factor = key if isinstance(key, Scaled) else (key, None)
-    key = jax.random.fold_in(key, state.step)
+    own = key if isinstance(key, Own) else Own(key)
+    key = jax.random.fold_in(own.key, state.step)
+    loss = shared_loss
+    if own.class_counts is not None:
+      loss = objectives.create_loss(config, own.class_counts)
     images, partners, lam = augment(batch, key)
     epoch = state.step // steps_per_epoch
     passed = epoch.astype(jnp.result_type(float))
@@ -173,8 +178,10 @@ def create(
     updates, opt_state = optimizer.update(
       gradients, state.opt_state, state.params
     )
-    if factor is not None:  # SGD's updates are linear in its rate.
-      updates = jax.tree.map(lambda x: factor.astype(x.dtype) * x, updates)
+    if own.rate_factor is not None:  # SGD's updates are linear in its rate.
+      updates = jax.tree.map(
+        lambda x: own.rate_factor.astype(x.dtype) * x, updates
+      )
     params = optax.apply_updates(state.params, updates)
     if config.ema_decay:
       state = state.average(params, batch_stats, config.ema_decay)

@@ -5,7 +5,7 @@
 with other files in it, is refused and left as it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import contextlib
 import errno
 import fcntl
@@ -62,7 +62,7 @@ def choose(
   config: ConfigDict,
   workdir: str | None,
   seed: int,
-  learning_rate: float | None = None,
+  values: Mapping[str, float] | None = None,
 ) -> Path:
   """The directory of one seed's run.
 
@@ -71,23 +71,24 @@ def choose(
     workdir: as given, or None for `runs/<name>-<method>-<hash>`. A run of one
       seed that was given a directory is in it; others in its `seed=N`.
     seed: of the run.
-    learning_rate: its own, where there are runs at several: that run is in
-      `learning_rate=R/seed=N` of a given directory.
+    values: its own by field, where runs differ in more than their seed: that
+      run is in `FIELD=VALUE/seed=N` of a given directory.
   """
   if workdir is None:
     place = f"{config.name}-{config.method}-{fingerprint(config)}"
     return Path("runs", place, f"seed={seed}")
-  if len(config.seeds) == 1 and learning_rate is None:
+  if len(config.seeds) == 1 and not values:
     return Path(workdir)
-  several, below = f"seeds={tuple(config.seeds)}", ""
-  if learning_rate is not None:
-    several, below = "learning_rates", f"learning_rate={learning_rate}"
   if Path(workdir, "config.json").exists():
+    several = f"seeds={tuple(config.seeds)}"
+    if values:
+      several = f"{next(iter(values))}s"
     raise InputError(
       f"{workdir} holds the run of one seed; give another --workdir for"
       f" config.{several}"
     )
-  return Path(workdir, below, f"seed={seed}")
+  below = (f"{field}={value}" for field, value in (values or {}).items())
+  return Path(workdir, *below, f"seed={seed}")
 
 
 @contextlib.contextmanager

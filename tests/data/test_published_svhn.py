@@ -123,3 +123,16 @@ def test_other_data_are_refused(official, data_config):
         "svhn", official.data_dir, profile="published_svnh", imbalance=0.1
       )
     )
+
+
+def test_a_total_is_refused(official, data_config):
+  config = data_config(
+    "svhn", official.data_dir, profile="published_svhn", imbalance=0.1
+  )
+  config.images = 50
+  with pytest.raises(InputError) as error:
+    data.load(config)
+  assert str(error.value) == (
+    "config.data.images=50 does nothing with config.data.profile="
+    "'published_svhn'; leave it out"
+  )

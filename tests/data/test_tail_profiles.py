@@ -1,6 +1,8 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The Pareto profile, and counts that are given one by one."""
 
+import hypothesis
+from hypothesis import strategies as st
 import numpy as np
 import pytest
 
@@ -112,5 +114,77 @@ def test_counts_that_cannot_be_used(profile, counts, message):
   with pytest.raises(InputError) as error:
     long_tail.realised_counts(
       labels, _NAMES, profile=profile, imbalance=0.5, counts=counts
+    )
+  assert str(error.value) == message
+
+
+@pytest.mark.parametrize(
+  ("profile", "imbalance", "total", "expected"),
+  [
+    ("exponential", 0.125, 15, [8, 4, 2, 1]),
+    ("exponential", 0.125, 16, [9, 4, 2, 1]),  # .533 .267 .133 .067 are left
+    ("step", 0.5, 10, [3, 3, 2, 2]),  # .333 .333 .667 .667 are left
+    ("step", 0.5, 7, [3, 2, 1, 1]),  # .333 .333 .167 .167: the first of equals
+    ("exponential", 1.0, 6, [2, 2, 1, 1]),
+  ],
+)
+def test_counts_that_add_up(profile, imbalance, total, expected):
+  labels = np.repeat(np.arange(4), 10)
+  counts = long_tail.realised_counts(
+    labels, _NAMES, profile=profile, imbalance=imbalance, total=total
+  )
+  np.testing.assert_array_equal(counts, expected)
+  chosen = long_tail.select(labels, counts, seed=3)
+  np.testing.assert_array_equal(np.bincount(labels[chosen]), expected)
+
+
+@hypothesis.given(
+  total=st.integers(0, 1_000_000),
+  num_classes=st.integers(2, 200),
+  imbalance=st.floats(1e-3, 1.0),
+  profile=st.sampled_from(["exponential", "step", "pareto"]),
+)
+def test_apportioned_counts(total, num_classes, imbalance, profile):
+  counts = long_tail.apportioned_counts(total, num_classes, imbalance, profile)
+  assert counts.sum() == total
+  assert (np.diff(counts) <= 0).all()
+  # Without rounding they would be a multiple of the profile's.
+  like = long_tail.apportioned_counts(10**12, num_classes, imbalance, profile)
+  assert np.abs(counts - total * (like / 10**12)).max() < 1 + 1e-5
+
+
+@pytest.mark.parametrize(
+  ("profile", "total", "message"),
+  [
+    (
+      "exponential",
+      50,
+      "config.data.images=50 gives class 0 ('ant') 27 of its 10 images at"
+      " config.data.imbalance=0.125: lower config.data.images or raise"
+      " config.data.imbalance",
+    ),
+    (
+      "exponential",
+      4,
+      "config.data.images=4 gives class 3 ('dog') 0 of its 10 images at"
+      " config.data.imbalance=0.125: raise config.data.images or raise"
+      " config.data.imbalance",
+    ),
+    (
+      "none",
+      4,
+      "config.data.images=4 does nothing with config.data.profile='none'; leave"
+      " it out",
+    ),
+  ],
+)
+def test_totals_that_cannot_be(profile, total, message):
+  with pytest.raises(InputError) as error:
+    long_tail.realised_counts(
+      np.repeat(np.arange(4), 10),
+      _NAMES,
+      profile=profile,
+      imbalance=0.125,
+      total=total,
     )
   assert str(error.value) == message

@@ -48,8 +48,8 @@ def train(c, batch, steps):
     c, optimizer.create_schedule(c, epoch, steps)
   )
   prepare = augment.training(c.augment, (0.4,), (0.3,), jnp.dtype(c.dtype))
-  loss = objectives.create_loss(c, np.full(CLASSES, 6))
-  train_step = jax.jit(step.create(c, model, sgd, loss, prepare, 1, steps))
+  counts = np.full(CLASSES, 6)
+  train_step = jax.jit(step.create(c, model, sgd, counts, prepare, 1, steps))
   first = current = state.create(
     model,
     sgd,

@@ -192,6 +192,7 @@ def test_resnet_8_takes_what_is_counted_by_hand():
       {"overrides": ("--config.learning_rates=1,2",)},
       "use --config.optimizer.learning_rate",
     ),
+    ("table1", {"overrides": ("--config.imbalances=.1",)}, "use --imbalance"),
     ("table1", {"overrides": ("--config.method=ce",)}, "use --methods"),
     ("table1", {"overrides": ("--config.total_epoch=1",)},
      "did you mean config.total_epoch"),

@@ -28,7 +28,7 @@ def built(decay):
     config,
     model,
     sgd,
-    objectives.create_loss(config, COUNTS),
+    COUNTS,
     augment.training(config.augment, (0.5,), (0.25,)),
     4,
     40,

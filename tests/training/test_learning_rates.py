@@ -172,7 +172,7 @@ def test_a_packed_run_goes_on_alone(packed, single, alone, tmp_path):
 def test_without_a_directory_each_is_where_it_would_be_alone(swept, single):
   for name in NAMES:
     own, seed = experiments.of_run(swept, name)
-    place = workdir.choose(own.config, None, seed, name[0])
+    place = workdir.choose(own.config, None, seed, {"learning_rate": name[0]})
     assert place == workdir.choose(single[name[0]].config, None, seed)
 
 

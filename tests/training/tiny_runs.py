@@ -126,8 +126,8 @@ def watched(
 ):
   """The experiment with such feeds."""
   return experiment._replace(
-    open_feed=lambda seed, start: Watched(
-      experiment.open_feed(seed, start), before, after
+    open_feed=lambda *given, **own: Watched(
+      experiment.open_feed(*given, **own), before, after
     )
   )
 
