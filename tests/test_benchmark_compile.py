@@ -16,6 +16,7 @@ from etf_jax.benchmarks import compiled as compile_
 from etf_jax.configs import base, cifar10_lt, digits_lt
 from etf_jax.errors import InputError
 from etf_jax.training import experiment
+from etf_jax.training import plan as plans
 
 needs_libtpu = pytest.mark.skipif(
   importlib.util.find_spec("libtpu") is None,
@@ -266,7 +267,7 @@ def test_it_is_the_step_that_trains(feed, digits_dir):
   config.data.update(data_dir=str(digits_dir), feed=feed)
   config.update(devices=2)
   run = experiment.create(config, data.load(config.data))
-  real = experiment.lower_step(run, run.open_feed)
+  real = plans.lower_step(run, run.open_feed)
   # All that the catalog does not know: how many there are of each class.
   counts = tuple(map(int, run.dataset.class_counts))
   config.data.update(profile="list", counts=counts)

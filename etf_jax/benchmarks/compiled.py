@@ -240,18 +240,19 @@ def lower(config: Any, dataset: Any, devices: Any):
     devices: of the slice.
 
   Returns:
-    The run's `experiment.Plan` and the `jax.stages.Lowered` step.
+    The run's `plan.Plan` and the `jax.stages.Lowered` step.
   """
   from etf_jax.data import resident
-  from etf_jax.training import experiment, objectives
+  from etf_jax.training import objectives
+  from etf_jax.training import plan as plans
 
   objectives.check_choices(config)
-  plan = experiment.plan(config, dataset, devices)
+  plan = plans.create(config, dataset, devices)
   held = None
   if config.data.feed != "stream":
     held = resident.shapes(dataset.train, plan.mesh)
-  open_feed = experiment.feed(plan, dataset, held)
-  return plan, experiment.lower_step(plan, open_feed)
+  open_feed = plans.feed(plan, dataset, held)
+  return plan, plans.lower_step(plan, open_feed)
 
 
 def _compile(request: dict[str, Any]) -> dict[str, Any]:

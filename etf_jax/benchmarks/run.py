@@ -7,6 +7,7 @@ It is `etf_jax.main` for so many epochs, and somebody looks at the clock.
 """
 
 from collections.abc import Callable
+import dataclasses
 import json
 import os
 import pathlib
@@ -120,7 +121,7 @@ def main(argv: list[str]) -> int:
         made.open_feed(*given, **own), made.epoch.steps, made.total_steps, marks
       )
 
-    return made._replace(open_feed=open_feed)
+    return dataclasses.replace(made, open_feed=open_feed)
 
   experiment.create = created
   with Compilations() as compilations:

@@ -19,13 +19,13 @@ from etf_jax import data
 from etf_jax.data import augment, resident
 from etf_jax.training import (
   command_line,
-  experiment,
   feeding,
   objectives,
   packing,
   sharding,
   step,
 )
+from etf_jax.training import plan as plans
 from etf_jax.training import state as states
 
 
@@ -72,7 +72,7 @@ def whole_batches(dataset: data.Dataset, batch_size: int) -> data.Dataset:
 
 
 def start(
-  plan: experiment.Plan | experiment.Experiment,
+  plan: plans.Plan,
   open_feed: Callable[[int | tuple[int, ...], int], feeding.Feed],
   seed: int | tuple[int, ...],
 ) -> Run:
@@ -118,7 +118,7 @@ def turn(run: Run) -> Callable[[int], float]:
 
 
 def frozen(
-  plan: experiment.Plan,
+  plan: plans.Plan,
   dataset: data.Dataset,
   images: resident.Resident,
   most: int,

@@ -157,17 +157,18 @@ def _runs(options, config):
 def _steps(options, steps, config, dataset, request):
   from etf_jax.benchmarks import limits
   from etf_jax.data import resident
-  from etf_jax.training import experiment, sharding
+  from etf_jax.training import plan as plans
+  from etf_jax.training import sharding
 
   dataset = steps.whole_batches(dataset, config.batch_size)
-  plan = experiment.plan(config, dataset)
+  plan = plans.create(config, dataset)
   data = None
   if config.data.feed != "stream":
     data = resident.put(dataset.train, plan.mesh)
 
   def opened(config):
-    plan = experiment.plan(config, dataset)
-    return plan, experiment.feed(plan, dataset, data)
+    plan = plans.create(config, dataset)
+    return plan, plans.feed(plan, dataset, data)
 
   seed = config.seeds[0]
   plan, open_feed = opened(config)
@@ -208,7 +209,7 @@ def _steps(options, steps, config, dataset, request):
       warmup=options.warmup,
       multiple=multiple,
     )
-  cost = experiment.lower_step(plan, open_feed).compile().cost_analysis()
+  cost = plans.lower_step(plan, open_feed).compile().cost_analysis()
   # Of a loop over the parts of a batch the compiler counts the body once.
   parts = 1 if sharding.unrolls(plan.mesh) else config.accumulate_steps
   times = {name: reports.summary(seconds) for name, seconds in taken.items()}

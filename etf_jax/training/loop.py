@@ -25,7 +25,8 @@ from etf_jax.training import (
 )
 from etf_jax.training import state as train_state
 from etf_jax.training import workdir as workdirs
-from etf_jax.training.experiment import Experiment, lower_step, of_run
+from etf_jax.training.experiment import Experiment, of_run
+from etf_jax.training.plan import lower_step
 from etf_jax.training.profile import Profile
 from etf_jax.training.records import Run
 

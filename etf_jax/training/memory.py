@@ -143,7 +143,7 @@ def check(
   """Compiles the train step and compares what it needs with what there is.
 
   Args:
-    lower: the step, see `experiment.lower_step`; called only where devices
+    lower: the step, see `plan.lower_step`; called only where devices
       tell their size, which CPUs do not.
     config: resolved; `batch_size` and `accumulate_steps` are read.
     mesh: the devices.

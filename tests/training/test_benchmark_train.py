@@ -16,6 +16,7 @@ from etf_jax.benchmarks import steps, train
 from etf_jax.configs import digits_lt
 from etf_jax.errors import InputError
 from etf_jax.training import experiment
+from etf_jax.training import plan as plans
 
 FIELDS = (
   "--config.model.name=tiny_runs:Tiny",
@@ -201,7 +202,7 @@ def test_frozen_steps_do_not_look_at_new_images(digits_dir):
   config.augment.crop_padding = 1
   config.steps_per_call = 2
   dataset = data.load(config.data)
-  plan = experiment.plan(config, dataset)
+  plan = plans.create(config, dataset)
   held = steps.resident.put(dataset.train, plan.mesh)
   run = steps.frozen(plan, dataset, held, 2, seed=0)
   losses = [float(run.go(number).loss) for number in (1, 19, 20, 20)]

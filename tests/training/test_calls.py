@@ -1,6 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Several steps in a call of the devices: the same run, and no waiting."""
 
+import dataclasses
 import gzip
 import json
 
@@ -90,7 +91,7 @@ def with_config(experiment, **fields):
   config = experiment.config.copy_and_resolve_references()
   with config.unlocked():
     config.update_from_flattened_dict(fields)
-  return experiment._replace(config=config)
+  return dataclasses.replace(experiment, config=config)
 
 
 @jax.jit

@@ -16,6 +16,7 @@ from etf_jax import data
 from etf_jax.errors import InputError
 from etf_jax.training import distributed, loop, runs, workdir
 from etf_jax.training import experiment as experiments
+from etf_jax.training import plan as plans
 
 RATES, SEEDS = (0.05, 0.2), (0, 3)
 NAMES = [(rate, seed) for rate in RATES for seed in SEEDS]
@@ -154,7 +155,7 @@ def test_one_after_another_compile_once(swept, single, alone, tmp_path):
   assert compiled == [1, 0, 0, 0]
   assert_same_runs(places, alone, single)
   with tiny_runs.compilations() as again:
-    experiments.lower_step(swept, swept.open_feed).compile()
+    plans.lower_step(swept, swept.open_feed).compile()
   assert again == []  # What is looked at before a run is what trains.
 
 

@@ -9,6 +9,7 @@ import tiny_runs
 from etf_jax import data
 from etf_jax.errors import InputError
 from etf_jax.training import experiment, loop, memory, sharding, state
+from etf_jax.training import plan as plans
 
 GB = 10**9
 # 4 GB whatever the batch (2 + 3 - 2 + 1), and 8 GB for its 1024 images.
@@ -183,7 +184,7 @@ def test_the_program_is_compiled_once(run, told_size, compilations):
   told_size(10**9)
   compilations.clear()
   told = memory.check(
-    lambda: experiment.lower_step(run, run.open_feed, single=False),
+    lambda: plans.lower_step(run, run.open_feed, single=False),
     run.config,
     run.mesh,
   )

@@ -16,6 +16,7 @@ from etf_jax import data
 from etf_jax.errors import InputError
 from etf_jax.training import distributed, loop, packing, runs, sharding, state
 from etf_jax.training import experiment as experiments
+from etf_jax.training import plan as plans
 
 # In float32, relative, after twelve steps: XLA rounds sums otherwise.
 TOLERANCE = 1e-5
@@ -100,7 +101,8 @@ def test_runs_at_different_steps_are_not_one_program(
   places = below(tmp_path)
   tiny_runs.interrupted(alone[0], places[0], step=8)
   opened = []
-  spy = experiment._replace(
+  spy = dataclasses.replace(
+    experiment,
     config=packed.config,
     open_feed=lambda seed, start: (
       opened.append((seed, start)),
@@ -228,7 +230,7 @@ def test_seeds_are_spread_over_devices(short, expected, method, devices):
   # Relative to a leaf's norm: BatchNorm magnifies the rounding of sums.
   assert error(together, expected(method)) < 1e-4
   with tiny_runs.compilations() as compiled:
-    program = experiments.lower_step(built, built.open_feed, runs=4).compile()
+    program = plans.lower_step(built, built.open_feed, runs=4).compile()
   assert compiled == []  # It is the one that has trained.
   groups = re.findall(
     r" (?:all-\w+|collective-\w+|reduce-scatter)\(.*?replica_groups=(\S+),",

@@ -3,6 +3,7 @@
 had been (of several processes: test_processes.py).
 """
 
+import dataclasses
 import json
 import os
 import signal
@@ -34,10 +35,11 @@ class Stopping:
 
 
 def stopped_in(experiment, step):
-  return experiment._replace(
+  return dataclasses.replace(
+    experiment,
     open_feed=lambda seed, start: Stopping(
       experiment.open_feed(seed, start), step
-    )
+    ),
   )
 
 

@@ -2,6 +2,7 @@
 """Runs of seconds: a backbone of one layer on digits, three epochs."""
 
 import contextlib
+import dataclasses
 import json
 import os
 import shutil
@@ -125,10 +126,11 @@ def watched(
   experiment, before=lambda current, *_: current, after=lambda _: None
 ):
   """The experiment with such feeds."""
-  return experiment._replace(
+  return dataclasses.replace(
+    experiment,
     open_feed=lambda *given, **own: Watched(
       experiment.open_feed(*given, **own), before, after
-    )
+    ),
   )
 
 
