@@ -96,25 +96,20 @@ def alone(single, tmp_path_factory):
 
 
 def below(directory):
-  return {
-    (imbalance, seed): directory / f"imbalance={imbalance}" / f"seed={seed}"
-    for imbalance, seed in NAMES
-  }
+  return tiny_runs.below(directory, "imbalance", NAMES)
 
 
 def assert_same_runs(actual, expected, single):
+  tiny_runs.assert_same_runs(actual, expected, single, TOLERANCE)
   for name, place in expected.items():
-    experiment = single[name[0]]
-    tiny_runs.assert_same_run(actual[name], place, experiment, TOLERANCE)
-    for row, like in zip(
-      tiny_runs.rows(actual[name], "collapse"),
-      tiny_runs.rows(place, "collapse"),
-      strict=True,
-    ):
-      assert (row.keys(), row["split"]) == (like.keys(), like["split"])
-      for field in ("nc1", "classifier_alignment", "rank"):
-        if field in like:
-          assert row[field] == pytest.approx(like[field], rel=1e-8), field
+    rows, like = (
+      tiny_runs.rows(directory, "collapse")
+      for directory in (actual[name], place)
+    )
+    assert [row["split"] for row in rows] == ["train", "test"]
+    np.testing.assert_allclose(
+      tiny_runs.numbers(rows), tiny_runs.numbers(like), rtol=1e-8, atol=1e-9
+    )
     counts = [
       (p / "class_counts.json").read_text() for p in (actual[name], place)
     ]
@@ -151,29 +146,15 @@ def test_a_packed_run_goes_on_alone(packed, single, alone, tmp_path):
 def test_with_rates_one_after_another(build, tmp_path):
   rates = (0.05, 0.1)
   swept = build(imbalances=IMBALANCES, learning_rates=rates)
-  training, compiled = [False], []
-
-  def before(current, *_):
-    training[0] = True
-    return current
-
-  def after(_):
-    training[0] = False
-
-  watched = tiny_runs.watched(swept, before, after)
-  places = {}
-  for imbalance in IMBALANCES:
-    for rate in rates:
-      place = places[imbalance, rate] = tmp_path / f"{imbalance}-{rate}"
-      with tiny_runs.compilations(lambda: training[0]) as found:
-        loop.train_together(watched, {(imbalance, rate, 3): place})
-      compiled.append(sum(found))
+  names = [(x, rate, 3) for x in IMBALANCES for rate in rates]
+  places = {name: tmp_path / str(name) for name in names}
+  compiled = tiny_runs.train_one_after_another(swept, places)
   # One program for whole batches, one for the rest, and never again.
   assert compiled == [2, 0, 0, 0]
   one = build(**{"data.imbalance": 0.3, "optimizer.learning_rate": 0.05})
   loop.train(one, 3, tmp_path / "alone")
   tiny_runs.assert_same_run(
-    places[0.3, 0.05], tmp_path / "alone", one, TOLERANCE
+    places[0.3, 0.05, 3], tmp_path / "alone", one, TOLERANCE
   )
 
 
@@ -238,11 +219,7 @@ def test_cones_are_those_of_the_own_counts(build):
     variables = tiny_runs.begin(one).eval_variables
     rows = [e.measure(variables, "train")[0] for e in (own, one)]
     assert rows[0].keys() == rows[1].keys()
-    (shared, _), (expected, _) = (jax.tree.flatten(row) for row in rows)
-    shared, expected = (
-      np.hstack([np.ravel(x).astype(float) for x in leaves])
-      for leaves in (shared, expected)
-    )
+    shared, expected = map(tiny_runs.numbers, rows)
     np.testing.assert_allclose(shared, expected, rtol=1e-9)
     found[imbalance] = expected
   assert (found[0.05] != found[0.3]).any()

@@ -86,16 +86,11 @@ def alone(single, tmp_path_factory):
 
 
 def below(directory):
-  return {
-    (rate, seed): directory / f"learning_rate={rate}" / f"seed={seed}"
-    for rate, seed in NAMES
-  }
+  return tiny_runs.below(directory, "learning_rate", NAMES)
 
 
 def assert_same_runs(actual, expected, single):
-  for name, place in expected.items():
-    experiment = single[name[0]]
-    tiny_runs.assert_same_run(actual[name], place, experiment, TOLERANCE)
+  tiny_runs.assert_same_runs(actual, expected, single, TOLERANCE)
 
 
 def recorded(place):
@@ -137,21 +132,7 @@ def test_the_command_names_and_reports_them(
 
 def test_one_after_another_compile_once(swept, single, alone, tmp_path):
   places = below(tmp_path)
-  training = [False]
-
-  def before(current, *_):
-    training[0] = True
-    return current
-
-  def after(_):
-    training[0] = False
-
-  watched = tiny_runs.watched(swept, before, after)
-  compiled = []
-  for name, place in places.items():
-    with tiny_runs.compilations(lambda: training[0]) as found:
-      loop.train_together(watched, {name: place})
-    compiled.append(sum(found))
+  compiled = tiny_runs.train_one_after_another(swept, places)
   assert compiled == [1, 0, 0, 0]
   assert_same_runs(places, alone, single)
   with tiny_runs.compilations() as again:

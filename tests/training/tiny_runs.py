@@ -15,7 +15,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from etf_jax.configs import digits_lt
-from etf_jax.training import state
+from etf_jax.training import loop, state
 
 STEPS = 12
 TIMES = {"seconds", "images_per_second"}
@@ -187,3 +187,42 @@ def interrupted(workdir, copy, step):
     if int(checkpoint.name) > step:
       shutil.rmtree(checkpoint)
   return copy
+
+
+def below(directory, field, names):
+  """The directories of runs that are named by a value of a field and a seed."""
+  return {
+    (value, seed): directory / f"{field}={value}" / f"seed={seed}"
+    for value, seed in names
+  }
+
+
+def assert_same_runs(actual, expected, experiments, tolerance):
+  """Compares directories by name; the experiments are those of the values."""
+  for name, place in expected.items():
+    assert_same_run(actual[name], place, experiments[name[0]], tolerance)
+
+
+def train_one_after_another(experiment, places):
+  """How many programs the steps of each run have compiled, in their order."""
+  training, compiled = [False], []
+
+  def before(current, *_):
+    training[0] = True
+    return current
+
+  def after(_):
+    training[0] = False
+
+  seen = watched(experiment, before, after)
+  for name, place in places.items():
+    with compilations(lambda: training[0]) as found:
+      loop.train_together(seen, {name: place})
+    compiled.append(sum(found))
+  return compiled
+
+
+def numbers(row):
+  """All numbers of a row, as one array."""
+  leaves = [x for x in jax.tree.leaves(row) if not isinstance(x, str)]
+  return np.hstack([np.ravel(x).astype(float) for x in leaves])
