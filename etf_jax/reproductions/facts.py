@@ -3,6 +3,7 @@
 
 from collections.abc import Mapping, Sequence
 import dataclasses
+from typing import NamedTuple
 
 Fields = Mapping[str, object]
 
@@ -94,6 +95,20 @@ class Reported:
   remark: str = ""
 
 
+class Elsewhere(NamedTuple):
+  """What of a table or figure is taken to other data.
+
+  Attributes:
+    title: what it shows, without the data.
+    methods: its rows.
+    mixups: alphas.
+  """
+
+  title: str
+  methods: tuple[str, ...]
+  mixups: tuple[float, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class Target:
   """A table or figure of a paper.
@@ -108,7 +123,7 @@ class Target:
     shows: figures beside the table: collapse | centres | curves | classes |
       sweep.
     keys: of collapse rows, for the figures that show some of them.
-    elsewhere: what is taken to other data: methods, and alphas of mixup.
+    elsewhere: what is taken to other data, if anything.
     reported: rows of published values alone.
     probed: what part of it `python -m etf_jax.probe` makes of the runs; empty
       where that is not needed.
@@ -124,7 +139,7 @@ class Target:
   main: str = "etf_dr"
   shows: tuple[str, ...] = ()
   keys: tuple[str, ...] = ()
-  elsewhere: tuple[tuple[str, ...], tuple[float, ...]] | None = None
+  elsewhere: Elsewhere | None = None
   reported: Sequence[Reported] = ()
   probed: str = ""
   probe: str = ""

@@ -173,14 +173,7 @@ def notes(plan: Plan) -> list[str]:
   if any(cell.method == "logit_adjusted" for cell in plan.cells):
     said.append("Logit adjustment at temperature 1 is balanced softmax.")
   probed = planning.probe_command(plan)
-  published = any(cell.published for cell in plan.cells)
-  return (
-    said
-    + ([probed] if probed else [])
-    + [
-      note for note in plan.target.notes if published or "published" not in note
-    ]
-  )
+  return said + ([probed] if probed else []) + list(plan.target.notes)
 
 
 def value(published: Value | None) -> str:

@@ -116,7 +116,7 @@ class Plan(NamedTuple):
 
   Attributes:
     name: of the target, and of the files that are written.
-    target: what it is.
+    target: what it is; on other data, what is taken to them.
     cells: in the order of the table.
     jobs: by name; one that starts from another is behind it.
     options: what was asked for.
@@ -141,9 +141,10 @@ def plan(name: str, options: Options) -> Plan:
   """
   if name not in TARGETS:
     raise InputError(_unknown("table or figure", name, TARGETS))
-  target = TARGETS[name]
   _check(options)
-  settings, methods, suffix = _settings(name, target, options)
+  target, settings, methods = _chosen_of(name, options)
+  parts = [*options.datasets, *sorted(options.variants)]
+  suffix = "".join(f"-{part.replace(':', '_')}" for part in parts)
   jobs: dict[str, Job] = {}
   cells, changed = [], set()
   for setting in settings:
@@ -191,10 +192,12 @@ def _check_effect(name, options, changed, jobs) -> None:
       raise InputError(f"--variant={variant} changes no run of {name}")
 
 
-def _settings(
-  name: str, target: Target, options: Options
-) -> tuple[Sequence[Setting], tuple[str, ...], str]:
-  """The settings asked for, the methods, and what tells the files apart."""
+def _chosen_of(
+  name: str, options: Options
+) -> tuple[Target, Sequence[Setting], tuple[str, ...]]:
+  """A target, here or on other data, and its settings and methods asked for."""
+  target = TARGETS[name]
+  papers = target.methods
   own = [
     setting
     for setting in target.settings
@@ -206,28 +209,25 @@ def _settings(
     for dataset in options.datasets
     if not any(dataset in (s.dataset, s.experiment) for s in target.settings)
   ]
-  methods = (*target.methods, *target.baselines)
   if others:
     if own:
       raise InputError(
         f"--dataset={','.join(options.datasets)}: {others[0]} is not in {name};"
         " give it alone"
       )
-    settings, methods = _elsewhere(name, target, others, options)
+    target = _elsewhere(name, target, others, options)
+    settings = target.settings
   else:
     settings = _chosen(name, "imbalance", own, options.imbalance)
     settings = _chosen(name, "mixup", settings, options.mixup)
-  if options.methods == (PAPER,):
-    methods = target.methods
-  elif options.methods:
+  methods = (*target.methods, *target.baselines)
+  if options.methods:
     methods = tuple(
       method
       for given in options.methods
-      for method in (target.methods if given == PAPER else (given,))
+      for method in (papers if given == PAPER else (given,))
     )
-  parts = [*options.datasets, *sorted(options.variants)]
-  suffix = "".join(f"-{part.replace(':', '_')}" for part in parts)
-  return settings, tuple(dict.fromkeys(methods)), suffix
+  return target, settings, tuple(dict.fromkeys(methods))
 
 
 def _chosen(name, field, settings, wanted):
@@ -243,7 +243,7 @@ def _chosen(name, field, settings, wanted):
 
 
 def _elsewhere(name, target, datasets, options):
-  """A table's methods on data that are not the paper's."""
+  """What of a target is taken to data that are not the paper's."""
   known = {path.stem for path in configs.FOLDER.glob("*.py")} - {"base"}
   for dataset in datasets:
     if dataset.partition(":")[0] not in known:
@@ -256,7 +256,7 @@ def _elsewhere(name, target, datasets, options):
       f"--dataset={datasets[0]}: {name} is for {there} alone; its methods are"
       " not taken to other data"
     )
-  methods, mixups = target.elsewhere
+  title, methods, mixups = target.elsewhere
   settings = []
   for dataset in datasets:
     config, _ = command_line.parse(["", f"--config=etf_jax:{dataset}"])
@@ -266,7 +266,16 @@ def _elsewhere(name, target, datasets, options):
         tail = "" if config.data.profile == "none" else f", imbalance {shown:g}"
         label = f"{config.name}, {config.model.name}{tail}, mixup {mixup:g}"
         settings.append(Setting(label, dataset, imbalance, mixup))
-  return settings, methods
+  return dataclasses.replace(
+    target,
+    title=f"{title}: {', '.join(datasets)}",
+    paper=f"{target.paper}, taken to other data",
+    settings=settings,
+    methods=methods,
+    baselines=(),
+    reported=(),
+    notes=(),
+  )
 
 
 def _missing(setting: Setting, method: str, options: Options) -> str:

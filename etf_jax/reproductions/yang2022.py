@@ -4,7 +4,7 @@
 Tables 1 to 4 and figures 3 to 6 with every number that is printed.
 """
 
-from etf_jax.reproductions.facts import Setting, Target, values
+from etf_jax.reproductions.facts import Elsewhere, Setting, Target, values
 
 PAPER = "Yang et al. 2022 (arXiv:2203.09081)"
 BASELINES = ("logit_adjusted", "ldam_drw", "crt", "tau_norm")
@@ -152,19 +152,8 @@ _SETTINGS_2 = [
   for dataset in _DATA_2
   for imbalance in _IMBALANCES_2
 ]
-_ELSEWHERE = (
-  (
-    "ce_frozen",
-    "ce",
-    "ce_weighted",
-    "etf_ce",
-    "etf_dr",
-    "logit_adjusted",
-    "ldam_drw",
-  ),
-  (0.0, 1.0),
-)
-_CURVES_ELSEWHERE = (("ce", "etf_dr"), (0.0, 1.0))
+_MIXUPS = (0.0, 1.0)
+_PAIR = ("ce", "etf_dr")
 _FIGURE_NOTE = (
   "The text does not say at which imbalance figures 4 and 5 were measured; 0.02"
   " is that of figure 3. Expect no advantage of ResNet on STL-10 and of"
@@ -183,7 +172,14 @@ TARGETS = {
     [setting_1(i, mixup) for mixup in (0.0, 1.0) for i in range(5)],
     ("ce", "ce_weighted", "etf_ce", "etf_dr"),
     BASELINES,
-    elsewhere=_ELSEWHERE,
+    elsewhere=Elsewhere(
+      "Classifiers and losses",
+      (
+        *("ce_frozen", "ce", "ce_weighted", "etf_ce", "etf_dr"),
+        *BASELINES[:2],
+      ),
+      _MIXUPS,
+    ),
     notes=(BEST_NOTE, BASELINE_NOTE),
   ),
   "table2": Target(
@@ -192,7 +188,11 @@ TARGETS = {
     _SETTINGS_2,
     ("ce", "etf_dr"),
     BASELINES,
-    elsewhere=(("ce", "etf_dr", *BASELINES[:2]), (1.0,)),
+    elsewhere=Elsewhere(
+      "CE, ETF + DR and baselines, with mixup",
+      (*_PAIR, *BASELINES[:2]),
+      (1.0,),
+    ),
     notes=(BEST_NOTE, BASELINE_NOTE, _SVHN_NOTE),
   ),
   "table3": Target(
@@ -226,7 +226,7 @@ TARGETS = {
       "cos_features_classifier_mean",
       "cos_features_classifier_std",
     ),
-    elsewhere=_CURVES_ELSEWHERE,
+    elsewhere=Elsewhere("Angles between classes", _PAIR, _MIXUPS),
   ),
   "figure4": Target(
     "Alignment of features and classifier, ResNet",
@@ -235,7 +235,7 @@ TARGETS = {
     ("ce", "etf_dr"),
     shows=("collapse",),
     keys=("nc3_alignment_mean", "nc3_distance"),
-    elsewhere=_CURVES_ELSEWHERE,
+    elsewhere=Elsewhere("Alignment of features and classifier", _PAIR, _MIXUPS),
     notes=(_FIGURE_NOTE, _SVHN_NOTE),
   ),
   "figure5": Target(
@@ -245,7 +245,7 @@ TARGETS = {
     ("ce", "etf_dr"),
     shows=("collapse",),
     keys=("nc3_alignment_mean", "nc3_distance"),
-    elsewhere=_CURVES_ELSEWHERE,
+    elsewhere=Elsewhere("Alignment of features and classifier", _PAIR, _MIXUPS),
     notes=(_FIGURE_NOTE, _SVHN_NOTE),
   ),
   "figure6": Target(
@@ -254,6 +254,6 @@ TARGETS = {
     [setting_3(i) for i in range(4)],
     ("ce", "etf_dr"),
     shows=("curves",),
-    elsewhere=_CURVES_ELSEWHERE,
+    elsewhere=Elsewhere("Accuracy in the course of training", _PAIR, _MIXUPS),
   ),
 }

@@ -17,7 +17,7 @@ from etf_jax.configs import (
 )
 from etf_jax.data import catalog
 from etf_jax.models import heads
-from etf_jax.reproductions import costs, dry_run, planning, running
+from etf_jax.reproductions import costs, dry_run, pages, planning, running
 from etf_jax.reproductions.planning import Options
 from etf_jax.reproductions.targets import TARGETS
 from etf_jax.training import command_line, state, workdir
@@ -300,6 +300,20 @@ def test_other_data_have_the_tables_methods_and_no_published_values():
   assert {j.config.data.imbalance for j in more.jobs.values()} == {0.005, 1.0}
   figure = plan("figure3", datasets=("digits_lt",), mixup=(0.0,))
   assert [cell.method for cell in figure.cells] == ["ce", "etf_dr"]
+
+
+@pytest.mark.parametrize(
+  "name", [name for name in TARGETS if TARGETS[name].elsewhere]
+)
+def test_on_other_data_the_page_is_named_by_them(name):
+  """No name of the paper's data, and none of the notes on its values."""
+  found = plan(name, datasets=("digits_lt",))
+  text = dry_run.text(found, OUTPUT) + pages.markdown(found, ())
+  assert f"{TARGETS[name].elsewhere.title}: digits_lt" in text
+  assert f"{TARGETS[name].paper}, taken to other data" in text
+  for other in ("CIFAR", "ImageNet", "SVHN", "STL", "published values are"):
+    assert other not in text
+  assert plan(name).target == TARGETS[name]
 
 
 def test_users_own_images_are_planned_without_their_number():
