@@ -8,10 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting import _figures, plots, runs, shot_groups
-
-# A training curve keeps this many points; each is a mean over its bin.
-_POINTS = 150
+from etf_jax.reporting import _figures, _series, plots, runs, shot_groups
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,14 +91,12 @@ def _curves(section) -> Shown:
   loss, accuracy, unfinished = {}, {}, []
   for group in section.groups:
     if group.finished:
-      loss[group.label] = [
-        _binned(_pairs(r.train, "loss")) for r in group.finished
-      ]
+      loss[group.label] = [_series.loss(run.train) for run in group.finished]
       accuracy[group.label] = [
-        _pairs(run.tests, "accuracy") for run in group.finished
+        _series.pairs(run.tests, "accuracy") for run in group.finished
       ]
     for run in group.unfinished:
-      unfinished.append((group.label, *_pairs(run.tests, "accuracy")))
+      unfinished.append((group.label, *_series.pairs(run.tests, "accuracy")))
   caption = (
     "Means over seeds, with bands of one standard deviation. The losses of"
     " different methods are different functions: compare their shape, not"
@@ -164,27 +159,3 @@ def _confusions(section) -> Iterable[tuple[str, np.ndarray]]:
 
 def _known(rows: Sequence[dict[str, Any]], key: str) -> list[float]:
   return [row[key] for row in rows if row.get(key) is not None]
-
-
-def _pairs(
-  rows: Sequence[dict[str, Any]], key: str
-) -> tuple[np.ndarray, np.ndarray]:
-  known = [row for row in rows if row.get(key) is not None]
-  return (
-    np.array([row["epoch"] for row in known], np.float64),
-    np.array([row[key] for row in known], np.float64),
-  )
-
-
-def _binned(
-  pair: tuple[np.ndarray, np.ndarray],
-) -> tuple[np.ndarray, np.ndarray]:
-  epochs, values = pair
-  if epochs.size <= _POINTS:
-    return pair
-  # Bins by place: the seeds of a group log at the same steps.
-  parts = np.array_split(np.arange(epochs.size), _POINTS)
-  return (
-    np.array([epochs[part].mean() for part in parts]),
-    np.array([values[part].mean() for part in parts]),
-  )

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting import _figures, collapse_plots, plots
+from etf_jax.reporting import _figures, _series, collapse_plots, plots
 from etf_jax.reporting._shown import Shown
 from etf_jax.reproductions.planning import Plan
 from etf_jax.reproductions.results import Row
@@ -158,29 +158,19 @@ def _centres(rows: Sequence[Row], keys: Sequence[str]) -> Shown | None:
 
 def _curves(rows: Sequence[Row], keys: Sequence[str]) -> Shown | None:
   del keys
-  loss = {row.cell.method: _rows_of(row, "train", "loss") for row in rows}
-  accuracy = {
-    row.cell.method: _rows_of(row, "tests", "accuracy") for row in rows
-  }
+  loss, accuracy = {}, {}
+  for row in rows:
+    found = row.runs.values()
+    loss[row.cell.method] = [_series.loss(run.train) for run in found]
+    accuracy[row.cell.method] = [
+      _series.pairs(run.tests, "accuracy") for run in found
+    ]
   return Shown(
     "",
     f"Training: {rows[0].cell.setting.label}",
     f"{_caption(rows)} Losses of different methods are different functions.",
     lambda narrow: plots.curves(loss, accuracy, narrow=narrow),
   )
-
-
-def _rows_of(row: Row, kind: str, key: str) -> Pairs:
-  pairs = []
-  for run in row.runs.values():
-    known = [r for r in getattr(run, kind) if r.get(key) is not None]
-    pairs.append(
-      (
-        np.array([r["epoch"] for r in known], np.float64),
-        np.array([r[key] for r in known], np.float64),
-      )
-    )
-  return pairs
 
 
 def _classes(rows: Sequence[Row], keys: Sequence[str]) -> Shown | None:

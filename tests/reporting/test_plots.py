@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import synthetic_runs
 
-from etf_jax.reporting import _confusion, _figures, plots
+from etf_jax.reporting import _confusion, _figures, _series, plots
 
 COUNTS = [5, 200, 50]
 NAMES = ["rare", "common", "middling"]
@@ -233,3 +233,23 @@ def test_the_style_stays_inside(monkeypatch):
   before = matplotlib.rcParams.copy()
   plots.shots({"ce": {"all": [0.5]}}, [30, 3], narrow=True)
   assert matplotlib.rcParams == before
+
+
+def test_a_training_curve_has_as_many_steps_at_each_point():
+  """A row of one step, where an epoch ends, is joined to the next ones."""
+  rows = [
+    {"step": 4, "epoch": 1.0, "loss": 1.0},
+    {"step": 5, "epoch": 1.25, "loss": 9.0},
+    {"step": 8, "epoch": 2.0, "loss": 2.0},
+    {"step": 12, "epoch": 3.0, "loss": None},
+    {"step": 14, "epoch": 3.5, "loss": np.nan},
+    {"step": 18, "epoch": 4.5, "loss": 5.0},
+  ]
+  epochs, values = _series.loss(rows)
+  np.testing.assert_array_equal(epochs, [1, 2, 3.5, 4.5])
+  np.testing.assert_array_equal(values, [1, (9 + 3 * 2) / 4, np.nan, 5])
+  assert not _series.loss([])[0].size
+  many = [{"step": n, "epoch": n / 10, "loss": n} for n in range(1, 601)]
+  epochs, values = _series.loss(many)
+  np.testing.assert_allclose(epochs, np.arange(4, 601, 4) / 10)
+  np.testing.assert_allclose(values, np.arange(2.5, 600, 4))
