@@ -4,10 +4,10 @@
 python -m etf_jax.main --config=configs/fashion_mnist_lt.py        # a GPU
 python -m etf_jax.main --config=configs/fashion_mnist_lt.py:cpu    # 2 cores
 
-`cpu`: ten minutes a seed on one CPU core. Here, without mixup, last epoch, mean
-and sample standard deviation of seeds 0, 1, 2: CE 83.8 and 0.2 %, CE* 86.0 and
-0.3 %, ETF + DR 85.1 and 0.1 %; README.md has the other methods. The full
-recipe: not yet run.
+`cpu`: ten to twelve minutes a seed on one CPU core. Here, without mixup, last
+epoch, mean and sample standard deviation of seeds 0, 1, 2: CE 83.8 and 0.2 %,
+CE* 86.0 and 0.3 %, ETF + DR 85.1 and 0.1 %; README.md has the other methods.
+The full recipe: not yet run.
 """
 
 from etf_jax.configs import base

@@ -30,6 +30,9 @@ def loss(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
   Args:
     rows: of a run's training, in order.
+
+  Returns:
+    `[P]` epochs and `[P]` losses; NaN where a row of the point has NaN.
   """
   steps = np.array([row["step"] for row in rows], np.int64)
   if not steps.size:
@@ -41,10 +44,10 @@ def loss(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
   values = np.array([row.get("loss") for row in rows], np.float64)
   epochs = np.array([row["epoch"] for row in rows], np.float64)
   held = [np.flatnonzero(known & (bins == place)) for place in np.unique(bins)]
-  held = [rows for rows in held if rows.size]
+  held = [part for part in held if part.size]
   return (
-    np.array([epochs[rows[-1]] for rows in held]),
+    np.array([epochs[part[-1]] for part in held]),
     np.array(
-      [np.average(values[rows], weights=windows[rows]) for rows in held]
+      [np.average(values[part], weights=windows[part]) for part in held]
     ),
   )

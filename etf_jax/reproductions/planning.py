@@ -142,7 +142,7 @@ def plan(name: str, options: Options) -> Plan:
   if name not in TARGETS:
     raise InputError(_unknown("table or figure", name, TARGETS))
   _check(options)
-  target, settings, methods = _chosen_of(name, options)
+  target, settings, methods = _asked_for(name, options)
   parts = [*options.datasets, *sorted(options.variants)]
   suffix = "".join(f"-{part.replace(':', '_')}" for part in parts)
   jobs: dict[str, Job] = {}
@@ -192,12 +192,12 @@ def _check_effect(name, options, changed, jobs) -> None:
       raise InputError(f"--variant={variant} changes no run of {name}")
 
 
-def _chosen_of(
+def _asked_for(
   name: str, options: Options
 ) -> tuple[Target, Sequence[Setting], tuple[str, ...]]:
-  """A target, here or on other data, and its settings and methods asked for."""
+  """A target, perhaps on other data, and which settings and methods of it."""
   target = TARGETS[name]
-  papers = target.methods
+  of_paper = target.methods
   own = [
     setting
     for setting in target.settings
@@ -225,7 +225,7 @@ def _chosen_of(
     methods = tuple(
       method
       for given in options.methods
-      for method in (papers if given == PAPER else (given,))
+      for method in (of_paper if given == PAPER else (given,))
     )
   return target, settings, tuple(dict.fromkeys(methods))
 
