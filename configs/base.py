@@ -138,8 +138,8 @@ def get_config() -> ml_collections.ConfigDict:
   a.cutmix_alpha = 0.0  # the same for a pasted box; with both on, one a batch
 
   c.model = m = ml_collections.ConfigDict()
-  # Small images: resnet8 | 20 | 32 | 44 | 56, densenet100 | 150 | 190 | 250.
-  # Photographs: resnet18 | 34 | 50 | 101. Others: package.module:Class.
+  # Small images: resnet8 | 20 | 32 | 44 | 56, densenet10 | 100 | 150 | 190 |
+  # 250. Photographs: resnet18 | 34 | 50 | 101. Others: package.module:Class.
   m.name = "resnet32"
   m.width = 1  # multiplies the channels of the resnets
   # Further arguments of the backbone. resnet18 to 101: last_stage_width, which

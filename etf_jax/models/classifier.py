@@ -28,7 +28,7 @@ BACKBONES = {
   for family, module, depths in (
     ("resnet", ResNetCIFAR, (8, 20, 32, 44, 56)),
     ("resnet", ResNet, BLOCKS),
-    ("densenet", DenseNet, (100, 150, 190, 250)),
+    ("densenet", DenseNet, (10, 100, 150, 190, 250)),
   )
   for depth in depths
 }

@@ -7,7 +7,14 @@ from typing import Any
 
 import numpy as np
 
-from etf_jax.reporting import _figures, _shown, collapse_plots, plots, runs
+from etf_jax.reporting import (
+  _figures,
+  _series,
+  _shown,
+  collapse_plots,
+  plots,
+  runs,
+)
 
 Row = Mapping[str, Any]
 SPLITS = ("train", "test")
@@ -108,7 +115,7 @@ def _convergence(section, held) -> _shown.Shown:
       one.label: {
         key: pairs
         for key in collapse_plots.CONVERGENCE
-        if (pairs := _pairs(one.rows[split], key))
+        if (pairs := _series.measured(one.rows[split], key))
       }
       for one in held
     }
@@ -159,21 +166,6 @@ def _has_gap(found: Mapping[str, collapse_plots.Pairs]) -> bool:
   return any(
     np.isnan(values).any() for pairs in found.values() for _, values in pairs
   )
-
-
-def _pairs(seeds: Sequence[Sequence[Row]], key: str) -> collapse_plots.Pairs:
-  """Epochs and values of each seed, NaN where undefined."""
-  pairs = []
-  for rows in seeds:
-    known = [row for row in rows if key in row]
-    if known:
-      pairs.append(
-        (
-          np.array([row["epoch"] for row in known], np.float64),
-          np.array([row[key] for row in known], np.float64),
-        )
-      )
-  return pairs
 
 
 def _geometry(one: Method) -> dict[str, np.ndarray]:

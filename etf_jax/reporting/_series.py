@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """From the rows of a run to what is drawn over its epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,23 @@ def pairs(rows: Rows, key: str) -> tuple[np.ndarray, np.ndarray]:
     np.array([row["epoch"] for row in known], np.float64),
     np.array([row[key] for row in known], np.float64),
   )
+
+
+def measured(
+  seeds: Iterable[Rows], key: str
+) -> list[tuple[np.ndarray, np.ndarray]]:
+  """Epochs and values of each seed that has any, NaN where undefined.
+
+  An undefined number is null in the file of a run, and None in a row.
+  """
+  found = []
+  for rows in seeds:
+    known = [row for row in rows if key in row]
+    if known:
+      epochs = np.array([row["epoch"] for row in known], np.float64)
+      values = np.array([row[key] for row in known], np.float64)
+      found.append((epochs, values))
+  return found
 
 
 def loss(rows: Rows) -> tuple[np.ndarray, np.ndarray]:

@@ -127,14 +127,11 @@ def _classes_present(rows: Sequence[Row], split: str) -> int:
 
 def _pairs(row: Row, split: str, key: str) -> Pairs:
   """Epochs and values of a measurement, of each seed that has it."""
-  pairs = []
-  for run in row.runs.values():
-    known = [r for r in run.collapse if r["split"] == split and key in r]
-    if known:
-      epochs = np.array([r["epoch"] for r in known], np.float64)
-      # An undefined number is null in the file, and NaN here.
-      pairs.append((epochs, np.array([r[key] for r in known], np.float64)))
-  return pairs
+  of_split = (
+    [r for r in run.collapse if r["split"] == split]
+    for run in row.runs.values()
+  )
+  return _series.measured(of_split, key)
 
 
 def _centres(rows: Sequence[Row], keys: Sequence[str]) -> Shown | None:

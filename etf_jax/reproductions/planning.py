@@ -259,7 +259,8 @@ def _elsewhere(name, target, datasets, options):
   title, methods, mixups = target.elsewhere
   settings = []
   for dataset in datasets:
-    config, _ = command_line.parse(["", f"--config=etf_jax:{dataset}"])
+    experiment = ("", f"--config=etf_jax:{dataset}", *options.overrides)
+    config, _ = command_line.parse(experiment)
     for mixup in options.mixup or mixups:
       for imbalance in options.imbalance or (None,):
         shown = config.data.imbalance if imbalance is None else imbalance

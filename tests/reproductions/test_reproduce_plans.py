@@ -302,6 +302,27 @@ def test_other_data_have_the_tables_methods_and_no_published_values():
   assert [cell.method for cell in figure.cells] == ["ce", "etf_dr"]
 
 
+def test_on_other_data_another_network_is_named_and_counted():
+  found = plan(
+    "figure5",
+    datasets=("fashion_mnist_lt:cpu",),
+    mixup=(1.0,),
+    overrides=("--config.model.name=densenet10",),
+  )
+  (label,) = {cell.setting.label for cell in found.cells}
+  assert label == "fashion_mnist_lt_cpu, densenet10, imbalance 0.01, mixup 1"
+  for job in found.jobs.values():
+    # Pixels times channels in and out of the convolutions of each resolution,
+    # the stem's in being three, as the estimate has it.
+    products = (
+      28**2 * (9 * 3 * 24 + 24 * 48 + 9 * 48 * 12 + 36 * 18)
+      + 14**2 * (18 * 48 + 9 * 48 * 12 + 30 * 15)
+      + 7**2 * (15 * 48 + 9 * 48 * 12)
+    )
+    each = 3 * 2 * products / 1e9
+    assert job.cost.gflop == pytest.approx(each * 297_720, rel=0.01)
+
+
 @pytest.mark.parametrize(
   "name", [name for name in TARGETS if TARGETS[name].elsewhere]
 )
