@@ -85,22 +85,26 @@ def convergence(
     The figure: means over seeds with bands of one standard deviation (for NC1
     from the smallest to the largest seed, which a logarithmic axis can show),
     gaps where a seed's number is undefined, and the ideal value as a thin
-    line. The splits share their axes.
+    line. The splits share their axes; few panels stand in one row.
   """
   keys = [
     key
     for key in CONVERGENCE
     if any(key in found for held in series.values() for found in held.values())
   ]
-  across = 2 if narrow else 4
+  limit = 2 if narrow else 4
+  across = min(limit, len(keys))
   down = -(-len(keys) // across)
+  shape = (len(series), 1)
+  if across * len(series) <= limit:
+    shape = (1, len(series))
   size = (4, 1.3) if narrow else (10, 1.62)
   figure = Figure(
-    (size[0], (down * size[1] + 0.35) * len(series) + 0.3),
+    (size[0], (down * size[1] + 0.35) * shape[0] + 0.3),
     layout="constrained",
   )
   figure.get_layout_engine().set(h_pad=0.05)
-  blocks = figure.subfigures(len(series), 1, squeeze=False)[:, 0]
+  blocks = figure.subfigures(*shape, squeeze=False).ravel()
   first: dict[str, Axes] = {}
   for block, (split, held) in zip(blocks, series.items(), strict=True):
     block.suptitle(

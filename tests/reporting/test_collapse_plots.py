@@ -76,6 +76,20 @@ def test_every_size_draws_inside_the_figure(num_classes, methods, narrow):
       assert not any(box.overlaps(other) for other in boxes[place + 1 :])
 
 
+@pytest.mark.parametrize(("narrow", "rows"), [(False, 1), (True, 2)])
+def test_few_panels_of_two_splits_stand_in_one_row(narrow, rows):
+  pairs = [(np.arange(3.0), np.ones(3))]
+  held = {"ce": {"nc3_alignment_mean": pairs, "nc3_distance": pairs}}
+  figure = collapse_plots.convergence(
+    {"train": held, "test": held}, {"train": 5, "test": 5}, narrow=narrow
+  )
+  FigureCanvasAgg(figure).draw()
+  boxes = [axes.get_window_extent() for axes in figure.axes]
+  assert len(boxes) == 4
+  assert len({round(box.y0) for box in boxes}) == rows
+  assert max(box.x1 for box in boxes) > 0.9 * figure.bbox.width
+
+
 def test_svg_colours_are_known_to_the_theme():
   matrix = np.array([[1, np.nan], [-0.5, 1]])
   pairs = [(np.arange(2.0), np.ones(2))]
