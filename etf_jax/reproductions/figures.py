@@ -55,8 +55,11 @@ def of(plan: Plan, rows: Sequence[Row]) -> list[Shown]:
       for place, held in enumerate(_by_setting(rows)):
         found = parts[part](held, plan.target.keys)
         if found:
+          caption = found.caption
+          if part in ("collapse", "centres"):
+            caption += _seldom(plan, held)
           name = f"{part}-{place + 1}"
-          shown.append(dataclasses.replace(found, name=name))
+          shown.append(dataclasses.replace(found, name=name, caption=caption))
     elif part == "sweep":
       shown += _sweep(rows, plan.target.keys)
   return shown
@@ -69,6 +72,24 @@ def _by_setting(rows: Sequence[Row]) -> list[list[Row]]:
     if row.runs and row.cell.setting.series is None:
       held.setdefault(row.cell.setting.label, []).append(row)
   return list(held.values())
+
+
+def _seldom(plan: Plan, rows: Sequence[Row]) -> str:
+  """Says so where runs of an earlier command measured less often."""
+  seldom = {}
+  for row in rows:
+    asked = plan.jobs[row.cell.job].config.collapse.every_epochs
+    for run in row.runs.values():
+      every = run.config.get("collapse", {}).get("every_epochs")
+      if asked and every and every > asked:
+        seldom[row.cell.method] = every
+  if not seldom:
+    return ""
+  found = ", ".join(f"{name}: {every:g}" for name, every in seldom.items())
+  return (
+    " Runs of an earlier command, which measured after so many epochs only:"
+    f" {found}. Another --output makes them again."
+  )
 
 
 def _labels(rows: Sequence[Row]) -> str:

@@ -280,6 +280,25 @@ def test_figures_are_drawn_of_what_has_finished(
     )
 
 
+def test_a_figure_says_which_runs_measured_less_often(tmp_path):
+  """As those of a table have, which are not made again."""
+  plan = planning.plan("figure3", planning.Options(seeds=1))
+  for name, job in plan.jobs.items():
+    every = {"ce": 10.0, "etf_dr": 1.0}[job.config.method]
+    synthetic_runs.write_run(
+      tmp_path / "runs" / name / "seed=0",
+      job.config.method,
+      0,
+      0.5,
+      collapse=collapse,
+      changes={"collapse": {"every_epochs": every}},
+    )
+  (shown,) = figures.of(plan, results.rows(plan, tmp_path, {}))
+  assert shown.caption.endswith(
+    " only: ce: 10. Another --output makes them again."
+  )
+
+
 def test_the_points_of_a_sweep(tmp_path):
   """Accuracies 70 and 72 at angle 0 are 71 ± sqrt(2)."""
   plan = planning.plan("hinge_figure5", planning.Options(seeds=2))
