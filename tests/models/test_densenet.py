@@ -46,6 +46,8 @@ def by_hand(layers, growth):
     # Huang et al. 2017, table 2, which counts a classifier of 10 classes.
     (100, 12, 16, 342, 0.8),
     (150, 12, 24, 510, 1.5),
+    # The smallest: a count by hand alone.
+    (10, 12, 1, 27, 0.0),
   ],
 )
 def test_number_of_parameters(depth, growth, layers, features, millions):
