@@ -17,7 +17,7 @@ from ml_collections.config_dict import placeholder
 
 
 def get_config() -> ml_collections.ConfigDict:
-  """Returns the defaults: ETF + DR on the embedded digits."""
+  """Return the defaults: ETF + DR on the embedded digits."""
   c = ml_collections.ConfigDict()
 
   c.name = "base"  # names the run in directories and tables

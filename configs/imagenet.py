@@ -66,7 +66,7 @@ def get_config(options: str = "ce"):
 
 
 def choose_method(c, options: str) -> None:
-  """Sets one of the methods that HingeCE's transfer experiments compare.
+  """Set one of the methods that HingeCE's transfer experiments compare.
 
   Args:
     c: a config, whose name gets the options unless they are "ce" alone.

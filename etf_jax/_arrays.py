@@ -17,7 +17,7 @@ import numpy as np
 
 
 def known(x: ArrayLike | None) -> np.ndarray | None:
-  """Returns the values of `x` in NumPy, or None while they are unknown.
+  """Return the values of `x` in NumPy, or None while they are unknown.
 
   Unknown are traced values, and arrays that other processes hold a part of.
   """
@@ -29,7 +29,7 @@ def known(x: ArrayLike | None) -> np.ndarray | None:
 
 
 def result_dtype(*arrays: jax.Array | None) -> np.dtype:
-  """Returns the widest floating dtype among `arrays`, at least float32.
+  """Return the widest floating dtype among `arrays`, at least float32.
 
   Where none of them is floating it is JAX's default float.
   """
@@ -50,7 +50,7 @@ def check_labels(
   shape: tuple[int, ...],
   where: ArrayLike | None,
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-  """Checks integer labels and makes them safe to index with.
+  """Check integer labels and makes them safe to index with.
 
   Args:
     labels: integers, the classes of the examples.
@@ -91,7 +91,7 @@ def check_labels(
 def check_known_labels(
   labels: np.ndarray, num_classes: int, shape: tuple[int, ...]
 ) -> None:
-  """Raises ValueError as `check_labels`, for NumPy's arrays and at once."""
+  """Raise ValueError as `check_labels`, for NumPy's arrays and at once."""
   _check_integers(labels, shape)
   _refuse(labels, (labels < 0) | (labels >= num_classes), num_classes)
 
@@ -113,7 +113,7 @@ def _refuse(labels, wrong, num_classes):
 def check_mask(
   where: ArrayLike | None, shape: tuple[int, ...]
 ) -> jax.Array | None:
-  """Returns the mask as an array, or None; checks its dtype and shape."""
+  """Return the mask as an array, or None; checks its dtype and shape."""
   if where is None:
     return None
   mask = jnp.asarray(where)
@@ -128,7 +128,7 @@ def check_mask(
 def finish(
   loss: jax.Array, valid: jax.Array, mask: jax.Array | None
 ) -> jax.Array:
-  """Marks examples of out-of-range labels NaN and zeroes the masked ones."""
+  """Mark examples of out-of-range labels NaN and zeroes the masked ones."""
   # A product, not a `where`, so that the gradient is NaN as well.
   loss = loss * jnp.where(valid, 1.0, jnp.nan).astype(loss.dtype)
   return loss if mask is None else jnp.where(mask, loss, 0)
@@ -140,7 +140,7 @@ def check_counts(
   *,
   allow_absent: bool = False,
 ) -> jax.Array:
-  """Returns `[K]` class counts as an array after checking what is known."""
+  """Return `[K]` class counts as an array after checking what is known."""
   values = known(class_counts)
   counts = jnp.asarray(class_counts)
   if counts.ndim != 1 or counts.size == 0:
@@ -169,7 +169,7 @@ def check_counts(
 def check_vectors(
   features: ArrayLike, prototypes: ArrayLike, name: str = "prototypes"
 ) -> tuple[jax.Array, jax.Array]:
-  """Checks ``[..., feature_dim]`` features and a matrix of their classes."""
+  """Check ``[..., feature_dim]`` features and a matrix of their classes."""
   features, prototypes = jnp.asarray(features), jnp.asarray(prototypes)
   check_features(features)
   if (
@@ -186,7 +186,7 @@ def check_vectors(
 
 
 def check_features(features: jax.Array) -> None:
-  """Raises ValueError unless `features` are floating ``[..., d]``."""
+  """Raise ValueError unless `features` are floating ``[..., d]``."""
   if features.ndim == 0 or not jnp.issubdtype(features.dtype, jnp.floating):
     raise ValueError(
       "features must be floating with shape [..., feature_dim], got "
@@ -195,7 +195,7 @@ def check_features(features: jax.Array) -> None:
 
 
 def check_range(name: str, x: ArrayLike, low: float, high: float) -> None:
-  """Raises ValueError when a known value lies outside ``[low, high]``."""
+  """Raise ValueError when a known value lies outside ``[low, high]``."""
   values = known(x)
   if values is None:
     return
@@ -208,7 +208,7 @@ def check_range(name: str, x: ArrayLike, low: float, high: float) -> None:
 
 
 def check_positive(name: str, x: ArrayLike) -> None:
-  """Raises ValueError when a known value is not finite and positive."""
+  """Raise ValueError when a known value is not finite and positive."""
   values = known(x)
   if values is None:
     return
@@ -220,7 +220,7 @@ def check_positive(name: str, x: ArrayLike) -> None:
 
 
 def take_columns(table: jax.Array, labels: jax.Array) -> jax.Array:
-  """Returns the columns of a `[d, K]` table that belong to the labels.
+  """Return the columns of a `[d, K]` table that belong to the labels.
 
   ``[..., d]`` for ``[...]`` labels, which must be in range. On a mesh with
   Explicit axes the result is laid out as the labels are, which indexing alone
@@ -235,7 +235,7 @@ def take_columns(table: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def take_rows(table: jax.Array, labels: jax.Array) -> jax.Array:
-  """Returns ``table[labels]``; the labels must be in range."""
+  """Return ``table[labels]``; the labels must be in range."""
   if not _explicit(labels):
     return table.at[labels].get(mode="promise_in_bounds")
   sharding = jax.typeof(labels).sharding
@@ -269,7 +269,7 @@ def _take_columns_on_cpu(table: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def replicated(x: jax.Array) -> NamedSharding | None:
-  """Names the layout of a sum over a batch where the mesh wants it named."""
+  """Name the layout of a sum over a batch where the mesh wants it named."""
   if not _explicit(x):
     return None
   return NamedSharding(jax.typeof(x).sharding.mesh, PartitionSpec())
@@ -293,7 +293,7 @@ def _explicit(x: jax.Array) -> bool:
 
 
 def count(labels: jax.Array, amounts: jax.Array, num_classes: int) -> jax.Array:
-  """Adds up `amounts` by label, ``[num_classes]``; labels must be in range."""
+  """Add up `amounts` by label, ``[num_classes]``; labels must be in range."""
   labels, amounts = labels.reshape(-1), amounts.reshape(-1)
   everywhere = replicated(labels)
   if everywhere is not None:

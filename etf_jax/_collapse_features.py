@@ -20,7 +20,7 @@ def centre_cosines(
   *,
   where: ArrayLike | None = None,
 ) -> tuple[jax.Array, jax.Array]:
-  """Computes how each feature points to its own and to the other centres.
+  """Compute how each feature points to its own and to the other centres.
 
   Args:
     features: floating ``[..., feature_dim]``.
@@ -80,7 +80,7 @@ def in_cone(
   *,
   where: ArrayLike | None = None,
 ) -> jax.Array:
-  r"""Tells which features lie in the cone around their own prototype.
+  r"""Tell which features lie in the cone around their own prototype.
 
   .. math::
     \cos(h, w_y) \ge \cos \tau_y
@@ -150,7 +150,7 @@ def nearest_mean_agreement(
   *,
   where: ArrayLike | None = None,
 ) -> jax.Array:
-  """Computes how often the largest logit is that of the nearest class mean.
+  """Compute how often the largest logit is that of the nearest class mean.
 
   Args:
     logits: floating ``[..., num_classes]``.
@@ -228,7 +228,7 @@ def numerical_rank(
   *,
   centred: bool = False,
 ) -> jax.Array:
-  r"""Computes the mean numerical rank of the features of each class.
+  r"""Compute the mean numerical rank of the features of each class.
 
   .. math::
     \frac{1}{K} \sum_k \frac{|H_k|_*^2}{|H_k|_F^2} , \qquad

@@ -63,7 +63,7 @@ def measure(
   *,
   by_sample: jax.Array,
 ) -> Metrics:
-  """Computes what `collapse.compute` defines."""
+  """Compute what `collapse.compute` defines."""
   dtype = prototypes.dtype
   present = count > 0
   rows = present[:, None]
@@ -160,7 +160,7 @@ def _nc1(
 
 
 def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
-  """Multiplies in all the bits of the inputs' dtype."""
+  """Multiply in all the bits of the inputs' dtype."""
   return jnp.matmul(a, b, precision=EXACT)
 
 
@@ -173,7 +173,7 @@ def _moments(x: jax.Array, where: jax.Array) -> tuple[jax.Array, jax.Array]:
 
 
 def unit(x: jax.Array, axis: int | None) -> jax.Array:
-  """Scales to length 1 along `axis`; zero vectors become NaN."""
+  """Scale to length 1 along `axis`; zero vectors become NaN."""
   # By the largest entry first, or squares of small numbers would be zero.
   largest = jnp.max(jnp.abs(x), axis=axis, keepdims=True)
   x = x / jnp.where(largest > 0, largest, jnp.nan)
@@ -181,7 +181,7 @@ def unit(x: jax.Array, axis: int | None) -> jax.Array:
 
 
 def cosines(a: ArrayLike, b: ArrayLike | None = None) -> jax.Array:
-  """Computes the cosines between the columns of two matrices.
+  """Compute the cosines between the columns of two matrices.
 
   Args:
     a: floating ``[d, K]``, a vector per column: prototypes, or class means

@@ -8,7 +8,7 @@ import numpy as np
 
 @jax.jit
 def widen_margin(start: jax.Array) -> jax.Array:
-  """Follows the smoothed one-vs-rest margin by Adam from a random start."""
+  """Follow the smoothed one-vs-rest margin by Adam from a random start."""
   steps, first, last, rate = 3000, 0.5, 0.002, 0.03
   diagonal = jnp.eye(start.shape[-1], dtype=bool)
 

@@ -173,7 +173,7 @@ def _all(options: argparse.Namespace, parser) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command and returns its exit code."""
+  """Run the command and returns its exit code."""
   parser = _parser()
   options, options.fields = parser.parse_known_args(argv)
   every = options.command == "all"

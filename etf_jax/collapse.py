@@ -70,7 +70,7 @@ class Statistics(NamedTuple):
 def init(
   num_classes: int, feature_dim: int, *, reference: ArrayLike | None = None
 ) -> Statistics:
-  """Makes the statistics of no examples.
+  """Make the statistics of no examples.
 
   Any reference gives the same metrics in exact arithmetic. In float32 it has to
   lie within a few standard deviations of its class: variances are differences
@@ -136,7 +136,7 @@ def update(
   *,
   where: ArrayLike | None = None,
 ) -> Statistics:
-  """Adds examples to the statistics.
+  """Add examples to the statistics.
 
   Under ``jit``, donate `stats`: the ``[d, d]`` sum is then updated in place. On
   sharded arrays the result is that of the global batch.
@@ -213,7 +213,7 @@ def update(
 
 
 def merge(a: Statistics, b: Statistics) -> Statistics:
-  """Adds the statistics of two sets of examples.
+  """Add the statistics of two sets of examples.
 
   Both must have been taken around the same reference: start them from the same
   `init`.
@@ -258,7 +258,7 @@ def merge(a: Statistics, b: Statistics) -> Statistics:
 
 
 def class_means(stats: Statistics) -> jax.Array:
-  """Computes the mean feature of each class.
+  """Compute the mean feature of each class.
 
   Args:
     stats: `Statistics`.
@@ -285,7 +285,7 @@ def class_means(stats: Statistics) -> jax.Array:
 def compute(
   stats: Statistics, prototypes: ArrayLike, *, global_mean: str = "class"
 ) -> Metrics:
-  r"""Computes how far features and classifier have collapsed.
+  r"""Compute how far features and classifier have collapsed.
 
   With K the classes present, :math:`\mu_k` and :math:`v_k` the mean of
   :math:`h_i` and of :math:`|h_i - \mu_k|^2` in class k, N the number of
@@ -376,7 +376,7 @@ def _astype(stats: Statistics, dtype: DTypeLike) -> Statistics:
 def _add(
   stats: Statistics, sums: Iterable[jax.Array], valid: jax.Array
 ) -> Statistics:
-  """Adds to the four sums; makes them NaN unless `valid`."""
+  """Add to the four sums; makes them NaN unless `valid`."""
   nothing = jnp.where(valid, 0, jnp.nan).astype(stats.reference.dtype)
   return Statistics(
     *(x + (y + nothing) for x, y in zip(stats[:4], sums, strict=True)),

@@ -24,7 +24,7 @@ _PARALLEL = "module."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command and returns its exit code."""
+  """Run the command and returns its exit code."""
   parser = argparse.ArgumentParser(
     prog="python -m etf_jax.convert",
     description="Turns a PyTorch file of weights into safetensors.",
@@ -42,7 +42,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def convert(weights: Path, converted: Path) -> int:
-  """Writes the tensors of a PyTorch file; returns how many.
+  """Write the tensors of a PyTorch file; returns how many.
 
   Args:
     weights: the file to read.

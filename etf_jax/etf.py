@@ -24,7 +24,7 @@ def simplex_etf(
   *,
   dtype: DTypeLike = jnp.float32,
 ) -> jax.Array:
-  r"""Draws a simplex equiangular tight frame, uniformly over rotations.
+  r"""Draw a simplex equiangular tight frame, uniformly over rotations.
 
   The columns are unit vectors that sum to zero, each pair at the same angle,
   the widest that `num_classes` vectors allow:
@@ -96,7 +96,7 @@ def uniform_qr_etf(
   *,
   dtype: DTypeLike = jnp.float32,
 ) -> jax.Array:
-  r"""Draws a simplex ETF as the published code does, which prefers directions.
+  r"""Draw a simplex ETF as the published code does, which prefers directions.
 
   .. math::
     M = \sqrt{\tfrac{K}{K-1}} \, U \left( I_K - \tfrac{1}{K} \mathbf{1}
@@ -146,7 +146,7 @@ def uniform_qr_etf(
 
 
 def class_lengths(class_counts: ArrayLike) -> jax.Array:
-  r"""Computes the length of each class's target from the data set's counts.
+  r"""Compute the length of each class's target from the data set's counts.
 
   .. math::
     a_k = \sqrt{\gamma / n_k}, \qquad
@@ -185,7 +185,7 @@ def class_lengths(class_counts: ArrayLike) -> jax.Array:
 def batch_class_lengths(
   labels: ArrayLike, num_classes: int, *, where: ArrayLike | None = None
 ) -> jax.Array:
-  r"""Computes the length of each class's target from one batch, on the device.
+  r"""Compute the length of each class's target from one batch, on the device.
 
   `class_lengths` of the counts of the classes in the batch:
 
@@ -239,7 +239,7 @@ def batch_class_lengths(
 def softmax_code(
   key: jax.Array, feature_dim: int, num_classes: int
 ) -> tuple[jax.Array, jax.Array]:
-  r"""Searches for unit vectors with a large one-vs-rest margin (approximate).
+  r"""Search for unit vectors with a large one-vs-rest margin (approximate).
 
   Where a simplex ETF does not fit (``feature_dim < num_classes - 1``) the frame
   that softmax training tends to is the softmax code, the unit columns whose

@@ -59,7 +59,7 @@ _update = jax.jit(metrics.update)
 
 
 def look(trained: Trained, split: Encoded, batch_size: int) -> Seen:
-  """Classifies a split, in batches as a run's own evaluation has them.
+  """Classify a split, in batches as a run's own evaluation has them.
 
   Args:
     trained: see `trained.load`.
@@ -139,7 +139,7 @@ def row(trained: Trained, seen: Seen) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command and returns its exit code."""
+  """Run the command and returns its exit code."""
   options, overrides = _parser().parse_known_args(argv)
   try:
     trained = load(options.workdir, options.step)
@@ -177,7 +177,7 @@ def _rows(trained, seen):
 
 
 def _fit(trained, seen, images, size):
-  """Fits the temperature, gives it to the model, and keeps it."""
+  """Fit the temperature, gives it to the model, and keeps it."""
   if images is not None:
     held_out = splits.of_folder(trained, images)
     name, held_out = images, look(trained, held_out, size)

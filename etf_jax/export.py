@@ -41,7 +41,7 @@ FORMATS = ("stablehlo", "safetensors", "card")
 
 
 def write(trained: Trained, format: str, folder: Path) -> list[Path]:
-  """Writes a trained model; returns the files.
+  """Write a trained model; returns the files.
 
   Args:
     trained: see `trained.load`.
@@ -128,7 +128,7 @@ def _check_tensors(trained, path) -> float:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command and returns its exit code."""
+  """Run the command and returns its exit code."""
   options = _parser().parse_args(argv)
   try:
     trained = load(options.workdir, options.step)

@@ -24,7 +24,7 @@ from etf_jax.training import command_line, distributed, joining
 
 
 def main(argv: list[str]) -> int:
-  """Runs the command; returns its exit code."""
+  """Run the command; returns its exit code."""
   if {"--help", "-h"} & set(argv):
     print(__doc__)
     return 0

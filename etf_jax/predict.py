@@ -47,7 +47,7 @@ def predict(
   corrupt: str = "error",
   abstain_angle: float | None = None,
 ) -> Iterator[dict[str, Any]]:
-  """Classifies the images in files, in their order.
+  """Classify the images in files, in their order.
 
   Args:
     trained: see `trained.load`.
@@ -76,7 +76,7 @@ def predict(
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command and returns its exit code."""
+  """Run the command and returns its exit code."""
   options = _parser().parse_args(argv)
   try:
     _check(options)
@@ -117,7 +117,7 @@ def _check(options):
 
 
 def _batches(trained, paths, batch_size, corrupt):
-  """Names, arrays and sizes; decoded by threads, a few batches ahead."""
+  """Name, arrays and sizes; decoded by threads, a few batches ahead."""
 
   def read(path):
     try:

@@ -18,7 +18,7 @@ from etf_jax.errors import InputError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command and returns its exit code."""
+  """Run the command and returns its exit code."""
   arguments = _parser().parse_args(argv)
   _quiet_tensorflow()
   try:
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _quiet_tensorflow() -> None:
-  """Keeps TensorFlow, if it is imported, off the accelerator and silent."""
+  """Keep TensorFlow, if it is imported, off the accelerator and silent."""
   os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
   os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
   os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")
@@ -149,7 +149,7 @@ def _list(data_dir: str | None) -> None:
 
 
 def _look_into(data_dir: str | None) -> Callable[[str], str]:
-  """Returns what says of a data set whether it is prepared."""
+  """Return what says of a data set whether it is prepared."""
   from etf_jax.data import remote, sources
 
   def in_folder(name: str) -> str:

@@ -50,7 +50,7 @@ from etf_jax.training import saved
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command and returns its exit code."""
+  """Run the command and returns its exit code."""
   options = _parser().parse_args(argv)
   try:
     groups = _groups(options)

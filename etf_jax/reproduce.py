@@ -26,7 +26,7 @@ from etf_jax.training import distributed
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command and returns its exit code."""
+  """Run the command and returns its exit code."""
   try:
     options, overrides = _parse(sys.argv[1:] if argv is None else list(argv))
     index, number = _shard(options.shard)

@@ -77,7 +77,7 @@ FIGURES: dict[str, Callable[[], Any]] = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Runs the command and returns its exit code."""
+  """Run the command and returns its exit code."""
   options = _parser().parse_args(argv)
   started = time.perf_counter()
   # Small problems in float64: no accelerator is faster, and not all have it.
@@ -124,7 +124,7 @@ def _sweep(
   lambda_b: float | None,
   exact: bool,
 ) -> Any:
-  """Solves for the user's counts, with a line now and then."""
+  """Solve for the user's counts, with a line now and then."""
   grid = laboratory.default_grid(counts) if lambda_z is None else [lambda_z]
   started = said = time.perf_counter()
 
@@ -151,7 +151,7 @@ def _sweep(
 
 
 def _my_counts(sweep: Any, out: Path) -> list[Any]:
-  """Prints the table, writes the CSV and returns the figures."""
+  """Print the table, writes the CSV and returns the figures."""
   from etf_jax.reporting import _theory_counts
 
   print(_theory_counts.text(sweep))

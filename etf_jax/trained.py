@@ -112,7 +112,7 @@ class Trained:
   def __call__(
     self, images: np.ndarray, sizes: np.ndarray | None = None
   ) -> Prediction:
-    """Classifies images.
+    """Classify images.
 
     Args:
       images: `[B, H, W, C]` of `image_shape`, uint8; or floats in [0, 1], which

@@ -93,7 +93,7 @@ class _Run:
     )
 
   def strike(self, name: str, draw: random.Random, total: int) -> bool:
-    """Starts it and lets a fault strike; False: it ended before."""
+    """Start it and lets a fault strike; False: it ended before."""
     attempt = self._start()
     try:
       strike = FAULTS[name](attempt, draw, total)
@@ -111,7 +111,7 @@ class _Run:
     return True
 
   def finish(self) -> None:
-    """Lets it run to its end."""
+    """Let it run to its end."""
     attempt = self._start()
     try:
       codes, _ = attempt.end()
@@ -153,7 +153,7 @@ class _Bag:
     return None
 
   def put_back(self, name: str) -> None:
-    """Takes back one that did not strike."""
+    """Take back one that did not strike."""
     self._bag.append(name)
 
 
@@ -236,7 +236,7 @@ def _torment(options, folder: Path, disk: Path | None) -> int:
 
 
 def main(argv: Sequence[str]) -> int:
-  """Runs the command; returns its exit code."""
+  """Run the command; returns its exit code."""
   options = _options(argv)
   # This process only reads what the runs leave.
   os.environ["JAX_PLATFORMS"] = "cpu"

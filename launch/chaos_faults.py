@@ -71,7 +71,7 @@ class Attempt:
     cpu_devices: int,
     damaged: set[int],
   ):
-    """Starts it.
+    """Start it.
 
     Args:
       command: of each process.
@@ -95,7 +95,7 @@ class Attempt:
     self.processes = self.running.processes
 
   def await_that(self, condition: Callable[[], bool]) -> None:
-    """Waits for a moment.
+    """Wait for a moment.
 
     Raises:
       Missed: the run ended before.
@@ -136,7 +136,7 @@ class Attempt:
     self.running.wait()
 
   def end(self) -> tuple[list[int], float]:
-    """Waits for its end; the exit codes, and after how many seconds."""
+    """Wait for its end; the exit codes, and after how many seconds."""
     began = time.monotonic()
     while time.monotonic() < began + _PATIENCE:
       codes = [process.poll() for process in self.processes]

@@ -41,7 +41,7 @@ _STRIPPED_HEADER_BYTES = 10
 
 
 def published_bytes(stripped: bytes, name: str, mtime: int) -> bytes:
-  """Returns the gzip file with the header that its publisher gave it."""
+  """Return the gzip file with the header that its publisher gave it."""
   # RFC 1952: magic, deflate, flag FNAME, mtime, no extra flags, Unix, name.
   header = b"\x1f\x8b\x08\x08" + mtime.to_bytes(4, "little") + b"\x00\x03"
   body = stripped[_STRIPPED_HEADER_BYTES:]
@@ -49,7 +49,7 @@ def published_bytes(stripped: bytes, name: str, mtime: int) -> bytes:
 
 
 def main() -> None:
-  """Restores and checks the four files."""
+  """Restore and checks the four files."""
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("out_dir", type=pathlib.Path, metavar="OUT_DIR")
   out_dir = parser.parse_args().out_dir

@@ -48,7 +48,7 @@ class Running:
     show: Callable[[str], None] = _show,
     environment: dict[str, str] | None = None,
   ):
-    """Starts them.
+    """Start them.
 
     Args:
       command: of each, to which the flags that tell several apart are added.
@@ -101,13 +101,13 @@ class Running:
         self._show(f"[{number}] {line.rstrip()}")
 
   def signal(self, number: int) -> None:
-    """Sends a signal to all that still run."""
+    """Send a signal to all that still run."""
     for process in self.processes:
       if process.poll() is None:
         process.send_signal(number)
 
   def wait(self) -> int:
-    """Waits until all have ended.
+    """Wait until all have ended.
 
     Returns:
       0, or the exit code of the first that failed; 128 + N for one that
@@ -143,7 +143,7 @@ def _free_port() -> int:
 
 
 def main(argv: Sequence[str]) -> int:
-  """Runs the command; returns its exit code."""
+  """Run the command; returns its exit code."""
   parser = argparse.ArgumentParser(
     description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
   )

@@ -44,7 +44,7 @@ def commands(text):
 
 
 def program(path, text):
-  """Writes a small program of Bash."""
+  """Write a small program of Bash."""
   path.parent.mkdir(parents=True, exist_ok=True)
   path.write_text(f"#!/usr/bin/env bash\n{text}\n")
   path.chmod(0o755)

@@ -53,7 +53,7 @@ def prepare(
   registered_dir: pathlib.Path | None = None,
   environment: Mapping[str, str] | None = None,
 ) -> subprocess.CompletedProcess:
-  """Runs `python -m etf_jax.prepare` for each name, in one process.
+  """Run `python -m etf_jax.prepare` for each name, in one process.
 
   Args:
     names: Names in the catalog.

@@ -11,7 +11,7 @@ from PIL import Image
 
 
 def tar(files: Mapping[str, bytes], mode: str = "w") -> bytes:
-  """Returns a tar archive of these files, in this order."""
+  """Return a tar archive of these files, in this order."""
   buffer = io.BytesIO()
   options = {"compresslevel": 1} if mode == "w:gz" else {}
   with tarfile.open(fileobj=buffer, mode=mode, **options) as archive:
@@ -23,13 +23,13 @@ def tar(files: Mapping[str, bytes], mode: str = "w") -> bytes:
 
 
 def write_tar(path: pathlib.Path, files: Mapping[str, bytes]) -> None:
-  """Writes a tar archive, compressed if its name ends in gz."""
+  """Write a tar archive, compressed if its name ends in gz."""
   compressed = path.name.endswith(("gz", "tgz"))
   path.write_bytes(tar(files, "w:gz" if compressed else "w"))
 
 
 def pixels(number: int, height: int = 10, width: int = 14) -> np.ndarray:
-  """Returns a smooth uint8 `[height, width, 3]` image, another per number."""
+  """Return a smooth uint8 `[height, width, 3]` image, another per number."""
   rng = np.random.default_rng(number)
   start, down, right = rng.uniform(40, 120, (3, 3))
   rows = np.linspace(0, 1, height)[:, None, None]
@@ -38,7 +38,7 @@ def pixels(number: int, height: int = 10, width: int = 14) -> np.ndarray:
 
 
 def encode(image: np.ndarray | Image.Image, file_format: str = "JPEG") -> bytes:
-  """Returns an image as the bytes of a file."""
+  """Return an image as the bytes of a file."""
   if isinstance(image, np.ndarray):
     image = Image.fromarray(image)
   buffer = io.BytesIO()
@@ -48,7 +48,7 @@ def encode(image: np.ndarray | Image.Image, file_format: str = "JPEG") -> bytes:
 
 
 def photograph(number: int, height: int = 10, width: int = 14) -> bytes:
-  """Returns a JPEG whose bytes are those of no other number."""
+  """Return a JPEG whose bytes are those of no other number."""
   image = pixels(number, height, width)
   # The number itself, as a row of black and white pixels, makes it unique.
   bits = [255 * (number >> place & 1) for place in range(min(width, 14))]

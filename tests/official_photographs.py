@@ -31,12 +31,12 @@ class Photographs:
 
 
 def builder_lines(path: str) -> tuple[str, ...]:
-  """Returns the lines of a text file that comes with the TFDS builders."""
+  """Return the lines of a text file that comes with the TFDS builders."""
   return tuple(tfds.core.tfds_path(path).read_text().split("\n")[:-1])
 
 
 def write_imagenet(directory: pathlib.Path, *, per_class: int) -> Photographs:
-  """Writes the training and the validation tar, 1,000 validation images."""
+  """Write the training and the validation tar, 1,000 validation images."""
   synsets = builder_lines("datasets/imagenet2012/labels.txt")
   train, synset_tars, number = {}, {}, 0
   for label, synset in enumerate(synsets):
@@ -82,7 +82,7 @@ def _imagenet_file(name: str, number: int) -> bytes:
 
 
 def write_inaturalist(directory: pathlib.Path) -> Photographs:
-  """Writes the five archives, with images of 40 of the 8,142 species."""
+  """Write the five archives, with images of 40 of the 8,142 species."""
   folder = "image_classification/i_naturalist2018/"
   species = builder_lines(folder + "inaturalist2018_labels.txt")
   groups = builder_lines(folder + "inaturalist2018_supercategories.txt")
@@ -133,7 +133,7 @@ def _write_json(directory: pathlib.Path, name: str, content: object) -> None:
 
 
 def write_places365(directory: pathlib.Path) -> Photographs:
-  """Writes the three tars of 256x256 images and the one of their lists."""
+  """Write the three tars of 256x256 images and the one of their lists."""
   lines = builder_lines("image_classification/categories_places365.txt")
   names = tuple(line.split()[0] for line in lines)
   train, validation = {}, {}

@@ -23,7 +23,7 @@ class Contents:
 
 
 def write_cifar10(directory: pathlib.Path, *, per_class: int) -> Contents:
-  """Writes cifar-10-binary.tar.gz: five training batches and a test batch."""
+  """Write cifar-10-binary.tar.gz: five training batches and a test batch."""
   contents = _random_contents(10, per_class, "class{}")
   batches = {}
   for number, members in enumerate(
@@ -44,7 +44,7 @@ def write_cifar10(directory: pathlib.Path, *, per_class: int) -> Contents:
 
 
 def write_cifar100(directory: pathlib.Path, *, per_class: int) -> Contents:
-  """Writes cifar-100-binary.tar.gz, with coarse labels that differ."""
+  """Write cifar-100-binary.tar.gz, with coarse labels that differ."""
   contents = _random_contents(100, per_class, "fine{}")
   files = {
     "fine_label_names.txt": _lines(contents.class_names),
@@ -61,7 +61,7 @@ def write_cifar100(directory: pathlib.Path, *, per_class: int) -> Contents:
 
 
 def write_fashion_mnist(directory: pathlib.Path) -> Contents:
-  """Writes the four idx files, full size: the builder insists on it.
+  """Write the four idx files, full size: the builder insists on it.
 
   Image i is blank but for three pixels that spell i, and has label 7 i mod 10.
   """
@@ -109,7 +109,7 @@ def write_svhn(
   extra: Sequence[int],
   test: Sequence[int],
 ) -> SvhnContents:
-  """Writes train_, extra_ and test_32x32.mat.
+  """Write train_, extra_ and test_32x32.mat.
 
   Args:
     directory: Where to.
@@ -136,7 +136,7 @@ def write_svhn(
 
 
 def write_stl10(directory: pathlib.Path, *, per_class: int) -> Contents:
-  """Writes stl10_binary.tar.gz, with three unlabelled images."""
+  """Write stl10_binary.tar.gz, with three unlabelled images."""
   contents = _random_contents(10, per_class, "object{}", side=96)
   files = {
     # Column by column, the first of them being red.

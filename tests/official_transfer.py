@@ -19,7 +19,7 @@ REWRITTEN_PET = "Egyptian_Mau_14.jpg"
 
 
 def write_cub200(directory: pathlib.Path) -> Photographs:
-  """Writes CUB_200_2011.tgz and segmentations.tgz, one image a class each."""
+  """Write CUB_200_2011.tgz and segmentations.tgz, one image a class each."""
   folders = [f"{k + 1:03d}.Bird_Of_{k:03d}" for k in range(200)]
   listed, boxes, split_of, files, masks = [], [], [], {}, {}
   splits = {"train": {}, "test": {}}
@@ -53,7 +53,7 @@ def write_cub200(directory: pathlib.Path) -> Photographs:
 
 
 def write_food101(directory: pathlib.Path) -> Photographs:
-  """Writes food-101.tar.gz; the records have no names, so numbers stand in."""
+  """Write food-101.tar.gz; the records have no names, so numbers stand in."""
   names = builder_lines("image_classification/food-101_classes.txt")
   splits, files = {"train": {}, "validation": {}}, {}
   for split, listed_as, start in (
@@ -73,7 +73,7 @@ def write_food101(directory: pathlib.Path) -> Photographs:
 
 
 def write_sun397(directory: pathlib.Path) -> Photographs:
-  """Writes SUN397.tar.gz and Partitions.zip; every image is encoded anew.
+  """Write SUN397.tar.gz and Partitions.zip; every image is encoded anew.
 
   The first published partition is made to agree with the one of TFDS.
   """
@@ -108,7 +108,7 @@ def write_sun397(directory: pathlib.Path) -> Photographs:
 
 
 def write_cars196(directory: pathlib.Path) -> Photographs:
-  """Writes two archives of images, and the two of annotations."""
+  """Write two archives of images, and the two of annotations."""
   names = sources.make_builder("cars196", directory).info.features["label"]
   splits = {"train": {}, "test": {}}
   for split, start in (("train", 45_000), ("test", 46_000)):
@@ -137,7 +137,7 @@ def write_cars196(directory: pathlib.Path) -> Photographs:
 
 
 def write_oxford_iiit_pet(directory: pathlib.Path) -> Photographs:
-  """Writes images.tar.gz and annotations.tar.gz."""
+  """Write images.tar.gz and annotations.tar.gz."""
   builder = sources.make_builder("oxford_iiit_pet", directory)
   names = tuple(builder.info.features["label"].names)
   images, annotations = {}, {}
@@ -177,7 +177,7 @@ def write_oxford_iiit_pet(directory: pathlib.Path) -> Photographs:
 
 
 def write_oxford_flowers102(directory: pathlib.Path) -> Photographs:
-  """Writes 102flowers.tgz, imagelabels.mat and setid.mat."""
+  """Write 102flowers.tgz, imagelabels.mat and setid.mat."""
   builder = sources.make_builder("oxford_flowers102", directory)
   names = tuple(builder.info.features["label"].names)
   labels = np.random.default_rng(3).permutation(np.repeat(np.arange(102), 3))

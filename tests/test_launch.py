@@ -141,7 +141,7 @@ def test_what_the_batch_script_asks_of_slurm():
 
 
 def slurm(folder, code, **variables):
-  """Runs the batch script as SLURM would, with two processes."""
+  """Run the batch script as SLURM would, with two processes."""
   bin_ = folder / "bin"
   program(
     bin_ / "srun",

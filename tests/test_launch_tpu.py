@@ -130,7 +130,7 @@ def test_a_shallow_clone_is_refused(checkout, tmp_path):
 
 @pytest.fixture
 def gcloud(checkout, tmp_path):
-  """Runs a pod with answers of gcloud; returns what came of it, and calls.
+  """Run a pod with answers of gcloud; returns what came of it, and calls.
 
   What it answers to `describe` are states, or errors; to training, exit codes.
   """

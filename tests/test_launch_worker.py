@@ -38,7 +38,7 @@ def home(tmp_path):
 
 
 def worker(home, *words, **kwargs):
-  """Starts what gcloud would start on a worker."""
+  """Start what gcloud would start on a worker."""
   return subprocess.Popen(
     ["bash", "-c", worker_command(*words)],
     env=os.environ | {"HOME": str(home)},

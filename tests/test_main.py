@@ -29,7 +29,7 @@ class Narrow(nn.Module):
 
 @pytest.fixture
 def command(digits_dir, capsys):
-  """Runs the command on digits; returns the exit code and the two streams."""
+  """Run the command on digits; returns the exit code and the two streams."""
 
   def run(*arguments, config="configs/digits_lt.py"):
     argv = [
@@ -47,7 +47,7 @@ def command(digits_dir, capsys):
 
 @pytest.fixture
 def refused(command):
-  """Runs a command that must end with exit code 2 and one line; returns it."""
+  """Run a command that must end with exit code 2 and one line; returns it."""
 
   def run(*arguments, **kwargs):
     code, _, err = command(*arguments, **kwargs)

@@ -33,7 +33,7 @@ print(etf_jax.__file__, etf_jax.__version__, config.name, config.model.width)
 
 
 def build(source, out, *options):
-  """Builds with the setuptools that is here."""
+  """Build with the setuptools that is here."""
   done = subprocess.run(
     [*BUILD, *options, "--outdir", out, source],
     capture_output=True,

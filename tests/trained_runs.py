@@ -51,7 +51,7 @@ class Plain(nn.Module):
 
 
 def train(directory, *arguments):
-  """Trains with a command line; returns the directory."""
+  """Train with a command line; returns the directory."""
   assert (
     main.main(["main", *arguments, *_COMMON, f"--workdir={directory}"]) == 0
   )

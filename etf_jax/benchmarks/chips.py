@@ -106,7 +106,7 @@ class Topology(NamedTuple):
 
 
 def topology(name: str) -> Topology:
-  """Looks a slice up.
+  """Look a slice up.
 
   Args:
     name: kind and shape, as in "v5e:2x4".

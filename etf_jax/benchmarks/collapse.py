@@ -9,7 +9,7 @@ from etf_jax.benchmarks import report as reports
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  """Adds the options of `collapse`."""
+  """Add the options of `collapse`."""
   reports.add_config(parser)
 
 

@@ -34,7 +34,7 @@ _VERSIONS = ("jax", "jaxlib", "libtpu", "flax", "optax", "numpy")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  """Adds the options of `compile`."""
+  """Add the options of `compile`."""
   reports.add_config(parser, default=None)
   parser.add_argument(
     "--topology",
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> list[dict[str, Any]]:
-  """Compiles in a process of its own; one row.
+  """Compile in a process of its own; one row.
 
   Raises:
     InputError: libtpu is missing, the slice is unknown, or the config cannot

@@ -53,7 +53,7 @@ class _Rounds:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  """Adds the options of the command."""
+  """Add the options of the command."""
   parser.add_argument(
     "--dir", type=pathlib.Path, help="JPEGs at any depth; default: made ones"
   )
@@ -91,7 +91,7 @@ def _not_negative(text: str) -> int:
 
 
 def run(options: argparse.Namespace) -> list[dict[str, Any]]:
-  """Times decoding and the feeds.
+  """Time decoding and the feeds.
 
   Raises:
     InputError: The folder holds no JPEG, or one that cannot be decoded.
@@ -116,7 +116,7 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def write_photographs(folder: pathlib.Path, count: int) -> None:
-  """Writes JPEGs of about 500x375 pixels and 40 to 110 kB, by fixed seeds."""
+  """Write JPEGs of about 500x375 pixels and 40 to 110 kB, by fixed seeds."""
   for index in range(count):
     rng = np.random.default_rng(index)
     short = int(rng.integers(333, 418))
@@ -159,7 +159,7 @@ def _open(folder: pathlib.Path, most: int) -> folders.FileSource:
 
 
 def _check(source: folders.FileSource) -> float:
-  """Decodes every file once; returns their mean size in bytes."""
+  """Decode every file once; returns their mean size in bytes."""
   total = 0
   for index in range(len(source.labels)):
     encoded = source.read(index)
@@ -311,7 +311,7 @@ def _tf_data(
 
 
 def _serve(connection, paths, size, batch_size, accurate) -> None:
-  """Answers 0 with a batch, and other numbers with the time of so many."""
+  """Answer 0 with a batch, and other numbers with the time of so many."""
   os.environ["CUDA_VISIBLE_DEVICES"] = ""
   with open(os.devnull, "w") as nowhere:  # TensorFlow talks while it starts.
     os.dup2(nowhere.fileno(), 2)

@@ -57,7 +57,7 @@ class Products(NamedTuple):
 
 
 def create(dtype: str) -> Products:
-  """Builds them, of a size that fills the device.
+  """Build them, of a size that fills the device.
 
   Args:
     dtype: of the matrices.

@@ -16,7 +16,7 @@ from etf_jax.benchmarks.report import size, sizes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  """Adds the options of `losses`."""
+  """Add the options of `losses`."""
   parser.add_argument(
     "--num_classes",
     type=sizes,

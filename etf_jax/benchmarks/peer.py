@@ -59,7 +59,7 @@ _NEEDED = ("train.py", "methods.py", "models/resnet_cifar.py", _LEARNED, _FIXED)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  """Adds the options of `peer`."""
+  """Add the options of `peer`."""
   parser.add_argument(
     "--peer_dir",
     type=pathlib.Path,
@@ -89,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> list[dict[str, Any]]:
-  """Times steps of both in turns, or runs both to the end.
+  """Time steps of both in turns, or runs both to the end.
 
   Raises:
     InputError: their code or PyTorch is missing, or the config is one that

@@ -27,7 +27,7 @@ class Other:
   """
 
   def __init__(self, process: subprocess.Popen):
-    """Waits until it has imported what it needs."""
+    """Wait until it has imported what it needs."""
     self._process = process
     self.versions = self.answer()
 
@@ -48,7 +48,7 @@ class Other:
     return answer
 
   def turn(self, steps: int) -> float:
-    """Lets it take so many steps; the seconds that they took."""
+    """Let it take so many steps; the seconds that they took."""
     with contextlib.suppress(BrokenPipeError):  # `answer` says why.
       self._process.stdin.write(f"{steps}\n")
       self._process.stdin.flush()
@@ -56,7 +56,7 @@ class Other:
 
 
 def need(packages: Sequence[str], what: str) -> None:
-  """Checks that packages are installed.
+  """Check that packages are installed.
 
   Raises:
     InputError: some are not; the line says how to install them.
@@ -70,7 +70,7 @@ def need(packages: Sequence[str], what: str) -> None:
 
 @contextlib.contextmanager
 def pytorch(request: dict[str, Any]) -> Iterator[Other]:
-  """Starts it; it ends with the context.
+  """Start it; it ends with the context.
 
   Args:
     request: see pytorch.py.

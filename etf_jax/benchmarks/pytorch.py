@@ -44,7 +44,7 @@ class Pacer:
     untimed: int,
     clock: Callable[[], float] = time.perf_counter,
   ):
-    """Waits for the first `step`.
+    """Wait for the first `step`.
 
     Args:
       ask: tells the seconds of the last turn, None before the first, and
@@ -99,7 +99,7 @@ class Paced:
 
 
 def network(request: dict[str, Any], say: Callable[[dict], None]) -> None:
-  """Trains our own network on one batch, so many steps as it is asked for."""
+  """Train our own network on one batch, so many steps as it is asked for."""
   import torch
   from torch.nn import functional
 
@@ -176,7 +176,7 @@ def _resnet(request):
 
 
 def peer(request: dict[str, Any], say: Callable[[dict], None]) -> None:
-  """Runs the authors' training, paced or to its end.
+  """Run the authors' training, paced or to its end.
 
   With `steps` in the request it goes as far as it is asked for; otherwise it
   runs `learning_rates` epochs and answers with the test accuracy after each, in
@@ -251,7 +251,7 @@ def _pace(code, request, say):
 
 
 def _mend_numpy():
-  """Names of NumPy 1 that code of its time still uses."""
+  """Name of NumPy 1 that code of its time still uses."""
   for name, kind in (("float", float), ("int", int), ("bool", bool)):
     if name not in np.__dict__:
       setattr(np, name, kind)
@@ -267,7 +267,7 @@ def _leave_on_cpu(torch):
 
 
 def _give_images(path):
-  """Puts our images in the place of torchvision's CIFAR-10."""
+  """Put our images in the place of torchvision's CIFAR-10."""
   from PIL import Image
   from torchvision import datasets
 

@@ -48,7 +48,7 @@ def take_turns(
   warmup: int = 1,
   multiple: Mapping[str, int] | None = None,
 ) -> dict[str, list[float]]:
-  """Times arms in interleaved blocks, A B A B.
+  """Time arms in interleaved blocks, A B A B.
 
   Args:
     arms: by name.
@@ -108,7 +108,7 @@ def ratio(
 
 
 def load() -> float:
-  """Processes that wanted to run, of late; nan where the system cannot say."""
+  """Process that wanted to run, of late; nan where the system cannot say."""
   try:
     return os.getloadavg()[0]
   except (AttributeError, OSError):
@@ -162,7 +162,7 @@ def header(around: Mapping[str, Any]) -> list[str]:
 
 
 def write(path: pathlib.Path | None, report: Mapping[str, Any]) -> None:
-  """Writes a report as JSON, if there is a place for it."""
+  """Write a report as JSON, if there is a place for it."""
   if path is not None:
     path.write_text(json.dumps(report, indent=2) + "\n")
 

@@ -55,7 +55,7 @@ class Compilations:
       self.found.append((self._clock(), name))
 
   def between(self, first: float, last: float) -> list[str]:
-    """Names of those that were compiled in a span of the clock."""
+    """Name of those that were compiled in a span of the clock."""
     return [name for when, name in self.found if first < when <= last]
 
 
@@ -96,7 +96,7 @@ class Stamped:
 
 
 def main(argv: list[str]) -> int:
-  """Runs it and writes the answer; its exit code is that of the run."""
+  """Run it and writes the answer; its exit code is that of the run."""
   answer, epochs, *rest = argv
   from etf_jax import main as command
 
@@ -136,7 +136,7 @@ def main(argv: list[str]) -> int:
 def timed(
   arguments: list[str], epochs: int, cache: pathlib.Path
 ) -> dict[str, Any]:
-  """Starts a run of one seed and waits for it.
+  """Start a run of one seed and waits for it.
 
   Args:
     arguments: the config and its fields, as for etf_jax.main.

@@ -76,7 +76,7 @@ def start(
   open_feed: Callable[[int | tuple[int, ...], int], feeding.Feed],
   seed: int | tuple[int, ...],
 ) -> Run:
-  """Begins a run, or several in one program; nothing is compiled yet.
+  """Begin a run, or several in one program; nothing is compiled yet.
 
   Args:
     plan: what it computes.
@@ -107,7 +107,7 @@ def start(
 
 
 def turn(run: Run) -> Callable[[int], float]:
-  """Steps of a run as a `Turn` of the report."""
+  """Step of a run as a `Turn` of the report."""
 
   def steps(number):
     started = time.perf_counter()

@@ -30,7 +30,7 @@ _DEPTHS = ("8", "20", "32", "44", "56")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  """Adds the options of `train`."""
+  """Add the options of `train`."""
   reports.add_config(parser)
   parser.add_argument(
     "--warmup", type=size, default=20, help="steps of each arm before it counts"
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> list[dict[str, Any]]:
-  """Times runs and steps; a row for each.
+  """Time runs and steps; a row for each.
 
   Raises:
     InputError: the config cannot be run, or PyTorch has no such network.

@@ -27,7 +27,7 @@ Arm = Callable[[int], Taken]
 
 
 def pull(feed: Iterator, batches: int, *, counted: bool) -> Taken:
-  """Takes batches from a feed that runs on in the background.
+  """Take batches from a feed that runs on in the background.
 
   Args:
     feed: Yields batches, at most a few of them made ahead.
@@ -54,7 +54,7 @@ def compare(
   blocks: int,
   seconds: float,
 ) -> dict[str, Any]:
-  """Lets every arm have its turn, again and again.
+  """Let every arm have its turn, again and again.
 
   Args:
     arms: By name.

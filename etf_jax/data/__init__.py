@@ -158,7 +158,7 @@ class Dataset:
 
 
 def load(config: Any) -> Dataset:
-  """Opens a data set and cuts it to its long tail.
+  """Open a data set and cuts it to its long tail.
 
   Validation images are taken before the tail is cut.
 

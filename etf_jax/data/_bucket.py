@@ -38,7 +38,7 @@ class Object(NamedTuple):
 def files(
   address: str, *, hidden: bool = False
 ) -> tuple[fsspec.AbstractFileSystem, dict[str, Object]]:
-  """Returns what is in a folder of a bucket, and the file system that it is in.
+  """Return what is in a folder of a bucket, and the file system that it is in.
 
   Args:
     address: gs://BUCKET/FOLDER.
@@ -58,7 +58,7 @@ def files(
 def write(
   bucket: fsspec.AbstractFileSystem, address: str, content: bytes
 ) -> None:
-  """Writes a small file, in the place of one that is there.
+  """Write a small file, in the place of one that is there.
 
   Raises:
     InputError: The bucket does not answer or does not allow it.
@@ -67,7 +67,7 @@ def write(
 
 
 def remove(bucket: fsspec.AbstractFileSystem, address: str) -> None:
-  """Removes a file.
+  """Remove a file.
 
   Raises:
     InputError: It is not there, or the bucket does not answer or allow it.
@@ -155,7 +155,7 @@ def download(
   wanted: Mapping[str, Object],
   target: pathlib.Path,
 ) -> None:
-  """Copies several files at once, and says how far it has come.
+  """Copy several files at once, and says how far it has come.
 
   Each appears under its name when it is complete, with the time that it has in
   the bucket.
@@ -185,7 +185,7 @@ def upload(
   wanted: Mapping[str, int],
   source: pathlib.Path,
 ) -> None:
-  """Copies several files into a bucket, as `download` out of it.
+  """Copy several files into a bucket, as `download` out of it.
 
   Args:
     bucket: See `files`.
@@ -232,7 +232,7 @@ class _Watch(fsspec.Callback):
 def _together(
   work: Callable[[str], None], names: Iterable[str], stop: threading.Event
 ) -> None:
-  """Does the work for several files at once; the first failure ends it."""
+  """Do the work for several files at once; the first failure ends it."""
   with futures.ThreadPoolExecutor(_AT_ONCE) as executor:
     tasks = [executor.submit(work, name) for name in names]
     try:
@@ -295,10 +295,10 @@ class _Progress:
 
 
 def size(count: float) -> str:
-  """Returns a number of bytes for people to read."""
+  """Return a number of bytes for people to read."""
   return f"{count / 1e9:,.1f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
 
 
 def say(line: str) -> None:
-  """Writes a line for people, where logs go."""
+  """Write a line for people, where logs go."""
   print(line, file=sys.stderr, flush=True)

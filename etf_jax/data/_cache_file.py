@@ -54,7 +54,7 @@ def new_state(count: int) -> State:
 
 
 def key(source: Source, options: dict) -> str:
-  """Names what decides the pixels."""
+  """Name what decides the pixels."""
   digest = hashlib.sha256(repr((_VERSION, sorted(options.items()))).encode())
   digest.update(np.asarray(source.labels, np.int64).tobytes())
   for index in range(len(source.labels)):
@@ -73,7 +73,7 @@ def load_or_make(
   image_shape: Callable[[], tuple[int, ...]],
   fill: Callable[[State, Callable[[int, np.ndarray], None]], Iterator[None]],
 ) -> tuple[np.ndarray, State]:
-  """Returns the images as a read-only map, and what is known of them.
+  """Return the images as a read-only map, and what is known of them.
 
   Args:
     cache_dir: where the folder is.
@@ -109,7 +109,7 @@ def load_or_make(
 
 @contextlib.contextmanager
 def _only_process(entry: pathlib.Path) -> Iterator[None]:
-  """Waits until no other process writes; a lock ends with its holder."""
+  """Wait until no other process writes; a lock ends with its holder."""
   with entry.with_name(entry.name + ".lock").open("w") as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -178,7 +178,7 @@ def _resume(partial, path, shape) -> State:
 
 
 def _save(folder: pathlib.Path, state: State, file) -> None:
-  """Writes the index, never ahead of the images."""
+  """Write the index, never ahead of the images."""
   os.fsync(file.fileno())
   bad = sorted(state.bad)
   temporary = folder / "index.tmp.npz"

@@ -19,12 +19,12 @@ def _names_file(
 
 
 def are_there(builder: tfds.core.DatasetBuilder, facts: catalog.Facts) -> bool:
-  """Returns whether prepared data name their classes."""
+  """Return whether prepared data name their classes."""
   return facts.class_name_key is None or _names_file(builder, facts).exists()
 
 
 def write(builder: tfds.core.DatasetBuilder, facts: catalog.Facts) -> None:
-  """Leaves class names for TFDS to find, from records that spell them.
+  """Leave class names for TFDS to find, from records that spell them.
 
   Args:
     builder: Of prepared data.

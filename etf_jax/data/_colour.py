@@ -19,7 +19,7 @@ def jitter(
   contrast: float,
   saturation: float,
 ) -> jax.Array:
-  """Changes the three at random, in an order that is drawn for each image.
+  """Change the three at random, in an order that is drawn for each image.
 
   Factors, order and blends are those of torchvision's ColorJitter, but it
   rounds after each of the three, downwards, and this to the nearest at the end.

@@ -27,7 +27,7 @@ _DIGITS = {"sha256": 64, "git": 40}
 def fetch(
   location: str, cache_dir: str | os.PathLike | None = None
 ) -> pathlib.Path:
-  """Returns the path of a file, which is downloaded if it has a URL.
+  """Return the path of a file, which is downloaded if it has a URL.
 
   Args:
     location: PATH or URL (http, https), and behind it `#sha256=` or `#git=`
@@ -56,12 +56,12 @@ def fetch(
 
 
 def is_url(location: str) -> bool:
-  """Returns whether a location is not a path."""
+  """Return whether a location is not a path."""
   return "://" in location
 
 
 def digest(path: str | os.PathLike, kind: str) -> str:
-  """Returns a file's checksum as hexadecimal digits.
+  """Return a file's checksum as hexadecimal digits.
 
   Args:
     path: Of the file.
@@ -76,7 +76,7 @@ def digest(path: str | os.PathLike, kind: str) -> str:
 
 
 def split(location: str) -> tuple[str, tuple[str, str] | None]:
-  """Splits a location.
+  """Split a location.
 
   Returns:
     The address, and the kind and the digits of its checksum or None.
@@ -129,7 +129,7 @@ def _target(address: str, cache_dir: str | os.PathLike | None) -> pathlib.Path:
 def _download(
   address: str, checksum: tuple[str, str] | None, target: pathlib.Path
 ) -> None:
-  """Downloads into a file that appears under its name when it is complete."""
+  """Download into a file that appears under its name when it is complete."""
   partial = None
   try:
     target.parent.mkdir(parents=True, exist_ok=True)

@@ -41,7 +41,7 @@ class Header(NamedTuple):
 
 
 def read_header(encoded: bytes) -> Header:
-  """Reads the segments before the first scan.
+  """Read the segments before the first scan.
 
   Raises:
     ValueError: There is no complete header.

@@ -43,14 +43,14 @@ class Listing:
   categories: tuple[str, ...] | None = None
 
   def place(self, index: int) -> str:
-    """Names an entry in messages, with its text."""
+    """Name an entry in messages, with its text."""
     unit = "line" if self.categories is None else "image"
     text = f"{self.paths[index]} {self.labels[index]}"
     return f"{self.name}, {unit} {self.lines[index]} ({text})"
 
 
 def read(location: str, cache_dir: str | os.PathLike | None = None) -> Listing:
-  """Reads a list.
+  """Read a list.
 
   Args:
     location: PATH or URL of a `.csv`, `.txt` or `.json`, see `_fetch.fetch`. A

@@ -9,7 +9,7 @@ from etf_jax.errors import InputError
 
 
 def find(root: str, listing: Listing, names: Sequence[str]) -> list[str]:
-  """Returns the path of the file of each entry, from the root.
+  """Return the path of the file of each entry, from the root.
 
   Args:
     root: Absolute folder that relative paths start from.
@@ -55,7 +55,7 @@ def find(root: str, listing: Listing, names: Sequence[str]) -> list[str]:
 
 
 def same_image(listing: Listing, first: int, second: int) -> InputError:
-  """Returns the error for two entries that mean one image."""
+  """Return the error for two entries that mean one image."""
   return InputError(
     f"{listing.place(second)}: this is the image of {listing.place(first)}; "
     "leave one of them"
@@ -63,7 +63,7 @@ def same_image(listing: Listing, first: int, second: int) -> InputError:
 
 
 def and_more(count: int) -> str:
-  """Returns how many entries have the fault of the one that is named."""
+  """Return how many entries have the fault of the one that is named."""
   return f", and {count - 1} more like it" if count > 1 else ""
 
 

@@ -18,7 +18,7 @@ class Progress:
   """
 
   def __init__(self, name: str | None, total: int, finished: int = 0):
-    """Starts counting.
+    """Start counting.
 
     Args:
       name: of the work; None: nothing is shown.
@@ -35,7 +35,7 @@ class Progress:
       )
 
   def add(self, images: int) -> None:
-    """Counts further images."""
+    """Count further images."""
     self._finished += images
     if self._bar is not None:
       self._bar.update(images)

@@ -38,7 +38,7 @@ _NAMES = tuple(OPERATIONS)
 def randaugment(
   keys: jax.Array, images: jax.Array, *, layers: int, magnitude: float
 ) -> jax.Array:
-  """Applies `layers` operations to each image, drawn uniformly.
+  """Apply `layers` operations to each image, drawn uniformly.
 
   Signs of shears, shifts, rotations and factors are drawn as well.
 

@@ -100,7 +100,7 @@ def centre_boxes(sizes: jax.Array, *, size: int, fraction: float) -> jax.Array:
 def resample(
   images: jax.Array, boxes: jax.Array, bounds: jax.Array, *, size: int
 ) -> jax.Array:
-  """Scales a box of each image to `size` x `size` pixels.
+  """Scale a box of each image to `size` x `size` pixels.
 
   As Pillow, it rounds to whole grey levels after each of the two products. So
   it differs from `crop(box).resize(..., BILINEAR)` by single levels, of one

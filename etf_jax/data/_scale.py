@@ -40,7 +40,7 @@ def scale(
   height: int,
   width: int,
 ) -> np.ndarray:
-  """Scales a part of an image with the triangle filter.
+  """Scale a part of an image with the triangle filter.
 
   It is the filter of Pillow's BILINEAR: its half width is a pixel of the result
   where the image becomes smaller, and a pixel of the image where it becomes

@@ -48,7 +48,7 @@ class Archive:
 
 
 def of(facts: Facts, builder: tfds.core.DatasetBuilder) -> list[Archive]:
-  """Returns the archives of a data set as TFDS, or the catalog, knows them."""
+  """Return the archives of a data set as TFDS, or the catalog, knows them."""
   found = []
   for url in facts.archives:
     name = pathlib.PurePosixPath(urllib.parse.urlsplit(url).path).name
@@ -62,7 +62,7 @@ def of(facts: Facts, builder: tfds.core.DatasetBuilder) -> list[Archive]:
 
 
 def register(wanted: Sequence[Archive], facts: Facts) -> None:
-  """Tells TFDS of archives that the catalog knows and TFDS does not.
+  """Tell TFDS of archives that the catalog knows and TFDS does not.
 
   Without this it would take any content for them, and none from manual_dir.
   """
@@ -76,7 +76,7 @@ def register(wanted: Sequence[Archive], facts: Facts) -> None:
 def manual_dir(
   builder: tfds.core.DatasetBuilder, directory: str | os.PathLike | None
 ) -> str:
-  """Returns where archives lie that were fetched by hand."""
+  """Return where archives lie that were fetched by hand."""
   if directory is None:
     return os.fspath(builder.data_dir_root / "downloads" / "manual")
   # Shells leave the tilde of --manual_dir=~/archives alone.
@@ -86,7 +86,7 @@ def manual_dir(
 def is_here(
   archive: Archive, builder: tfds.core.DatasetBuilder, folder: str
 ) -> bool:
-  """Returns whether an archive lies in the folder or was downloaded before."""
+  """Return whether an archive lies in the folder or was downloaded before."""
   if pathlib.Path(folder, archive.name).exists():
     return True
   downloads = builder.data_dir_root / "downloads"
@@ -98,7 +98,7 @@ def is_here(
 
 
 def difference(archive: Archive, folder: str) -> str | None:
-  """Returns what is wrong with an archive in the folder; None if nothing is.
+  """Return what is wrong with an archive in the folder; None if nothing is.
 
   For builders that read their archives unchecked.
   """
@@ -129,7 +129,7 @@ def difference(archive: Archive, folder: str) -> str | None:
 
 
 def wrong_sha256(path: object, found: str, expected: str) -> str:
-  """Returns the message for a file with another content than was expected."""
+  """Return the message for a file with another content than was expected."""
   return (
     f"{path} has sha256 {found}, and {expected} was expected; remove the file "
     "and fetch it again"
@@ -137,7 +137,7 @@ def wrong_sha256(path: object, found: str, expected: str) -> str:
 
 
 def unreachable(urls: Sequence[str]) -> list[str]:
-  """Returns what is wrong with the hosts, asking all of them at once.
+  """Return what is wrong with the hosts, asking all of them at once.
 
   TFDS alone retries for minutes, without a word. A GET through requests is
   what it will do, proxies and redirections included; the threads are daemons

@@ -46,7 +46,7 @@ def training(
   std: Sequence[float],
   dtype: jnp.dtype = jnp.float32,
 ) -> Callable[[Batch, jax.Array], Mixed]:
-  """Builds what a training step does to its batch.
+  """Build what a training step does to its batch.
 
   In this order, each only if the config asks for it: the random-resized or the
   padded crop, the flip, colour jitter, RandAugment, normalisation, cutout, and
@@ -127,7 +127,7 @@ def evaluation(
   std: Sequence[float],
   dtype: jnp.dtype = jnp.float32,
 ) -> Callable[..., jax.Array]:
-  """Builds what an evaluation does to images: centre crop, normalisation.
+  """Build what an evaluation does to images: centre crop, normalisation.
 
   Args:
     config: `config.augment` of configs/base.py; `crop_size` and `eval_crop`
@@ -184,7 +184,7 @@ def example_keys(key: jax.Array, batch_size: int) -> jax.Array:
 
 
 def pad_crop(keys: jax.Array, images: jax.Array, *, padding: int) -> jax.Array:
-  """Adds `padding` zero pixels on each side and crops back at random.
+  """Add `padding` zero pixels on each side and crops back at random.
 
   Args:
     keys: `[B]` keys, one per example.
@@ -259,7 +259,7 @@ def cutout(keys: jax.Array, inputs: jax.Array, *, side: int) -> jax.Array:
 
 
 def check(config: ConfigDict, channels: int) -> None:
-  """Refuses what cannot be done, or would do nothing.
+  """Refuse what cannot be done, or would do nothing.
 
   Args:
     config: `config.augment` of configs/base.py.

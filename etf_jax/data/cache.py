@@ -44,7 +44,7 @@ def decode_all(
   cache_dir: str | os.PathLike | None = None,
   progress: str | None = "decoding",
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
-  """Decodes every image of a source.
+  """Decode every image of a source.
 
   With a `cache_dir` the result is a read-only map of a file there, which every
   later call with the same images and options reuses without reading an image.
@@ -148,7 +148,7 @@ class _Decoder:
   def block(
     self, start: int, images: np.ndarray
   ) -> tuple[np.ndarray, dict[int, str]]:
-    """Decodes images from `start` on; returns their sizes, and bad ones."""
+    """Decode images from `start` on; returns their sizes, and bad ones."""
     sizes, bad = np.empty((len(images), 2), np.int32), {}
     for place in range(len(images)):
       index = start + place
@@ -198,7 +198,7 @@ def _none_good(source, bad) -> InputError:
 
 
 def _report(source: Source, bad: dict[int, str], corrupt: str) -> None:
-  """Raises for bad images, or names them."""
+  """Raise for bad images, or names them."""
   if not bad:
     return
   ordered = sorted(bad)
@@ -243,7 +243,7 @@ def _fill(
   workers: int,
   progress: str | None,
 ) -> Iterator[None]:
-  """Decodes and stores what is not done yet; pauses after every block."""
+  """Decode and stores what is not done yet; pauses after every block."""
   bytes_each = math.prod(decoder.shape)
   length = max(1, min(_BLOCK_IMAGES, _BLOCK_BYTES // bytes_each))
   starts = [

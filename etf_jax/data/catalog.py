@@ -21,7 +21,7 @@ DATASETS: dict[str, Facts] = _datasets.SMALL | _photographs.PHOTOGRAPHS
 
 
 def lookup(name: str) -> Facts:
-  """Returns the facts of a data set.
+  """Return the facts of a data set.
 
   Raises:
     InputError: There is no data set of this name.
@@ -32,7 +32,7 @@ def lookup(name: str) -> Facts:
 
 
 def unknown(kind: str, name: str, known: dict[str, object]) -> str:
-  """Returns the message for a name that is not among the known ones."""
+  """Return the message for a name that is not among the known ones."""
   near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
   hint = f"; did you mean {near[0]!r}?" if near else ""
   return f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})"

@@ -89,7 +89,7 @@ class _Plan(NamedTuple):
 
 
 def choose(name: str | None) -> str:
-  """Returns the decoder to use.
+  """Return the decoder to use.
 
   Args:
     name: "simplejpeg", "opencv" or "pillow"; None: the first that is installed.
@@ -119,7 +119,7 @@ def choose(name: str | None) -> str:
 def decode(
   encoded: bytes, *, channels: int, size: int | None, fit: str, decoder: str
 ) -> tuple[np.ndarray, tuple[int, int]]:
-  """Decodes an image and brings it to one size.
+  """Decode an image and brings it to one size.
 
   Scaling is bilinear and antialiased. Sides are rounded as torchvision's Resize
   and CenterCrop round them. simplejpeg and OpenCV agree to the last bit where
@@ -351,7 +351,7 @@ def _reduction(height: int, width: int, plan: _Plan | None) -> int:
 
 
 def _finish(image, shape, reduction, plan, orientation, size, fit):
-  """Scales, turns and places an image of the given stored height and width."""
+  """Scale, turns and places an image of the given stored height and width."""
   if plan is not None:
     scaled = (plan.rows, plan.columns)
     if scaled != shape or scaled != (plan.height, plan.width):

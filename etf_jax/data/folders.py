@@ -66,7 +66,7 @@ class FileSource:
   class_names: tuple[str, ...]
 
   def read(self, index: int) -> bytes:
-    """Returns the content of file `index`.
+    """Return the content of file `index`.
 
     Raises:
       InputError: It cannot be read.
@@ -82,7 +82,7 @@ class FileSource:
       ) from error
 
   def describe(self, index: int) -> str:
-    """Returns the path of file `index`."""
+    """Return the path of file `index`."""
     relative = self.paths[self.ends[index] : self.ends[index + 1]]
     return os.path.join(self.root, os.fsdecode(relative))
 
@@ -93,7 +93,7 @@ def file_source(
   labels: Sequence[int] | np.ndarray,
   class_names: Sequence[str],
 ) -> FileSource:
-  """Makes a source of files.
+  """Make a source of files.
 
   Args:
     root: Folder that the paths start from.
@@ -114,7 +114,7 @@ def file_source(
 
 
 def scan(directory: str | os.PathLike) -> dict[str, FileSource]:
-  """Finds the images of `directory`/SPLIT/CLASS/IMAGE, without opening them.
+  """Find the images of `directory`/SPLIT/CLASS/IMAGE, without opening them.
 
   Labels follow the sorted names of the class folders of `train`, as
   torchvision's ImageFolder has them, and images the sorted names of the files.
@@ -258,7 +258,7 @@ def _images(
 
 
 def read_folder(path: str) -> list[os.DirEntry]:
-  """Returns what is in a folder, sorted by name.
+  """Return what is in a folder, sorted by name.
 
   Raises:
     InputError: The folder cannot be read.
@@ -271,7 +271,7 @@ def read_folder(path: str) -> list[os.DirEntry]:
 
 
 def some(names: Sequence[str]) -> str:
-  """Returns the first few names for a message, and how many more there are."""
+  """Return the first few names for a message, and how many more there are."""
   shown, more = ", ".join(names[:5]), len(names) - 5
   return f"{shown} and {more} more" if more > 0 else shown
 
@@ -291,7 +291,7 @@ def _check_known(
   names: Sequence[str],
   empty: Sequence[str],
 ) -> None:
-  """Checks that all classes with images are among those of `train`."""
+  """Check that all classes with images are among those of `train`."""
   known = set(names)
   for name, paths in sorted(classes.items()):
     if not paths or name in known:

@@ -30,7 +30,7 @@ __all__ = ["Listing", "class_names", "join", "labels", "open_listed", "read"]
 
 
 def class_names(listing: Listing) -> tuple[str, ...]:
-  """Returns the K names of the classes of a training list.
+  """Return the K names of the classes of a training list.
 
   These are the categories of JSON, or the sorted names that a CSV has for
   labels. Integers get the names of the folders that the images lie in, if those
@@ -66,7 +66,7 @@ def class_names(listing: Listing) -> tuple[str, ...]:
 
 
 def labels(listing: Listing, names: Sequence[str]) -> np.ndarray:
-  """Returns the class of each entry of a list.
+  """Return the class of each entry of a list.
 
   Args:
     listing: Of any split.
@@ -105,7 +105,7 @@ def join(
   record_labels: np.ndarray,
   names: Sequence[str],
 ) -> np.ndarray:
-  """Finds the entries of a list among the records of a prepared data set.
+  """Find the entries of a list among the records of a prepared data set.
 
   They belong together by file name, without the folders. Names of records that
   have no suffix are compared with the names of files without theirs.
@@ -172,7 +172,7 @@ def open_listed(
   names: Sequence[str] | None = None,
   cache_dir: str | os.PathLike | None = None,
 ) -> dict[str, folders.FileSource]:
-  """Opens images in files that lists name.
+  """Open images in files that lists name.
 
   A listed `val/CLASS/IMAGE` is also found as `val/IMAGE` where there is no
   folder `val/CLASS`, and the other way round, since ImageNet's validation
@@ -250,7 +250,7 @@ def _common_folder(some_folders: Sequence[str]) -> str:
 def _check_folders(
   listing: Listing, paths: Sequence[str], names: Sequence[str]
 ) -> None:
-  """Checks integer labels of images in folders that are called as classes."""
+  """Check integer labels of images in folders that are called as classes."""
   if _kind(listing) != "integers":
     return
   places = {name: place for place, name in enumerate(names)}

@@ -30,7 +30,7 @@ _SELECT, _HOLD_OUT = 0, 1  # Purposes of a random order; they never share one.
 def exponential_counts(
   largest: float, num_classes: int, imbalance: float
 ) -> np.ndarray:
-  """Returns floor(largest * imbalance**(k / (K - 1))) for k = 0..K-1.
+  """Return floor(largest * imbalance**(k / (K - 1))) for k = 0..K-1.
 
   Args:
     largest: Count of class 0, before it is rounded down.
@@ -50,7 +50,7 @@ def exponential_counts(
 
 
 def step_counts(largest: int, num_classes: int, imbalance: float) -> np.ndarray:
-  """Returns `largest` for the first K // 2 classes, then largest * imbalance.
+  """Return `largest` for the first K // 2 classes, then largest * imbalance.
 
   Args:
     largest: Count of each class of the first half.
@@ -71,7 +71,7 @@ def step_counts(largest: int, num_classes: int, imbalance: float) -> np.ndarray:
 def pareto_counts(
   largest: int, num_classes: int, imbalance: float, alpha: float = 6.0
 ) -> np.ndarray:
-  """Returns K evenly spaced quantiles of a Pareto distribution, bounded.
+  """Return K evenly spaced quantiles of a Pareto distribution, bounded.
 
   n_k = n_min + (n_max - n_min) (q_k - 1) / (q_0 - 1), where q_k is the quantile
   (K / (k + 1))**(1 / alpha) and n_min = imbalance * n_max: both ends are met.
@@ -115,7 +115,7 @@ PROFILES = (*_PROFILES, "list", "none")
 def apportioned_counts(
   total: int, num_classes: int, imbalance: float, profile: str
 ) -> np.ndarray:
-  """Returns counts in the proportions of a profile that add up to `total`.
+  """Return counts in the proportions of a profile that add up to `total`.
 
   So the imbalance can be varied while the number of images is held. Each class
   has its quota rounded down, and what is left goes to the largest fractions, of
@@ -150,7 +150,7 @@ def realised_counts(
   counts: Sequence[int] = (),
   total: int | None = None,
 ) -> np.ndarray:
-  """Returns how many images each class keeps.
+  """Return how many images each class keeps.
 
   The largest count of a profile is N // K of the given labels. A class that has
   fewer images than its share, or than its number in `counts`, keeps what it
@@ -214,7 +214,7 @@ def realised_counts(
 
 
 def select(labels: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:
-  """Returns sorted indices of counts[k] images of each class k.
+  """Return sorted indices of counts[k] images of each class k.
 
   Args:
     labels: `[N]` classes.
@@ -241,7 +241,7 @@ def hold_out(
   fraction: float,
   seed: int,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Splits the images of each class into training and validation.
+  """Split the images of each class into training and validation.
 
   Args:
     labels: `[N]` classes.
@@ -282,7 +282,7 @@ def hold_out(
 
 
 def check_present(available: np.ndarray, class_names: tuple[str, ...]) -> None:
-  """Checks that every class has an image.
+  """Check that every class has an image.
 
   Args:
     available: `[K]` training images of each class.
@@ -300,7 +300,7 @@ def check_present(available: np.ndarray, class_names: tuple[str, ...]) -> None:
 
 
 def _check_shares(wanted, available, class_names, total, imbalance) -> None:
-  """Refuses a total of which a class would have nothing, or too much."""
+  """Refuse a total of which a class would have nothing, or too much."""
   for k, name in enumerate(class_names):
     if not 0 < wanted[k] <= available[k]:
       remedy = "raise" if wanted[k] <= 0 else "lower"
@@ -329,7 +329,7 @@ def _listed(counts: Sequence[int], class_names: tuple[str, ...]) -> np.ndarray:
 def _shuffled(
   labels: np.ndarray, k: int, seed: int, purpose: int
 ) -> np.ndarray:
-  """Returns the indices of class k in the order of (seed, class, purpose).
+  """Return the indices of class k in the order of (seed, class, purpose).
 
   NumPy promises the raw stream of a bit generator for all time, but not the
   permutations made of it: hence the sort of raw numbers.

@@ -56,7 +56,7 @@ class Opened:
 
 
 def open_splits(config: Any) -> Opened:
-  """Opens a data set; one of the catalog is prepared first if it is missing.
+  """Open a data set; one of the catalog is prepared first if it is missing.
 
   With `config.coarse_classes` its labels are those of coarser classes.
 
@@ -244,7 +244,7 @@ def _prepare_in_bucket(config, data_dir: str) -> None:
 def copied_builder(
   name: str, data_dir: str, cache_dir: str | os.PathLike | None
 ) -> tfds.core.DatasetBuilder:
-  """Returns the builder of data in a bucket, which are copied here for it.
+  """Return the builder of data in a bucket, which are copied here for it.
 
   Args:
     name: Name in the catalog.

@@ -54,7 +54,7 @@ def prepare(
   manual_dir: _PathLike | None = None,
   cache_dir: _PathLike | None = None,
 ) -> str:
-  """Prepares a data set unless that is done already.
+  """Prepare a data set unless that is done already.
 
   Most builders bring TensorFlow into the calling process; a training process
   calls `prepare_in_subprocess` instead.
@@ -92,7 +92,7 @@ def prepare(
 
 
 def address(name: str, data_dir: str, cache_dir: _PathLike | None) -> str:
-  """Returns where a data set is in a bucket; arguments as of `prepare`."""
+  """Return where a data set is in a bucket; arguments as of `prepare`."""
   root = remote.local_root(data_dir, cache_dir)
   folder = sources.folder(sources.make_builder(name, root))
   return remote.address_of(data_dir, folder)
@@ -105,7 +105,7 @@ def _prepare(
   again: Callable[[_PathLike | None], str],
   option: str,
 ) -> tfds.core.DatasetBuilder:
-  """Prepares in a folder.
+  """Prepare in a folder.
 
   Args:
     name: Name in the catalog.
@@ -131,7 +131,7 @@ def _prepare(
 
 
 def _require_all_files(builder: tfds.core.DatasetBuilder) -> None:
-  """Raises unless every split is here: a copy has those that were read."""
+  """Raise unless every split is here: a copy has those that were read."""
   for split in builder.info.splits.values():
     for file in split.filenames:
       if not (builder.data_path / file).exists():
@@ -147,7 +147,7 @@ def prepare_in_subprocess(
   manual_dir: _PathLike | None = None,
   cache_dir: _PathLike | None = None,
 ) -> None:
-  """Prepares in a process of its own, so that TensorFlow stays out of this one.
+  """Prepare in a process of its own, so that TensorFlow stays out of this one.
 
   Raises:
     InputError: As `prepare`; the child's message is passed on.
@@ -173,7 +173,7 @@ def wait_until_prepared(
   *,
   patience: float = 300.0,
 ) -> None:
-  """Waits for another machine to prepare a data set.
+  """Wait for another machine to prepare a data set.
 
   Of several machines that share data_dir, one calls `prepare_in_subprocess`
   and the others this, since locks do not hold from one machine to the next on
@@ -212,7 +212,7 @@ def command_line(
   manual_dir: _PathLike | None,
   cache_dir: _PathLike | None = None,
 ) -> str:
-  """Returns the shell command that prepares a data set."""
+  """Return the shell command that prepares a data set."""
   arguments = _arguments(name, data_dir, manual_dir, cache_dir)
   return shlex.join(["python", *arguments])
 
@@ -237,7 +237,7 @@ def _arguments(
 def _only_process(
   builder: tfds.core.DatasetBuilder, option: str
 ) -> Iterator[None]:
-  """Waits until no other process of this machine prepares the data set.
+  """Wait until no other process of this machine prepares the data set.
 
   The system drops the lock when its holder dies, however it dies.
   """
@@ -294,7 +294,7 @@ def _require_archives(
   manual_dir: _PathLike | None,
   again: Callable[[_PathLike | None], str],
 ) -> None:
-  """Raises unless every archive is here or its host answers."""
+  """Raise unless every archive is here or its host answers."""
   facts = catalog.lookup(name)
   folder = archives.manual_dir(builder, manual_dir)
   if manual_dir is not None and not os.path.isdir(folder):
@@ -327,7 +327,7 @@ def _fetch_by_hand(
   manual_dir: _PathLike | None,
   again: Callable[[_PathLike | None], str],
 ) -> str:
-  """Returns what to fetch, where to put it and how to go on."""
+  """Return what to fetch, where to put it and how to go on."""
   folder = archives.manual_dir(builder, manual_dir)
   return (
     f"fetch elsewhere {', '.join(map(str, missing))}; put what you fetched in "
@@ -341,7 +341,7 @@ def _download_and_prepare(
   manual_dir: _PathLike | None,
   again: Callable[[_PathLike | None], str],
 ) -> None:
-  """Lets TFDS prepare, and words its failures for the user."""
+  """Let TFDS prepare, and words its failures for the user."""
   try:
     # TFDS names an unpacked archive by its file name and takes what is there:
     # MNIST's and Fashion-MNIST's archives would be mistaken for each other.
@@ -377,7 +377,7 @@ def _download_and_prepare(
 
 
 def _wrong_checksum(name: str, message: str) -> str:
-  """Turns TFDS's message into one line: file, expected and found sha256."""
+  """Turn TFDS's message into one line: file, expected and found sha256."""
   path = re.search(r"downloaded to (.+), has wrong checksum", message)
   checksums = _REGISTERED_SHA256.findall(message)
   if path is None or len(checksums) != 2:

@@ -23,7 +23,7 @@ from etf_jax.errors import InputError
 def select(
   source: sources.Prepared, listing: lists.Listing, facts: Facts
 ) -> sources.Subset:
-  """Returns the images of a prepared split that a list names.
+  """Return the images of a prepared split that a list names.
 
   Args:
     source: The whole split.
@@ -53,7 +53,7 @@ def select(
 def _spelled_as_prepared(
   listing: lists.Listing, names: Sequence[str]
 ) -> lists.Listing:
-  """Places-LT's list with the builder's class names and unique file names."""
+  """Place-LT's list with the builder's class names and unique file names."""
   by_spelling = {name.replace("/", "-"): name for name in names}
   labels, numbers = [], {}
   for index, path in enumerate(listing.paths):
@@ -77,7 +77,7 @@ def _spelled_as_prepared(
 
 
 def _flat(path: str) -> str:
-  """Gives both spellings of a path one name: `field-wild-1.jpg`.
+  """Give both spellings of a path one name: `field-wild-1.jpg`.
 
   Validation images are numbered through, so that their name is enough.
   """

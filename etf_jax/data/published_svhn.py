@@ -31,7 +31,7 @@ def cut(
   imbalance: float,
   seed: int,
 ) -> sources.Subset:
-  """Chooses images of each part, and labels them as the loader does.
+  """Choose images of each part, and labels them as the loader does.
 
   Args:
     name: Of the data set.

@@ -33,12 +33,12 @@ _SHARD = re.compile(r"(.+-(\w+)\.(\w+))-(\d{5,})-of-(\d{5,})")
 
 
 def is_remote(location: str | os.PathLike | None) -> bool:
-  """Returns whether a location is not a path of this machine."""
+  """Return whether a location is not a path of this machine."""
   return location is not None and "://" in os.fspath(location)
 
 
 def require_path(field: str, location: str | os.PathLike | None) -> None:
-  """Raises unless a field of a config is a path, or is not given.
+  """Raise unless a field of a config is a path, or is not given.
 
   Raises:
     InputError: It is in a bucket.
@@ -54,7 +54,7 @@ def require_path(field: str, location: str | os.PathLike | None) -> None:
 def local_root(
   data_dir: str, cache_dir: str | os.PathLike | None
 ) -> pathlib.Path:
-  """Returns the local data directory that a bucket's is copied to.
+  """Return the local data directory that a bucket's is copied to.
 
   Args:
     data_dir: Its address, gs://BUCKET/FOLDER.
@@ -78,12 +78,12 @@ def local_root(
 
 
 def address_of(data_dir: str, folder: str) -> str:
-  """Returns the address of a folder in a data directory in a bucket."""
+  """Return the address of a folder in a data directory in a bucket."""
   return f"{data_dir.rstrip('/')}/{folder}"
 
 
 def is_prepared(address: str) -> bool:
-  """Returns whether a data set in a bucket can be read.
+  """Return whether a data set in a bucket can be read.
 
   Raises:
     InputError: The bucket cannot be read, or the data are in another format.
@@ -92,7 +92,7 @@ def is_prepared(address: str) -> bool:
 
 
 def is_complete(address: str, there: Collection[str]) -> bool:
-  """Returns whether files of a data set in a bucket are all of it.
+  """Return whether files of a data set in a bucket are all of it.
 
   Args:
     address: Of its folder, for messages.
@@ -113,7 +113,7 @@ def is_complete(address: str, there: Collection[str]) -> bool:
 
 
 def prepared_folders(data_dir: str) -> set[str]:
-  """Returns the folders of a data directory in a bucket that can be read.
+  """Return the folders of a data directory in a bucket that can be read.
 
   Raises:
     InputError: The bucket cannot be read, or the address is none.
@@ -139,7 +139,7 @@ def copy(
   splits: Collection[str],
   cache_dir: str | os.PathLike | None,
 ) -> pathlib.Path:
-  """Copies a prepared data set to this machine, unless it is there.
+  """Copy a prepared data set to this machine, unless it is there.
 
   Of the processes of a machine one copies and the others wait. Files that are
   complete are not copied again, whoever left them; a file of another size or
@@ -236,7 +236,7 @@ def _missing(
 
 @contextlib.contextmanager
 def only_process(target: pathlib.Path) -> Iterator[None]:
-  """Waits until no other process of this machine copies to or from a folder.
+  """Wait until no other process of this machine copies to or from a folder.
 
   A lock ends with its holder.
   """
@@ -257,7 +257,7 @@ def _make(
   wanted: Mapping[str, _bucket.Object],
   target: pathlib.Path,
 ) -> None:
-  """Copies what is missing, and removes what is in the way."""
+  """Copy what is missing, and removes what is in the way."""
   target.mkdir(exist_ok=True)
   # From here on the copy does not look prepared. What the bucket does not hold
   # is unfinished, of older data, or was derived from them.

@@ -87,7 +87,7 @@ class Feed(NamedTuple):
 
 
 def place(array: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
-  """Puts what every process has where a sharding says.
+  """Put what every process has where a sharding says.
 
   Each device is given its part. `jax.device_put` of the whole would first
   compare it between processes.
@@ -123,7 +123,7 @@ def joined(splits: Sequence[Split]) -> Split:
 def put(
   split: Split, mesh: Mesh, replicated_bytes: int = REPLICATED_BYTES
 ) -> Resident:
-  """Copies a split to the devices of the mesh.
+  """Copy a split to the devices of the mesh.
 
   Args:
     split: uint8 images; they may lie in a memory-mapped file.

@@ -43,7 +43,7 @@ class Sampler:
   first: int = 0
 
   def order(self, seed: int, epoch: int) -> np.ndarray:
-    """Returns the indices that an epoch visits, int32 `[size]`."""
+    """Return the indices that an epoch visits, int32 `[size]`."""
     order = self.first + SAMPLERS[self.name](self, seed, epoch)
     return order.astype(np.int32)
 
@@ -64,7 +64,7 @@ def create(
   total_epochs: float = 1.0,
   repeat_threshold: float | None = None,
 ) -> Sampler:
-  """Builds a sampler.
+  """Build a sampler.
 
   `instance` visits every example once, in random order. The others draw a
   class first, with a probability q that depends on its count n of N, and then
@@ -183,7 +183,7 @@ SAMPLERS: dict[str, Callable[[Sampler, int, int], np.ndarray]] = {
 
 
 def _draw(sampler, seed, epoch, weights_of) -> np.ndarray:
-  """Draws classes with these weights, then their examples uniformly."""
+  """Draw classes with these weights, then their examples uniformly."""
   examples, first, counts = sampler.by_class
   edges = np.cumsum(weights_of(counts.astype(np.float64)))
   drawn = np.searchsorted(

@@ -46,10 +46,10 @@ class Source(Protocol):
   class_names: tuple[str, ...]
 
   def read(self, index: int) -> bytes:
-    """Returns an encoded image: JPEG, PNG, ..."""
+    """Return an encoded image: JPEG, PNG, ..."""
 
   def describe(self, index: int) -> str:
-    """Names an image in messages."""
+    """Name an image in messages."""
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -78,7 +78,7 @@ class Subset:
 
 
 def choose(source: Source, indices: np.ndarray) -> Subset:
-  """Returns the images of a source that `indices` name."""
+  """Return the images of a source that `indices` name."""
   return Subset(source, indices, source.labels[indices], source.class_names)
 
 
@@ -118,7 +118,7 @@ class Prepared:
 def make_builder(
   name: str, data_dir: str | os.PathLike | None
 ) -> tfds.core.DatasetBuilder:
-  """Returns the TFDS builder of a data set in the catalog.
+  """Return the TFDS builder of a data set in the catalog.
 
   Args:
     name: Name in the catalog.
@@ -143,12 +143,12 @@ def make_builder(
 
 
 def folder(builder: tfds.core.DatasetBuilder) -> str:
-  """Returns what the folder of a data set is called in any data directory."""
+  """Return what the folder of a data set is called in any data directory."""
   return str(builder.data_path.relative_to(builder.data_dir_root))
 
 
 def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
-  """Returns whether the data can be read.
+  """Return whether the data can be read.
 
   Raises:
     InputError: They are prepared, but in a format without random access.
@@ -170,7 +170,7 @@ def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
 def open_prepared(
   builder: tfds.core.DatasetBuilder, split: str, facts: catalog.Facts
 ) -> Prepared:
-  """Opens a prepared split.
+  """Open a prepared split.
 
   Small images of one shape are held in memory, encoded (60,000 of
   Fashion-MNIST are read in 2 s). Of photographs only labels and file names are
@@ -222,7 +222,7 @@ def open_prepared(
 
 
 def _scan(records, facts, *, hold):
-  """Labels, file names and, if they are to be held, encoded images."""
+  """Label, file names and, if they are to be held, encoded images."""
   labels = np.empty(len(records), np.int64)
   names, held = [], []
   at_once = _SMALL_READ_AT_ONCE if hold else _READ_AT_ONCE

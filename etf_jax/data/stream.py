@@ -122,7 +122,7 @@ class Batches:
     hosts: int = 1,
     threads: int = 1,
   ):
-    """Initialises the batches; nothing is read.
+    """Initialise the batches; nothing is read.
 
     Args:
       split: the images.
@@ -209,7 +209,7 @@ class Stream:
   """
 
   def __init__(self, batches: Batches, start: int = 0, workers: int = 0):
-    """Starts reading ahead.
+    """Start reading ahead.
 
     Args:
       batches: what to iterate over.
@@ -261,7 +261,7 @@ class Stream:
     return self.images * self._parallel / self._seconds
 
   def close(self) -> None:
-    """Stops reading ahead."""
+    """Stop reading ahead."""
     close = getattr(self._iterator, "close", None)
     if close is not None:
       close()

@@ -29,7 +29,7 @@ _LAST_BEAT_SECONDS = 30.0
 
 @contextlib.contextmanager
 def repeated(action: Callable[[], object], seconds: float) -> Iterator[None]:
-  """Does something every few seconds, and lets it fail.
+  """Do something every few seconds, and lets it fail.
 
   Args:
     action: What is done, in a thread of its own.
@@ -54,7 +54,7 @@ def repeated(action: Callable[[], object], seconds: float) -> Iterator[None]:
 
 @contextlib.contextmanager
 def signs(address: str) -> Iterator[None]:
-  """Shows other machines that a data set is being prepared.
+  """Show other machines that a data set is being prepared.
 
   Args:
     address: Of the folder that it will be in.
@@ -75,7 +75,7 @@ def signs(address: str) -> Iterator[None]:
 
 
 def upload(address: str, folder: pathlib.Path) -> None:
-  """Copies a prepared data set into a bucket, unless it is there.
+  """Copy a prepared data set into a bucket, unless it is there.
 
   What an interrupted copy has left is kept where the sizes agree. The data look
   prepared when all of them are there. The files here get the times of those in
@@ -139,7 +139,7 @@ def _sizes(folder: pathlib.Path) -> dict[str, int]:
 def _compare(
   address: str, folder: pathlib.Path, sizes: Mapping[str, int]
 ) -> None:
-  """Checks what has come into the bucket, and takes over its times."""
+  """Check what has come into the bucket, and takes over its times."""
   _, there = _bucket.files(address)
   for name, size in sizes.items():
     if name not in there or there[name].size != size:
@@ -156,7 +156,7 @@ def _compare(
 def wait_until_prepared(
   name: str, address: str, command: str, *, patience: float = 300.0
 ) -> None:
-  """Waits for another machine to prepare a data set in a bucket.
+  """Wait for another machine to prepare a data set in a bucket.
 
   Args:
     name: In the catalog, for messages.

@@ -54,7 +54,7 @@ def verify(
   sample: int = 200,
   seed: int = 0,
 ) -> Report:
-  """Checks a data set that is prepared or lies in folders.
+  """Check a data set that is prepared or lies in folders.
 
   Args:
     name: Name in the catalog.
@@ -154,7 +154,7 @@ def check(
   sample: int = 200,
   seed: int = 0,
 ) -> tuple[list[str], list[str]]:
-  """Checks the images of one split.
+  """Check the images of one split.
 
   Args:
     source: The split.

@@ -16,7 +16,7 @@ from etf_jax.evaluation import metrics
 def create(
   model, inputs: Callable[..., jax.Array], num_classes: int
 ) -> Callable[[dict, Feed], metrics.Sums]:
-  """Builds `evaluate(variables, feed)`.
+  """Build `evaluate(variables, feed)`.
 
   Args:
     model: a linen module whose output has `logits`.

@@ -33,7 +33,7 @@ def create(
   hold_features: bool = True,
   rank_images: int = 100,
 ) -> Callable[..., tuple[dict, metrics.Sums]]:
-  """Builds `measure(variables, feed, *, matrices=False)`.
+  """Build `measure(variables, feed, *, matrices=False)`.
 
   Args:
     model: a linen module that returns an `Output`.

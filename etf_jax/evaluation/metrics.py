@@ -52,7 +52,7 @@ def zeros(num_classes: int) -> Sums:
 def update(
   sums: Sums, logits: jax.Array, labels: jax.Array, *, where: jax.Array
 ) -> Sums:
-  """Adds a batch.
+  """Add a batch.
 
   Args:
     sums: what has been seen.
@@ -87,7 +87,7 @@ def fetch(tree: Any) -> Any:
 
 
 def compute(sums: Sums, class_counts: ArrayLike) -> dict:
-  """Turns sums into the metrics of one evaluation.
+  """Turn sums into the metrics of one evaluation.
 
   Args:
     sums: over at least one example.

@@ -27,7 +27,7 @@ class Scores(NamedTuple):
 def create(
   model, inputs: Callable[..., jax.Array]
 ) -> Callable[[dict, jax.Array, jax.Array | None], Scores]:
-  """Builds `score(variables, images, sizes)`, to be jitted.
+  """Build `score(variables, images, sizes)`, to be jitted.
 
   Args:
     model: a linen module that returns an `Output`.

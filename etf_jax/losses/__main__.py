@@ -62,7 +62,7 @@ _SECTIONS = (
 
 
 def section() -> str:
-  """Returns the reference of all public names, from `MARKER` on."""
+  """Return the reference of all public names, from `MARKER` on."""
   parts = [MARKER, "## Reference"]
   for title, symbols in GROUPS.items():
     parts.append(f"### {title}")
@@ -72,7 +72,7 @@ def section() -> str:
 
 
 def renew(page: str) -> str:
-  """Returns `page` with everything from `MARKER` on made anew."""
+  """Return `page` with everything from `MARKER` on made anew."""
   if MARKER not in page:
     raise ValueError(f"the page has no line {MARKER}")
   return page[: page.index(MARKER)] + section()
@@ -146,7 +146,7 @@ def _markdown(text: str) -> str:
 
 
 def main(argv: list[str]) -> None:
-  """Prints the section, or renews it in the file that is named."""
+  """Print the section, or renews it in the file that is named."""
   parser = argparse.ArgumentParser(
     prog="python -m etf_jax.losses", description=__doc__.splitlines()[0]
   )

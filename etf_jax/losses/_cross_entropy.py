@@ -25,7 +25,7 @@ def examples(
   where: ArrayLike | None,
   *others: jax.Array,
 ) -> Examples:
-  """Checks logits and labels; `others` may widen the dtype."""
+  """Check logits and labels; `others` may widen the dtype."""
   logits = jnp.asarray(logits)
   check_logits(logits)
   labels, valid, mask = _arrays.check_labels(
@@ -39,7 +39,7 @@ def examples(
 
 
 def check_logits(logits: jax.Array) -> None:
-  """Raises ValueError unless `logits` are floating ``[..., K]``."""
+  """Raise ValueError unless `logits` are floating ``[..., K]``."""
   if logits.ndim == 0 or not jnp.issubdtype(logits.dtype, jnp.floating):
     raise ValueError(
       "logits must be floating with shape [..., num_classes], got "
@@ -48,12 +48,12 @@ def check_logits(logits: jax.Array) -> None:
 
 
 def along_classes(x: jax.Array, ndim: int) -> jax.Array:
-  """Gives a `[K]` array the rank of ``[..., K]`` logits."""
+  """Give a `[K]` array the rank of ``[..., K]`` logits."""
   return x.reshape((1,) * (ndim - 1) + x.shape)
 
 
 def pick(x: jax.Array, own: jax.Array) -> jax.Array:
-  """Returns the entry of the own class, ``[..., K] -> [...]``."""
+  """Return the entry of the own class, ``[..., K] -> [...]``."""
   return jnp.sum(jnp.where(own, x, 0), axis=-1)
 
 

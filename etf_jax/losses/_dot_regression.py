@@ -30,7 +30,7 @@ def dot_regression(
   scaling: str = "paper",
   where: ArrayLike | None = None,
 ) -> jax.Array:
-  r"""Computes the dot-regression loss between features and target vectors.
+  r"""Compute the dot-regression loss between features and target vectors.
 
   For a feature :math:`h` and its target :math:`w` of length
   :math:`|w| = \sqrt{E_W}` the loss is
@@ -100,7 +100,7 @@ def dot_regression_with_integer_labels(
   scaling: str = "paper",
   where: ArrayLike | None = None,
 ) -> jax.Array:
-  r"""Computes the dot-regression loss of features, labels and prototypes.
+  r"""Compute the dot-regression loss of features, labels and prototypes.
 
   The target of an example of class :math:`y` is :math:`w = a_y m_y`, with
   :math:`m_y` column :math:`y` of `prototypes` and :math:`a_y` entry :math:`y`
@@ -178,7 +178,7 @@ def dot_regression_with_integer_labels(
 def feature_length_penalty(
   features: ArrayLike, *, where: ArrayLike | None = None
 ) -> jax.Array:
-  r"""Computes the length of each feature, to be penalised.
+  r"""Compute the length of each feature, to be penalised.
 
   .. math::
     r(h) = |h|_2

@@ -30,7 +30,7 @@ def hinge_logits(
   tau_plus: ArrayLike,
   tau_minus: ArrayLike = np.pi,
 ) -> jax.Array:
-  r"""Computes logits that are constant inside the maximal-separating cones.
+  r"""Compute logits that are constant inside the maximal-separating cones.
 
   .. math::
     v_k = \begin{cases}
@@ -91,7 +91,7 @@ def hinge_cross_entropy_with_integer_labels(
   label_smoothing: float = 0.0,
   where: ArrayLike | None = None,
 ) -> jax.Array:
-  r"""Computes the cross entropy of `hinge_logits`.
+  r"""Compute the cross entropy of `hinge_logits`.
 
   .. math::
     \ell(h, y) = -\sum_k t_k \log \frac{e^{v_k}}{\sum_j e^{v_j}} , \qquad

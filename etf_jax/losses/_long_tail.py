@@ -27,7 +27,7 @@ def ldam(
   scale: float = 30.0,
   where: ArrayLike | None = None,
 ) -> jax.Array:
-  r"""Computes the label-distribution-aware margin loss.
+  r"""Compute the label-distribution-aware margin loss.
 
   .. math::
     \ell(z, y) = -\log \frac{e^{s (z_y - \Delta_y)}}
@@ -89,7 +89,7 @@ def logit_adjusted(
   temperature: ArrayLike = 1.0,
   where: ArrayLike | None = None,
 ) -> jax.Array:
-  r"""Computes the cross entropy of logits shifted by the classes' frequency.
+  r"""Compute the cross entropy of logits shifted by the classes' frequency.
 
   .. math::
     \ell(z, y) = -\log \frac{e^{z_y + \tau \log \pi_y}}
@@ -142,7 +142,7 @@ def balanced_softmax(
   class_counts: ArrayLike,
   where: ArrayLike | None = None,
 ) -> jax.Array:
-  r"""Computes the balanced softmax loss.
+  r"""Compute the balanced softmax loss.
 
   .. math::
     \ell(z, y) = -\log \frac{n_y e^{z_y}}{\sum_k n_k e^{z_k}}
@@ -185,7 +185,7 @@ def balanced_softmax(
 def adjust_logits(
   logits: ArrayLike, *, class_counts: ArrayLike, temperature: ArrayLike = 1.0
 ) -> jax.Array:
-  r"""Takes the classes' training frequency out of a trained model's logits.
+  r"""Take the classes' training frequency out of a trained model's logits.
 
   .. math::
     \tilde z_k = z_k - \tau \log \pi_k , \qquad
@@ -232,7 +232,7 @@ def focal(
   gamma: ArrayLike = 2.0,
   where: ArrayLike | None = None,
 ) -> jax.Array:
-  r"""Computes the multiclass focal loss.
+  r"""Compute the multiclass focal loss.
 
   .. math::
     \ell(z, y) = -(1 - p_y)^\gamma \log p_y , \qquad

@@ -24,7 +24,7 @@ def mixup(
   labels_b: ArrayLike,
   lam: ArrayLike,
 ) -> jax.Array:
-  r"""Mixes the losses of mixed examples with respect to both their labels.
+  r"""Mix the losses of mixed examples with respect to both their labels.
 
   .. math::
     \ell = \lambda \, \ell(y_a) + (1 - \lambda) \, \ell(y_b)

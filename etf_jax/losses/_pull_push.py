@@ -35,7 +35,7 @@ class PullPush(NamedTuple):
 def pull_push(
   features: ArrayLike, labels: ArrayLike, weights: ArrayLike
 ) -> PullPush:
-  r"""Splits the negative gradient of cross entropy into pull and push.
+  r"""Split the negative gradient of cross entropy into pull and push.
 
   With :math:`p_k(h)` the softmax of :math:`W^\top h`,
 

@@ -19,7 +19,7 @@ from etf_jax import _arrays
 def class_balanced_weights(
   class_counts: ArrayLike, *, beta: float
 ) -> jax.Array:
-  r"""Computes class weights from the effective number of samples.
+  r"""Compute class weights from the effective number of samples.
 
   .. math::
     \omega_k = \frac{K \, \alpha_k}{\sum_j \alpha_j} , \qquad
@@ -62,7 +62,7 @@ def class_balanced_weights(
 
 
 def inverse_frequency_weights(class_counts: ArrayLike) -> jax.Array:
-  r"""Computes class weights that give every class the same total.
+  r"""Compute class weights that give every class the same total.
 
   .. math::
     \omega_k = \frac{1}{K n_k}
@@ -99,7 +99,7 @@ def inverse_frequency_weights(class_counts: ArrayLike) -> jax.Array:
 def deferred_weights(
   weights: ArrayLike, *, step: ArrayLike, start: ArrayLike
 ) -> jax.Array:
-  r"""Returns class weights that take effect late in training.
+  r"""Return class weights that take effect late in training.
 
   .. math::
     \omega_k(t) = \begin{cases} 1 & t < t_0 \\ \omega_k & t \ge t_0 \end{cases}

@@ -61,7 +61,7 @@ class Classifier(nn.Module):
     train: bool = False,
     mask: jax.Array | None = None,
   ) -> heads.Output:
-    """Classifies `[B, H, W, C]` float images.
+    """Classify `[B, H, W, C]` float images.
 
     Args:
       images: normalised as in training.
@@ -112,7 +112,7 @@ def keywords(backbone: nn.Module) -> frozenset[str]:
 
 
 def create_model(config: ConfigDict) -> Classifier:
-  """Builds the model that a resolved config describes.
+  """Build the model that a resolved config describes.
 
   Args:
     config: `config.model` (`name`, `width`, `kwargs`, `num_classes`),

@@ -56,7 +56,7 @@ class DenseNet(nn.Module):
     train: bool = False,
     mask: jax.Array | None = None,
   ) -> jax.Array:
-    """Maps images to features.
+    """Map images to features.
 
     Args:
       images: `[B, H, W, C]` floats, of at least 4 pixels a side.
@@ -95,7 +95,7 @@ class DenseLayer(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, train: bool, mask: jax.Array | None):
-    """Maps `[B, H, W, C]` to `[B, H, W, C + growth]`."""
+    """Map `[B, H, W, C]` to `[B, H, W, C + growth]`."""
     y = nn.relu(norm(x, train, mask, name="norm_1"))
     y = conv(y, 4 * self.growth, 1, name="conv_1")
     y = nn.relu(norm(y, train, mask, name="norm_2"))

@@ -92,7 +92,7 @@ class ETFHead(nn.Module):
     train: bool = False,
     mask: jax.Array | None = None,
   ) -> Output:
-    """Maps `[B, d]` features to logits against the fixed frame.
+    """Map `[B, d]` features to logits against the fixed frame.
 
     Args:
       features: `[B, d]` floats; computed in at least float32.
@@ -141,7 +141,7 @@ class LinearHead(nn.Module):
     train: bool = False,
     mask: jax.Array | None = None,
   ) -> Output:
-    """Maps `[B, d]` features to logits; arguments as `ETFHead`'s."""
+    """Map `[B, d]` features to logits; arguments as `ETFHead`'s."""
     features = _prepare(features, self, train, mask)
     width, dtype = features.shape[-1], features.dtype
 
@@ -184,7 +184,7 @@ class CosineHead(nn.Module):
     train: bool = False,
     mask: jax.Array | None = None,
   ) -> Output:
-    """Maps `[B, d]` features to logits; arguments as `ETFHead`'s."""
+    """Map `[B, d]` features to logits; arguments as `ETFHead`'s."""
     features = _prepare(features, self, train, mask)
     shape = (features.shape[-1], self.num_classes)
     kernel = self.param("kernel", _unit_columns, shape, features.dtype)
@@ -228,7 +228,7 @@ def projected_width(projector: int | None, feature_dim: int) -> int:
 
 
 def unit_length(features: jax.Array, epsilon: float = 1e-8) -> jax.Array:
-  """Scales the last axis to length 1; shorter than epsilon gives zeros.
+  """Scale the last axis to length 1; shorter than epsilon gives zeros.
 
   The gradient there is zero as well: one example alone in a batch leaves
   BatchNorm as zeros, and 1/epsilon times its gradient would end the training.

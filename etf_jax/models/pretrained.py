@@ -49,7 +49,7 @@ _COUNT = ".num_batches_tracked"
 
 
 def load(path: str | os.PathLike, like: Mapping[str, Any]) -> dict[str, Any]:
-  """Reads variables from a safetensors file.
+  """Read variables from a safetensors file.
 
   Args:
     path: the file.
@@ -69,7 +69,7 @@ def load(path: str | os.PathLike, like: Mapping[str, Any]) -> dict[str, Any]:
 def save(
   path: str | os.PathLike, variables: Mapping[str, Any], model_name: str
 ) -> None:
-  """Writes variables to a safetensors file.
+  """Write variables to a safetensors file.
 
   Args:
     path: of the file, which appears only once it is whole.
@@ -95,7 +95,7 @@ def from_state_dict(
   *,
   source: str = "the state dict",
 ) -> dict[str, Any]:
-  """Turns named tensors into variables; arguments and result as `load`'s.
+  """Turn named tensors into variables; arguments and result as `load`'s.
 
   Args:
     tensors: by their names in torchvision's layout.
@@ -154,7 +154,7 @@ def from_state_dict(
 def to_state_dict(
   variables: Mapping[str, Any], model_name: str
 ) -> dict[str, np.ndarray]:
-  """Turns variables into tensors by their names in torchvision's layout.
+  """Turn variables into tensors by their names in torchvision's layout.
 
   Args:
     variables: see `save`.
@@ -292,7 +292,7 @@ def _torch_shape(shape):
 
 
 def _check_frame(prototypes, source):
-  """Refuses a learned classifier as the frame of an `ETFHead`."""
+  """Refuse a learned classifier as the frame of an `ETFHead`."""
   classes = prototypes.shape[1]
   cosines = np.eye(classes) * classes / (classes - 1) - 1 / (classes - 1)
   if np.max(np.abs(prototypes.T @ prototypes - cosines)) > 1e-3:

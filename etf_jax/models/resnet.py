@@ -61,7 +61,7 @@ class ResNet(nn.Module):
     train: bool = False,
     mask: jax.Array | None = None,
   ) -> jax.Array:
-    """Maps images to features.
+    """Map images to features.
 
     Args:
       images: `[B, H, W, C]` floats.
@@ -98,7 +98,7 @@ class BasicBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, train: bool, mask: jax.Array | None):
-    """Maps `[B, H, W, C]` to `[B, H / stride, W / stride, filters]`."""
+    """Map `[B, H, W, C]` to `[B, H / stride, W / stride, filters]`."""
     y = conv(x, self.filters, 3, stride=self.stride, name="conv_1")
     y = nn.relu(norm(y, train, mask, name="norm_1"))
     y = conv(y, self.filters, 3, name="conv_2")
@@ -114,7 +114,7 @@ class BottleneckBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, train: bool, mask: jax.Array | None):
-    """Maps `[B, H, W, C]` to `[B, H / stride, W / stride, 4 * filters]`."""
+    """Map `[B, H, W, C]` to `[B, H / stride, W / stride, 4 * filters]`."""
     y = conv(x, self.filters, 1, name="conv_1")
     y = nn.relu(norm(y, train, mask, name="norm_1"))
     y = conv(y, self.filters, 3, stride=self.stride, name="conv_2")
@@ -135,7 +135,7 @@ def _shortcut(x, filters, stride, train, mask):
 def conv(
   x: jax.Array, filters: int, kernel: int, *, stride: int = 1, name: str
 ) -> jax.Array:
-  """Adds a square convolution to the calling module, which pads as PyTorch's.
+  """Add a square convolution to the calling module, which pads as PyTorch's.
 
   Args:
     x: `[B, H, W, C]`, in the compute dtype.
@@ -166,7 +166,7 @@ def conv(
 def norm(
   x: jax.Array, train: bool, mask: jax.Array | None, *, name: str
 ) -> jax.Array:
-  """Adds a BatchNorm to the calling module.
+  """Add a BatchNorm to the calling module.
 
   Args:
     x: `[B, H, W, C]`, in the compute dtype.

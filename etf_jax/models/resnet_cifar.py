@@ -42,7 +42,7 @@ class ResNetCIFAR(nn.Module):
     train: bool = False,
     mask: jax.Array | None = None,
   ) -> jax.Array:
-    """Maps images to features.
+    """Map images to features.
 
     Args:
       images: `[B, H, W, C]` floats.
@@ -76,7 +76,7 @@ class BasicBlock(nn.Module):
 
   @nn.compact
   def __call__(self, x, *, train: bool, mask: jax.Array | None):
-    """Maps `[B, H, W, C]` to `[B, H / stride, W / stride, filters]`."""
+    """Map `[B, H, W, C]` to `[B, H / stride, W / stride, filters]`."""
     residual = _conv_norm(x, self.filters, self.stride, train, mask, "1")
     residual = nn.relu(residual)
     residual = _conv_norm(residual, self.filters, 1, train, mask, "2")
@@ -91,7 +91,7 @@ class BasicBlock(nn.Module):
 
 
 def _conv_norm(x, filters, stride, train, mask, suffix):
-  """Adds a 3x3 convolution and its BatchNorm to the calling module."""
+  """Add a 3x3 convolution and its BatchNorm to the calling module."""
   param_dtype = np.promote_types(x.dtype, np.float32)
   x = nn.Conv(
     filters,

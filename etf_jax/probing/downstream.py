@@ -83,7 +83,7 @@ class _Joined:
 def open_set(
   name: str, folder: str | None, config: Any, per_class: int | None = None
 ) -> Downstream:
-  """Opens a data set; nothing is prepared or decoded.
+  """Open a data set; nothing is prepared or decoded.
 
   Args:
     name: of the catalog; or of a folder, by whatever name.
@@ -144,7 +144,7 @@ def _hold_out(name: str, labels: np.ndarray, names: Sequence[str]):
 
 
 def parse(text: str) -> dict[str, str | None]:
-  """Reads NAME[=FOLDER],NAME[=FOLDER],..; `nine` stands for the nine.
+  """Read NAME[=FOLDER],NAME[=FOLDER],..; `nine` stands for the nine.
 
   Raises:
     InputError: a name is missing or given twice.

@@ -95,7 +95,7 @@ def views(
   fine: np.ndarray,
   fine_names: Sequence[str],
 ) -> Figure:
-  """Points of three classes: a column a run, a row a view.
+  """Point of three classes: a column a run, a row a view.
 
   Args:
     panels: of each run, of each view, `[N, 2]` points; all have the same views.

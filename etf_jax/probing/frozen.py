@@ -72,7 +72,7 @@ class _Chosen:
 def create(
   model, inputs: Callable[..., jax.Array], kind: str
 ) -> Callable[[dict, jax.Array, jax.Array | None], jax.Array]:
-  """Builds `extract(variables, images, sizes)`, to be jitted.
+  """Build `extract(variables, images, sizes)`, to be jitted.
 
   Args:
     model: a `models.Classifier`.
@@ -125,7 +125,7 @@ def look(
   hold: bool = True,
   measure: bool = True,
 ) -> Seen:
-  """Extracts the features of a split, every image once.
+  """Extract the features of a split, every image once.
 
   Args:
     extract: see `create`.
@@ -196,7 +196,7 @@ class _Meter:
     self._first = []
 
   def add(self, features, labels, where) -> None:
-    """Adds a batch."""
+    """Add a batch."""
     self._stats = _update(self._stats, features, labels, where=where)
     chosen = []
     for place in np.flatnonzero(where):

@@ -51,7 +51,7 @@ def train(
   learning_rate: float = LEARNING_RATE,
   seed: int = 0,
 ) -> Linear:
-  r"""Learns a linear classifier by minimising the cross-entropy.
+  r"""Learn a linear classifier by minimising the cross-entropy.
 
   .. math::
     W \leftarrow W - \eta \frac{1}{|B|} \sum_{i \in B} h_i (p_i - e_{y_i})^\top

@@ -42,7 +42,7 @@ def _cones(run) -> list[float]:
 
 
 def check(options, groups: Sequence[runs.Group]) -> None:
-  """Refuses figures that cannot be drawn, before anything is computed.
+  """Refuse figures that cannot be drawn, before anything is computed.
 
   Raises:
     InputError: see there.
@@ -95,7 +95,7 @@ class Pictures:
     self._panels, self._corners, self._points = {}, {}, None
 
   def add(self, trained: Trained, label: str) -> None:
-    """Takes the view of a run; of several seeds the first one's."""
+    """Take the view of a run; of several seeds the first one's."""
     options = self._options
     if not options.view or label in self._panels:
       return
@@ -144,7 +144,7 @@ class Pictures:
       )
 
   def write(self, rows: Sequence[summary.Row], out: Path) -> list[str]:
-    """Draws what was asked for; returns the names of the files."""
+    """Draw what was asked for; returns the names of the files."""
     drawn = {}
     if self._options.study:
       drawn["study.png"] = _study(rows)

@@ -62,7 +62,7 @@ def fit(
   held_out: np.ndarray,
   score: Callable[[np.ndarray, np.ndarray], float] = accuracy,
 ) -> Regression:
-  r"""Fits a multinomial regression.
+  r"""Fit a multinomial regression.
 
   .. math::
     \min_{W, b} \sum_i -\log p_{y_i}(W^\top x_i + b)
@@ -135,7 +135,7 @@ def _best(scores):
 
 
 def _fit(model, rows, labels, penalty) -> bool:
-  """Fits; says whether the solver converged."""
+  """Fit; says whether the solver converged."""
   # Two opposite vectors of half the length have half of the penalty of one.
   two = np.unique(labels).size == 2
   model.set_params(C=(2 if two else 1) / penalty)

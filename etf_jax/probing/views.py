@@ -19,7 +19,7 @@ _NEIGHBOURS = 30
 
 
 def project(features: np.ndarray, templates: np.ndarray) -> np.ndarray:
-  """Projects onto the plane through the templates of three classes.
+  """Project onto the plane through the templates of three classes.
 
   Args:
     features: floats `[N, d]`.
@@ -73,7 +73,7 @@ EMBEDDINGS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 
 def check_embeddings(names: list[str]) -> None:
-  """Refuses an embedding that is unknown or that cannot be made here.
+  """Refuse an embedding that is unknown or that cannot be made here.
 
   Raises:
     InputError: see there.

@@ -15,7 +15,7 @@ from etf_jax.reporting import report, tables
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-  """Runs the command and returns its exit code."""
+  """Run the command and returns its exit code."""
   parser = argparse.ArgumentParser(
     prog="python -m etf_jax.reporting",
     description="One table and one report of all the runs given.",

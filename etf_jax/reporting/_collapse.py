@@ -34,7 +34,7 @@ class Method:
 
 
 def methods(section: runs.Section) -> list[Method]:
-  """Collects the collapse rows of a section.
+  """Collect the collapse rows of a section.
 
   Args:
     section: groups with the same training set.

@@ -125,7 +125,7 @@ def _heat(axes: Axes, matrix: np.ndarray):
 def _name_axes(
   axes: Axes, names: Sequence[str], narrow: bool, outer: bool
 ) -> None:
-  """Names the rows; the columns, in the same order, would need as much room."""
+  """Name the rows; the columns, in the same order, would need as much room."""
   axes.grid(False)
   axes.spines[:].set_visible(len(names) > figures.NAMED)
   axes.set_xticks([])

@@ -91,7 +91,7 @@ _STYLE = {
 
 
 def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
-  """Applies the style without touching the caller's settings."""
+  """Apply the style without touching the caller's settings."""
 
   @functools.wraps(function)
   def wrapper(*args, **kwargs):
@@ -105,7 +105,7 @@ def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
 
 
 def svg(figure: Figure, prefix: str) -> str:
-  """Renders a figure as an SVG element to stand inside an HTML page.
+  """Render a figure as an SVG element to stand inside an HTML page.
 
   Args:
     figure: what to render.
@@ -142,7 +142,7 @@ def svg(figure: Figure, prefix: str) -> str:
 
 
 def png(figure: Figure, path: str | os.PathLike) -> None:
-  """Saves a figure on white."""
+  """Save a figure on white."""
   path = Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   with matplotlib.rc_context(_STYLE):
@@ -150,7 +150,7 @@ def png(figure: Figure, path: str | os.PathLike) -> None:
 
 
 def pixels(figure: Figure) -> np.ndarray:
-  """Renders a figure on white.
+  """Render a figure on white.
 
   Args:
     figure: what to render.
@@ -184,7 +184,7 @@ def band(axes: Axes, x, mean, deviation, colour: str) -> None:
 
 
 def legend(figure: Figure, axes: Axes, narrow: bool) -> None:
-  """Names the lines or bars of `axes` above the figure, from the left."""
+  """Name the lines or bars of `axes` above the figure, from the left."""
   handles, labels = axes.get_legend_handles_labels()
   if not labels:
     return

@@ -44,7 +44,7 @@ def figures(section: runs.Section) -> list[Shown]:
 def _measured(
   section: runs.Section,
 ) -> Iterable[tuple[str, list[dict[str, Any]]]]:
-  """Labels with the last test row of each finished seed.
+  """Label with the last test row of each finished seed.
 
   A group of which no seed has finished is shown as far as it came.
   """

@@ -206,7 +206,7 @@ def collapse_starts(collapsed: np.ndarray) -> np.ndarray:
 
 
 def _class_ticks(axes: Axes, counts: Sequence[float]) -> None:
-  """Names the rows by their counts, or some of them where there are many."""
+  """Name the rows by their counts, or some of them where there are many."""
   shown = np.unique(
     np.linspace(0, len(counts) - 1, min(len(counts), figures.NAMED)).astype(int)
   )

@@ -22,7 +22,7 @@ _LISTED, _GROUPS = _figures.NAMED, 12
 
 
 def header(sweep: Any) -> list[str]:
-  """Names of the columns of `rows` and `groups`."""
+  """Name of the columns of `rows` and `groups`."""
   when = "collapsed" if sweep.lambda_z.size == 1 else "collapses from"
   return ["samples", when, "closed form", "largest cosine", "relative length"]
 

@@ -246,7 +246,7 @@ def _bounds(key: str, values: Sequence[float]) -> tuple[float, float]:
 
 
 def over_seeds(pairs: Pairs) -> tuple[np.ndarray, list[list[float]]]:
-  """Joins the seeds by epoch.
+  """Join the seeds by epoch.
 
   Args:
     pairs: (epochs, values) of each seed.

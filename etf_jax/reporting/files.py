@@ -8,7 +8,7 @@ from etf_jax.errors import InputError
 
 
 def out_folder(text: str) -> Path:
-  """Makes the folder of --out, before anything is computed for it.
+  """Make the folder of --out, before anything is computed for it.
 
   Raises:
     InputError: it cannot be made.
@@ -24,7 +24,7 @@ def out_folder(text: str) -> Path:
 
 
 def write(path: Path, content: str | bytes) -> None:
-  """Writes a file, which appears only once it is whole; text as UTF-8.
+  """Write a file, which appears only once it is whole; text as UTF-8.
 
   Raises:
     InputError: it cannot be written.

@@ -31,7 +31,7 @@ from etf_jax.reporting import (
 def write(
   run_dirs: Iterable[str | os.PathLike], out: str | os.PathLike
 ) -> Path:
-  """Writes the report, and its figures as PNG into ``figures/`` beside it.
+  """Write the report, and its figures as PNG into ``figures/`` beside it.
 
   Args:
     run_dirs: run directories, or directories that hold some at any depth.

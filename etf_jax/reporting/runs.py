@@ -98,7 +98,7 @@ class Section:
 
 
 def find(paths: Iterable[str | os.PathLike]) -> list[Path]:
-  """Lists the run directories at or below the given directories.
+  """List the run directories at or below the given directories.
 
   Args:
     paths: run directories, or directories that hold some at any depth.
@@ -127,7 +127,7 @@ def find(paths: Iterable[str | os.PathLike]) -> list[Path]:
 
 
 def load_run(directory: str | os.PathLike) -> Run:
-  """Reads one run directory.
+  """Read one run directory.
 
   Args:
     directory: what the trainer wrote; a torn last line of metrics (a run in
@@ -177,12 +177,12 @@ def load_run(directory: str | os.PathLike) -> Run:
 
 
 def load_all(paths: Iterable[str | os.PathLike]) -> list[Run]:
-  """Reads every run at or below the given directories."""
+  """Read every run at or below the given directories."""
   return [load_run(directory) for directory in find(paths)]
 
 
 def group(runs: Sequence[Run]) -> list[Group]:
-  """Joins the seeds of each (name, method, hash).
+  """Join the seeds of each (name, method, hash).
 
   Args:
     runs: in the order in which the groups shall come.
@@ -217,7 +217,7 @@ def group(runs: Sequence[Run]) -> list[Group]:
 
 
 def sections(groups: Sequence[Group]) -> list[Section]:
-  """Separates groups that were trained on different classes or counts."""
+  """Separate groups that were trained on different classes or counts."""
   held: dict[tuple, list[Group]] = {}
   for entry in groups:
     held.setdefault(_data(entry.first), []).append(entry)

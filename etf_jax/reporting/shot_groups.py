@@ -11,7 +11,7 @@ FEW_BELOW = 20
 
 
 def of(class_counts: Sequence[int]) -> np.ndarray:
-  """Gives 0, 1, 2 for the many, medium and few classes.
+  """Give 0, 1, 2 for the many, medium and few classes.
 
   Args:
     class_counts: `[K]` training images of each class.

@@ -58,7 +58,7 @@ class TableRow:
 
 
 def stat(values: Sequence[float | None]) -> Stat:
-  """Averages fractions over seeds.
+  """Average fractions over seeds.
 
   Args:
     values: one per seed, in [0, 1]; None where a seed has no such number.

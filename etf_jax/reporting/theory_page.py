@@ -56,7 +56,7 @@ def write(
   lead: str,
   facts: Sequence[tuple[str, str]] = (),
 ) -> list[Path]:
-  """Writes each figure as PNG, and all of them as ``index.html``.
+  """Write each figure as PNG, and all of them as ``index.html``.
 
   Args:
     figures: in the order of the page.

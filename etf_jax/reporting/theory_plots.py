@@ -354,7 +354,7 @@ def large_sample(
 def _undefined(
   axes: Axes, x: np.ndarray, values: np.ndarray, colour: str
 ) -> None:
-  """Marks the last defined point of a line that ends early."""
+  """Mark the last defined point of a line that ends early."""
   defined = np.flatnonzero(np.isfinite(values))
   if 0 < defined.size < len(values):
     last = defined[-1]

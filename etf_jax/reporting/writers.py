@@ -36,14 +36,14 @@ class Writer(Protocol):
   """Receives the rows of one run, in the order of their steps."""
 
   def write(self, row: Row) -> None:
-    """Records one row."""
+    """Record one row."""
 
   def close(self) -> None:
-    """Flushes and releases everything; a second call does nothing."""
+    """Flush and releases everything; a second call does nothing."""
 
 
 def jsonl(path: str | os.PathLike) -> Writer:
-  """Appends one JSON object per line, flushed line by line.
+  """Append one JSON object per line, flushed line by line.
 
   NaN and infinities are written as ``null``, so that every line is JSON to
   every reader; NumPy and JAX scalars and arrays become numbers and lists.
@@ -59,7 +59,7 @@ def jsonl(path: str | os.PathLike) -> Writer:
 
 
 def truncate_after(path: str | os.PathLike, step: int) -> int:
-  """Drops what an interrupted run wrote after the step it resumes from.
+  """Drop what an interrupted run wrote after the step it resumes from.
 
   Rows of a later step, every ``final`` row and a torn last line go; the file
   is replaced in one operation, so being killed here loses nothing.
@@ -94,7 +94,7 @@ def truncate_after(path: str | os.PathLike, step: int) -> int:
 def parse_lines(
   lines: Sequence[bytes], path: Path
 ) -> tuple[list[dict[str, Any] | None], bool]:
-  """Reads metrics lines; the last one may be torn, no other may.
+  """Read metrics lines; the last one may be torn, no other may.
 
   Args:
     lines: the file's lines, without their ends.
@@ -138,7 +138,7 @@ def tensorboard(
   class_counts: Sequence[int] | None = None,
   class_names: Sequence[str] | None = None,
 ) -> Writer:
-  """Writes TensorBoard files, without TensorFlow.
+  """Write TensorBoard files, without TensorFlow.
 
   Numbers become scalars named ``train/loss``, ``test/accuracy`` and so on.
 
@@ -166,7 +166,7 @@ def console(
   stream: TextIO | None = None,
   plain_seconds: float = 10.0,
 ) -> Writer:
-  """Shows progress: a live line on a terminal, plain lines in a log file.
+  """Show progress: a live line on a terminal, plain lines in a log file.
 
   Args:
     total_steps: the step at which the run ends.
@@ -186,14 +186,14 @@ def console(
 
 
 def multi(writers: Sequence[Writer]) -> Writer:
-  """Gives every row to every writer; all are closed even if one fails."""
+  """Give every row to every writer; all are closed even if one fails."""
   return _Multi(writers)
 
 
 def tracker(
   spec: str, config: Mapping[str, Any], workdir: str | os.PathLike
 ) -> Writer:
-  """Calls somebody else's ``function(config, workdir)`` for a writer.
+  """Call somebody else's ``function(config, workdir)`` for a writer.
 
   Args:
     spec: "package.module:function"; the module must be importable (installed,
@@ -258,7 +258,7 @@ def _local(path: str | os.PathLike) -> Path:
 
 
 def _plain(value: Any) -> Any:
-  """Turns numbers and arrays of any library into what JSON knows."""
+  """Turn numbers and arrays of any library into what JSON knows."""
   if isinstance(value, Mapping):
     return {str(key): _plain(entry) for key, entry in value.items()}
   if isinstance(value, (list, tuple)):

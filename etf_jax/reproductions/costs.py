@@ -41,7 +41,7 @@ class Cost(NamedTuple):
 
 
 def cost(config: ConfigDict) -> Cost:
-  """Estimates the cost of a run.
+  """Estimate the cost of a run.
 
   Args:
     config: resolved.

@@ -147,7 +147,7 @@ class Target:
 
 
 def values(text: str, seeds: int | None = None) -> list[Value]:
-  """Reads a row of a table: numbers, some with a deviation behind ±."""
+  """Read a row of a table: numbers, some with a deviation behind ±."""
   found = []
   for entry in text.replace("|", " ").split():
     mean, _, deviation = entry.partition("±")

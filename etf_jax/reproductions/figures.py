@@ -75,7 +75,7 @@ def _by_setting(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _seldom(plan: Plan, rows: Sequence[Row]) -> str:
-  """Says so where runs of an earlier command measured less often."""
+  """Say so where runs of an earlier command measured less often."""
   seldom = {}
   for row in rows:
     asked = plan.jobs[row.cell.job].config.collapse.every_epochs

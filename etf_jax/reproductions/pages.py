@@ -63,7 +63,7 @@ _RULE = (
 def write(
   plan: Plan, found: Sequence[Row], figures: Sequence[Shown], output: Path
 ) -> list[Path]:
-  """Writes NAME.md, NAME.csv and NAME.html, and the figures as PNG.
+  """Write NAME.md, NAME.csv and NAME.html, and the figures as PNG.
 
   Args:
     plan: of a target.

@@ -130,7 +130,7 @@ class Plan(NamedTuple):
 
 
 def plan(name: str, options: Options) -> Plan:
-  """Plans a table or figure.
+  """Plan a table or figure.
 
   Args:
     name: of the target.
@@ -308,7 +308,7 @@ def probe_command(plan: Plan) -> str:
 
 
 def _add(jobs, target, setting, method, options, changed) -> str:
-  """Plans the runs of a cell, and those that they start from; their job."""
+  """Plan the runs of a cell, and those that they start from; their job."""
   fields = dict(setting.fields)
   if setting.imbalance is not None:
     fields["data.imbalance"] = setting.imbalance
@@ -343,7 +343,7 @@ def _has_validation(setting: Setting) -> bool:
 def _job(
   jobs, setting, method, fields, options, changed, first=None, learned=False
 ) -> Job:
-  """Plans a job; `learned`: its classifier must be, for a second stage."""
+  """Plan a job; `learned`: its classifier must be, for a second stage."""
   fields = {"method": method} | fields
   config = _config(setting, fields, options)
   for name in options.variants:

@@ -79,7 +79,7 @@ class Pair(NamedTuple):
 def rows(
   plan: Plan, output: Path, failed: Mapping[str, running.Failure]
 ) -> list[Row]:
-  """Reads the runs of a plan.
+  """Read the runs of a plan.
 
   Args:
     plan: of a target.

@@ -124,7 +124,7 @@ def run(
   after: Callable[[Mapping[str, Failure]], None] = lambda failed: None,
   every_seconds: float = 60.0,
 ) -> Outcome:
-  """Runs what is not finished.
+  """Run what is not finished.
 
   SIGTERM and SIGINT are passed on; the runs save and end.
 
@@ -192,7 +192,7 @@ class _Work:
     )
 
   def look(self, name: str) -> None:
-    """Notes which runs of a job are not finished."""
+    """Note which runs of a job are not finished."""
     job = self._jobs[name]
     seeds = tuple(
       seed for seed in job.seeds if not finished(self._output, job, seed)
@@ -275,7 +275,7 @@ class _Child:
 
 @contextlib.contextmanager
 def _stopped_on_error(running: Mapping[str, _Child]) -> Iterator[None]:
-  """Leaves no process behind when this one cannot go on."""
+  """Leave no process behind when this one cannot go on."""
   try:
     yield
   except BaseException:

@@ -102,7 +102,7 @@ VARIANTS = {
 
 
 def check(names: tuple[str, ...]) -> None:
-  """Refuses unknown names, with the nearest known."""
+  """Refuse unknown names, with the nearest known."""
   for name in names:
     if name not in VARIANTS:
       near = difflib.get_close_matches(name, VARIANTS, 1, 0)[0]

@@ -55,7 +55,7 @@ def stablehlo(trained: Trained) -> export.Exported:
 
 
 def write_tensors(trained: Trained, path: Path) -> str:
-  """Writes the variables as safetensors; returns which names they have.
+  """Write the variables as safetensors; returns which names they have.
 
   ResNets that torchvision has get its names and layout; all other models the
   names of their variables, as in `params/backbone/Dense_0/kernel`.

@@ -190,7 +190,7 @@ def calibration(run: runs.Run, step: int) -> dict | None:
 
 
 def keep_calibration(run: runs.Run, step: int, record: dict) -> Path:
-  """Adds a fitted `temperature`, and what is known of it, to calibration.json.
+  """Add a fitted `temperature`, and what is known of it, to calibration.json.
 
   Raises:
     InputError: the file cannot be read or written.

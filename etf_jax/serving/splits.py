@@ -49,7 +49,7 @@ def choose(
 
 
 def require_own(overrides: Sequence[str]) -> None:
-  """Refuses arguments that name other data than the run's.
+  """Refuse arguments that name other data than the run's.
 
   Raises:
     InputError: one does.

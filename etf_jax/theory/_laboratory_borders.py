@@ -67,7 +67,7 @@ def phase_diagram(
   cut_count: float = 1000.0,
   points: int = 120,
 ) -> PhaseDiagram:
-  """Solves the model over lambda_Z and n_A and compares it with the theory.
+  """Solve the model over lambda_Z and n_A and compares it with the theory.
 
   Args:
     lambda_z: `[L]`, increasing.
@@ -135,7 +135,7 @@ def phase_diagram(
 
 
 def check_two_clusters(cluster_sizes: tuple[int, int]) -> None:
-  """Raises a ValueError unless there are two clusters of two classes."""
+  """Raise a ValueError unless there are two clusters of two classes."""
   sizes, _ = check_clusters(cluster_sizes, np.ones(len(cluster_sizes)))
   if sizes.size != 2 or sizes.min() < 2:
     raise ValueError(

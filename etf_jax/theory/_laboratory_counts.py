@@ -103,7 +103,7 @@ def sweep_counts(
   exact: bool = False,
   progress: Callable[[int], None] | None = None,
 ) -> CountsSweep:
-  """Solves the model of unconstrained features at every lambda_Z.
+  """Solve the model of unconstrained features at every lambda_Z.
 
   Args:
     class_counts: `[K]`, positive, of two classes at least.
@@ -166,7 +166,7 @@ def sweep_counts(
 
 
 def merge_counts(class_counts: ArrayLike, levels: int) -> np.ndarray:
-  """Gives neighbouring counts their mean, so that few different ones remain.
+  """Give neighbouring counts their mean, so that few different ones remain.
 
   Args:
     class_counts: `[K]`, positive.

@@ -43,7 +43,7 @@ class Columns(NamedTuple):
 
 
 def problem_of(sizes, counts, lambda_z, lambda_b) -> Problem:
-  """Takes sizes and counts with the larger classes first."""
+  """Take sizes and counts with the larger classes first."""
   total = sizes @ counts
   spread = total * lambda_z / np.sqrt(counts)
   apart = (sizes > 1) & (spread < 1)

@@ -79,7 +79,7 @@ def _join(identity, bias, means) -> jax.Array:
 
 
 def blocks(x: jax.Array, program: Program):
-  """Returns a `[m]`, the bias `[m]` and c `[m, m]` of the logits."""
+  """Return a `[m]`, the bias `[m]` and c `[m, m]` of the logits."""
   sizes, shares = program.sizes, program.shares
   identity, bias, means = _split(x, sizes.size)
   scale = identity / jnp.sqrt(shares * jnp.maximum(program.others, 1))
@@ -213,7 +213,7 @@ def _descend(x: jax.Array, program: Program) -> jax.Array:
 
 
 def _certify(x: jax.Array, program: Program) -> tuple[jax.Array, jax.Array]:
-  r"""Returns the objective and a bound on its error.
+  r"""Return the objective and a bound on its error.
 
   The dual is to find the probabilities P (a column per class) that maximise
   :math:`\sum_k w_k \mathrm{entropy}(P_k) - |g_b|^2 / (2 \lambda_b)` where the
@@ -249,7 +249,7 @@ def _certify(x: jax.Array, program: Program) -> tuple[jax.Array, jax.Array]:
 
 @jax.jit
 def solve(x: jax.Array, program: Program):
-  """Returns the point, its objective, its gap and the number of rounds."""
+  """Return the point, its objective, its gap and the number of rounds."""
 
   def unfinished(state):
     _, objective, gap, rounds = state

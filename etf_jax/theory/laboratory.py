@@ -139,7 +139,7 @@ def large_sample(
   strength: float = 2.0,
   solved_up_to: float = 1e8,
 ) -> LargeSample:
-  """Lets the samples grow at a fixed N lambda_Z.
+  """Let the samples grow at a fixed N lambda_Z.
 
   Args:
     samples: `[S]` samples of a minority class, three at least, increasing.

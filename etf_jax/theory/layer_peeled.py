@@ -54,7 +54,7 @@ def solve_layer_peeled(
   feature_energy: float,
   loss: str = "ce",
 ) -> LayerPeeled:
-  r"""Finds the best features for a classifier that is not learned.
+  r"""Find the best features for a classifier that is not learned.
 
   .. math::
     \min_H \frac{1}{N} \sum_{k} \sum_{i=1}^{n_k} \ell(h_{k,i}, k)

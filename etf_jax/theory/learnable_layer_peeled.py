@@ -50,7 +50,7 @@ def solve_learnable_layer_peeled(
   classifier_energy: float,
   feature_energy: float,
 ) -> LearnableLayerPeeled:
-  r"""Finds the optimal features and the optimal classifier together.
+  r"""Find the optimal features and the optimal classifier together.
 
   The model, for :math:`K = K_A + K_B` classes of which :math:`K_A` have
   :math:`n_A` samples and :math:`K_B` have :math:`n_B = n_A / R`, is
@@ -136,7 +136,7 @@ def critical_ratio(
   classifier_energy: float,
   feature_energy: float,
 ) -> float:
-  r"""Computes the imbalance from which on the minority has collapsed.
+  r"""Compute the imbalance from which on the minority has collapsed.
 
   Beyond this :math:`R = n_A / n_B` the optimum of
   `solve_learnable_layer_peeled` has :math:`a_B = 0`: the classifier tells no
@@ -219,7 +219,7 @@ class _Cluster(NamedTuple):
 
 
 def _cluster(own: int, other: int, within: float, between: float) -> _Cluster:
-  r"""Evaluates a cluster of `own` classes beside one of `other` classes.
+  r"""Evaluate a cluster of `own` classes beside one of `other` classes.
 
   ``within`` is :math:`(K_j - 1) a_j`; ``between`` is :math:`\sqrt{K K_B} x` for
   A and :math:`\sqrt{K K_A} y` for B, so that the last term of the nuclear norm
@@ -326,7 +326,7 @@ def _sign_change(function: Callable[[float], float], high: float) -> float:
 def _solution(
   problem: _Problem, majority: float, minority: float
 ) -> LearnableLayerPeeled:
-  """Writes the modes out as matrices."""
+  """Write the modes out as matrices."""
   sizes = np.array([problem.majority, problem.minority])
   total = sizes.sum()
   tangent = _best_tangent(problem, majority, minority)

@@ -22,7 +22,7 @@ def regularity_number(
   optimum: ArrayLike,
   step_size: ArrayLike | None = None,
 ) -> jax.Array:
-  r"""Computes the factor by which a gradient step shrinks the squared distance.
+  r"""Compute the factor by which a gradient step shrinks the squared distance.
 
   .. math::
     \eta = \frac{|h - \gamma g - h^*|^2}{|h - h^*|^2} , \qquad

@@ -13,7 +13,7 @@ import numpy as np
 def collapse_thresholds(
   cluster_sizes: ArrayLike, cluster_counts: ArrayLike
 ) -> np.ndarray:
-  r"""Computes where clusters of equally large classes collapse.
+  r"""Compute where clusters of equally large classes collapse.
 
   The classes of cluster j are told apart if and only if
 
@@ -50,7 +50,7 @@ def collapse_thresholds(
 def minority_collapse_count(
   cluster_sizes: ArrayLike, minority_count: float, lambda_z: float
 ) -> float:
-  r"""Computes how large the majority's classes may be before minorities merge.
+  r"""Compute how large the majority's classes may be before minorities merge.
 
   The threshold of `collapse_thresholds` for cluster B, solved for n_A:
 
@@ -84,7 +84,7 @@ def minority_collapse_count(
 
 
 def balanced_scale(num_classes: int, count: float, lambda_z: float) -> float:
-  r"""Computes the logits of balanced classes, a (I - J/K).
+  r"""Compute the logits of balanced classes, a (I - J/K).
 
   .. math::
     a = \max\left(0, \log\left( \frac{1}{\lambda_Z \sqrt{n}} - K + 1 \right)
@@ -115,7 +115,7 @@ def balanced_scale(num_classes: int, count: float, lambda_z: float) -> float:
 
 
 def minority_cosine_limit(cluster_sizes: ArrayLike, ratio: float) -> float:
-  r"""Computes the minority's classifier cosine as :math:`\lambda_Z \to 0`.
+  r"""Compute the minority's classifier cosine as :math:`\lambda_Z \to 0`.
 
   With :math:`n_A = R n_B` and :math:`\sigma = \sqrt{(K_B R + K_A) / K}`,
 
@@ -151,7 +151,7 @@ def minority_cosine_limit(cluster_sizes: ArrayLike, ratio: float) -> float:
 
 
 def simplex_deviation_rate(cluster_sizes: ArrayLike, ratio: float) -> float:
-  r"""Computes how slowly many samples make the logits a simplex ETF.
+  r"""Compute how slowly many samples make the logits a simplex ETF.
 
   For :math:`n_A = R n_B \to \infty` at fixed :math:`N \lambda_Z` the logits are
   :math:`Z = L (I - J / K) + V + O(1 / L)` with :math:`L = \log(\sqrt{n_B} /
@@ -218,7 +218,7 @@ def simplex_deviation_rate(cluster_sizes: ArrayLike, ratio: float) -> float:
 def check_clusters(
   cluster_sizes: ArrayLike, cluster_counts: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Checks clusters of equally large classes.
+  """Check clusters of equally large classes.
 
   Args:
     cluster_sizes: `[clusters]` whole numbers >= 1, classes per cluster.

@@ -97,7 +97,7 @@ def solve_two_clusters(
   lambda_z: float,
   lambda_b: float | None = None,
 ) -> TwoClusters:
-  r"""Solves the unconstrained-feature model for classes of two sizes.
+  r"""Solve the unconstrained-feature model for classes of two sizes.
 
   The program of `solve_unconstrained_features`, to about 1e-12 instead of a
   certified gap, in a few milliseconds for any number of classes, and for
@@ -144,7 +144,7 @@ def two_cluster_thresholds(
   cluster_counts: ArrayLike,
   lambda_b: float | None = None,
 ) -> TwoClusterThresholds:
-  r"""Computes where minorities, the cross mode and everything collapse.
+  r"""Compute where minorities, the cross mode and everything collapse.
 
   With :math:`n_A \ge n_B` the minority's classes merge at
   :math:`\sqrt{n_B} / N`. The cross mode is 0 if and only if

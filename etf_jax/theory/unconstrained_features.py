@@ -93,7 +93,7 @@ def solve_unconstrained_features(
   *,
   start: UnconstrainedFeatures | None = None,
 ) -> UnconstrainedFeatures:
-  r"""Solves the unconstrained-feature model with cross-entropy.
+  r"""Solve the unconstrained-feature model with cross-entropy.
 
   .. math::
     \min_{Z, b} \sum_k \frac{n_k}{N} \mathrm{CE}(Z_k + b, k)
@@ -193,7 +193,7 @@ def solve_unconstrained_features(
 def collapsed_classes(
   solution: UnconstrainedFeatures, *, cosine: float = 0.99
 ) -> np.ndarray:
-  """Finds the classes that the classifier does not tell from another.
+  """Find the classes that the classifier does not tell from another.
 
   Args:
     solution: an optimum with K classes.

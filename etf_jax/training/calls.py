@@ -64,7 +64,7 @@ def create(
   *,
   together: bool = False,
 ) -> Programs:
-  """Builds the programs of a run, or of several at once.
+  """Build the programs of a run, or of several at once.
 
   Args:
     train_step: see `step.create`.

@@ -30,7 +30,7 @@ class Checkpoints:
   """The checkpoints of one run."""
 
   def __init__(self, workdir: Path, config: ConfigDict):
-    """Opens both folders, which need not exist.
+    """Open both folders, which need not exist.
 
     Args:
       workdir: the run's directory.
@@ -77,7 +77,7 @@ class Checkpoints:
       raise self._unreadable(found, error) from error
 
   def _newest_readable(self, like):
-    """Looks at whole checkpoints, newest first; the first that can be read."""
+    """Look at whole checkpoints, newest first; the first that can be read."""
     problems = {}
     for step in sorted(self._resume.all_steps(), reverse=True):
       problem = _problem(Path(self._resume.directory / str(step)), like)
@@ -109,7 +109,7 @@ class Checkpoints:
     )
 
   def save(self, state: TrainState, step: int) -> None:
-    """Starts saving a state to resume from.
+    """Start saving a state to resume from.
 
     The best one before it is waited for: whoever resumes here must find it.
 
@@ -122,7 +122,7 @@ class Checkpoints:
       self._resume.save(step, args=ocp.args.StandardSave(state))
 
   def save_best(self, variables: dict, step: int) -> None:
-    """Starts saving the variables of the best evaluation so far.
+    """Start saving the variables of the best evaluation so far.
 
     Raises:
       InputError: they cannot be written.
@@ -137,7 +137,7 @@ class Checkpoints:
       self._best.save(step, args=ocp.args.StandardSave(variables))
 
   def wait(self) -> None:
-    """Waits for what is being saved.
+    """Wait for what is being saved.
 
     Raises:
       InputError: it cannot be written.
@@ -147,7 +147,7 @@ class Checkpoints:
         manager.wait_until_finished()
 
   def close(self) -> None:
-    """Waits for what is being saved, and releases what is held.
+    """Wait for what is being saved, and releases what is held.
 
     Raises:
       InputError: it cannot be written.

@@ -133,7 +133,7 @@ def _locate(argument: str) -> str:
 
 
 def _unknown_field(argv: list[str]) -> str | None:
-  """Names the first field of the command line that the config lacks."""
+  """Name the first field of the command line that the config lacks."""
   given = [re.match(r"--?config\.([\w.]+)", argument) for argument in argv]
   fields = [match[1] for match in given if match]
   base, *_ = _parse([a for a in argv if not re.match(r"--?config\.", a)])

@@ -24,7 +24,7 @@ def folder() -> Path:
 
 
 def use_cache(config: ConfigDict) -> None:
-  """Turns the cache on, or off, before the first program is compiled.
+  """Turn the cache on, or off, before the first program is compiled.
 
   What the environment says of JAX's cache is left as it is.
 

@@ -15,7 +15,7 @@ NAME = "SHA256SUMS"
 
 
 def write(folder: Path) -> None:
-  """Writes down the digests of all files in a folder and below it."""
+  """Write down the digests of all files in a folder and below it."""
   lines = [
     f"{_digest(path)}  {path.relative_to(folder).as_posix()}\n"
     for path in sorted(folder.rglob("*"))
@@ -25,7 +25,7 @@ def write(folder: Path) -> None:
 
 
 def check(folder: Path) -> bool:
-  """Compares a folder's files with its digests.
+  """Compare a folder's files with its digests.
 
   Args:
     folder: of `write`; files that were added to it do not matter.

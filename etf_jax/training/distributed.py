@@ -73,7 +73,7 @@ def is_writer() -> bool:
 
 
 def count() -> int:
-  """Processes of this run."""
+  """Process of this run."""
   return jax_distributed.global_state.num_processes or 1
 
 
@@ -88,7 +88,7 @@ def this_process() -> str:
 
 
 def barrier(name: str, seconds: float = _BARRIER_SECONDS) -> None:
-  """Waits until every process has come here.
+  """Wait until every process has come here.
 
   Args:
     name: for messages.
@@ -118,7 +118,7 @@ def from_writer(value: Callable[[], Any]) -> Any:
 
 
 def publish(name: str, value: Any) -> None:
-  """Lets the process that writes know of a value; nobody waits.
+  """Let the process that writes know of a value; nobody waits.
 
   Args:
     name: of the value; a later one of this process takes its place.
@@ -141,7 +141,7 @@ def published(name: str) -> list[Any]:
 
 
 def check_same(facts: Mapping[str, Any]) -> None:
-  """Compares what must be equal everywhere with process 0.
+  """Compare what must be equal everywhere with process 0.
 
   Args:
     facts: by name: versions of packages, fields of the config.
@@ -198,7 +198,7 @@ def stop_requested() -> bool:
 
 
 def listen() -> None:
-  """Begins to hear SIGTERM and the messages of the others."""
+  """Begin to hear SIGTERM and the messages of the others."""
   signal.signal(signal.SIGTERM, _on_sigterm)
   threading.Thread(target=_watch, args=(_shared,), daemon=True).start()
 
@@ -212,7 +212,7 @@ def _in_main_thread():
 
 
 def _watch(shared: _Shared) -> None:
-  """Looks for messages of the others, and passes on SIGTERM."""
+  """Look for messages of the others, and passes on SIGTERM."""
   told = False
   while not shared.ended.wait(POLL_SECONDS):
     try:
@@ -231,7 +231,7 @@ def _watch(shared: _Shared) -> None:
 
 
 def _agree(shared: _Shared) -> None:
-  """Chooses a call of stop_requested that no process has made yet."""
+  """Choose a call of stop_requested that no process has made yet."""
   with shared.lock:  # so that none is made meanwhile
     state, client = jax_distributed.global_state, _client()
     key = f"{_KEYS}/reached"
@@ -255,7 +255,7 @@ def finish() -> None:
 
 
 def fail(error: BaseException) -> None:
-  """Tells the others that this process ends, so that they do as well."""
+  """Tell the others that this process ends, so that they do as well."""
   if _client() is None:
     return
   _shared.ended.set()
@@ -272,7 +272,7 @@ def fail(error: BaseException) -> None:
 
 
 def leave(line: str | None, code: int) -> NoReturn:
-  """Ends this process at once, without waiting for any other."""
+  """End this process at once, without waiting for any other."""
   if line:
     print(f"error: {line}", file=sys.stderr)
   sys.stdout.flush()

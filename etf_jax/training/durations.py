@@ -26,7 +26,7 @@ class Epoch(NamedTuple):
 
   @property
   def steps(self) -> int:
-    """Steps per epoch."""
+    """Step per epoch."""
     return -(-self.examples // self.batch_size)
 
 

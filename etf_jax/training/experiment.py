@@ -64,7 +64,7 @@ class Experiment(plans.Plan):
 def create(
   config: ConfigDict, dataset: Dataset, others: Sequence[Dataset] = ()
 ) -> Experiment:
-  """Puts the data on the devices and builds the functions of the runs.
+  """Put the data on the devices and builds the functions of the runs.
 
   Args:
     config: as configs/base.py describes it.

@@ -31,7 +31,7 @@ class Feed(Protocol):
   def advance(
     self, state, step: int, key: jax.Array, steps: int = 1
   ) -> tuple[Any, Any]:
-    """Trains on the batches of some steps, in one call of the devices.
+    """Train on the batches of some steps, in one call of the devices.
 
     Args:
       state: donated.
@@ -76,7 +76,7 @@ def create(
   train_step: Callable,
   state_sharding: Any,
 ) -> Callable[[int, int], Feed]:
-  """Builds `open_feed(seed, first step)`; all feeds share compiled programs.
+  """Build `open_feed(seed, first step)`; all feeds share compiled programs.
 
   Where the images are resident it takes a tuple of seeds as well, and with
   `samplers` a tuple of what each run has instead of `sampler`.

@@ -31,7 +31,7 @@ _FILE = ".safetensors"
 def resolve(
   config: ConfigDict, input_shape: tuple[int, int, int]
 ) -> ConfigDict:
-  """Checks what the seeds of a run start from, and writes down what it is.
+  """Check what the seeds of a run start from, and writes down what it is.
 
   Args:
     config: resolved, but for `init_hash`; with an `init_from`.
@@ -169,7 +169,7 @@ def _checkpoint(config, run):
 
 
 def _check_run(config, seed, wanted):
-  """Refuses a run that does not fit; what it is."""
+  """Refuse a run that does not fit; what it is."""
   run = find(config, seed)
   where = f"config.init_from: {run.directory}"
   found = _checkpoint(config, run)

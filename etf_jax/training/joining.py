@@ -48,7 +48,7 @@ class Processes(NamedTuple):
 
 
 def _start(processes: Processes) -> None:
-  """Meets the other processes; before anything is computed.
+  """Meet the other processes; before anything is computed.
 
   Args:
     processes: as the command line gave them. SLURM, Cloud TPU, Kubernetes and
@@ -85,7 +85,7 @@ def _start(processes: Processes) -> None:
 
 
 def _await_coordinator(address: str) -> None:
-  """Waits until somebody listens, since JAX would abort the process."""
+  """Wait until somebody listens, since JAX would abort the process."""
   host, _, port = address.rpartition(":")
   end = time.monotonic() + INITIALIZATION_SECONDS - _JAX_GIVES_UP_AFTER
   while True:
@@ -103,7 +103,7 @@ def _await_coordinator(address: str) -> None:
 
 @contextlib.contextmanager
 def together(processes: Processes | None) -> Iterator[None]:
-  """Meets the other processes, and parts from them however it ends.
+  """Meet the other processes, and parts from them however it ends.
 
   With several processes it does not return from an error: what is left of
   this process could only wait for the others.
@@ -138,7 +138,7 @@ def together(processes: Processes | None) -> Iterator[None]:
 
 
 def _lifeline(processes: Processes) -> None:
-  """Meets the others in a child, whose end the parent puts into words.
+  """Meet the others in a child, whose end the parent puts into words.
 
   JAX aborts a process that cannot reach the coordinator, or that has lost it
   or another process. No exception tells of it; the parent does.

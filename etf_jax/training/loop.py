@@ -32,7 +32,7 @@ from etf_jax.training.records import Run
 
 
 def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
-  """Trains one seed to the end, or returns the result that is there.
+  """Train one seed to the end, or returns the result that is there.
 
   Args:
     experiment: see `experiment.create`.
@@ -53,7 +53,7 @@ def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
 def train_together(
   experiment: Experiment, places: Mapping[sweeps.Name, Path]
 ) -> dict[sweeps.Name, dict]:
-  """Trains several runs in one program; otherwise like `train`.
+  """Train several runs in one program; otherwise like `train`.
 
   Runs that have come to different steps are trained in groups of equal ones.
 
@@ -109,7 +109,7 @@ def _check_memory(experiment, number):
 
 
 def _train_group(experiment, begun, start):
-  """Trains runs from one step to the end; one run alone is not packed.
+  """Train runs from one step to the end; one run alone is not packed.
 
   `begun`, pairs of a run and its state, is emptied, so that nobody keeps states
   that are not needed any more.
@@ -219,7 +219,7 @@ def _run(experiment, runs, state, step, feed, key, profile, alone):
 
 
 def _every(experiment):
-  """Steps between two rows, evaluations, measurements and checkpoints."""
+  """Step between two rows, evaluations, measurements and checkpoints."""
   config, epoch = experiment.config, experiment.epoch
   return tuple(
     max(1, durations.steps(node, name, epoch))

@@ -140,7 +140,7 @@ def exhausted(error: Exception) -> tuple[int, int] | None:
 def check(
   lower: Callable[[], jax.stages.Lowered], config: ConfigDict, mesh: Mesh
 ) -> str | None:
-  """Compiles the train step and compares what it needs with what there is.
+  """Compile the train step and compares what it needs with what there is.
 
   Args:
     lower: the step, see `plan.lower_step`; called only where devices
@@ -175,7 +175,7 @@ def check(
 def raise_if_exhausted(
   error: Exception, config: ConfigDict, mesh: Mesh
 ) -> None:
-  """Turns a compiler's complaint that memory does not do into one line.
+  """Turn a compiler's complaint that memory does not do into one line.
 
   It tells of the temporaries only, so that the estimate is a high one.
 

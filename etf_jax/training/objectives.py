@@ -122,7 +122,7 @@ _RANGES = {
 
 
 def check_choices(config: ConfigDict) -> None:
-  """Refuses unknown names, with the nearest known, and numbers out of range."""
+  """Refuse unknown names, with the nearest known, and numbers out of range."""
   for field, known in _CHOICES.items():
     value = _get(config, field)
     if value is not None and value not in known:

@@ -83,7 +83,7 @@ def create_optimizer(
 
 
 def _scale_backbone(factor):
-  """Multiplies the backbone's updates, as a rate of its own would."""
+  """Multiply the backbone's updates, as a rate of its own would."""
 
   def update(updates, params):
     del params

@@ -26,7 +26,7 @@ from etf_jax.errors import InputError
 
 
 def check(pack_seeds: int, mesh: Mesh, *, resident_images: bool) -> None:
-  """Refuses what cannot be trained together.
+  """Refuse what cannot be trained together.
 
   Args:
     pack_seeds: runs in one program.
@@ -66,7 +66,7 @@ def along_seed(mesh: Mesh) -> NamedSharding:
 
 
 def over_runs(step: Callable) -> Callable:
-  """Maps (state, data, order, key) -> (state, metrics) over the runs.
+  """Map (state, data, order, key) -> (state, metrics) over the runs.
 
   The runs are at the same step, which stays one number: so a step that makes
   logits now and then does it for all runs or none.
@@ -82,7 +82,7 @@ def over_runs(step: Callable) -> Callable:
 
 
 def spread(function: Callable, mesh: Mesh) -> Callable:
-  """Gives each device along `seed` its runs only.
+  """Give each device along `seed` its runs only.
 
   Args:
     function: (state, data, order, key, more...) -> (state, metrics) of several

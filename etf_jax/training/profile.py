@@ -21,7 +21,7 @@ class Profile(contextlib.AbstractContextManager):
   """Process 0 writes what its own devices do, and its host."""
 
   def __init__(self, experiment: Experiment, workdir: Path):
-    """Plans it.
+    """Plan it.
 
     Args:
       experiment: its `config.profile_steps` is read.
@@ -41,12 +41,12 @@ class Profile(contextlib.AbstractContextManager):
       )
 
   def most(self, step: int) -> int | None:
-    """Steps until it begins or ends; None: neither is ahead."""
+    """Step until it begins or ends; None: neither is ahead."""
     ahead = [end - step for end in (self._first, self._last) if end > step]
     return min(ahead, default=None)
 
   def begin(self, step: int) -> None:
-    """Starts if the step that follows is in it; a run may resume inside."""
+    """Start if the step that follows is in it; a run may resume inside."""
     inside = self._first <= step < self._last
     if inside and not self._running and distributed.is_writer():
       options = jax.profiler.ProfileOptions()
@@ -56,7 +56,7 @@ class Profile(contextlib.AbstractContextManager):
       self._running = True
 
   def end(self, step: int, state: Any) -> None:
-    """Ends after the last step, for which it waits."""
+    """End after the last step, for which it waits."""
     if self._running and step >= self._last:
       jax.block_until_ready(state)
       self._stop()
@@ -66,10 +66,10 @@ class Profile(contextlib.AbstractContextManager):
     jax.profiler.stop_trace()
 
   def __enter__(self) -> Self:
-    """Returns itself."""
+    """Return itself."""
     return self
 
   def __exit__(self, *_) -> None:
-    """Ends it where the run is stopped or fails inside."""
+    """End it where the run is stopped or fails inside."""
     if self._running:
       self._stop()

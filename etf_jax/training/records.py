@@ -38,7 +38,7 @@ class Run:
   """
 
   def __init__(self, experiment: Experiment, seed: int, workdir: Path):
-    """Makes the directory that of this run, or checks that it is.
+    """Make the directory that of this run, or checks that it is.
 
     Args:
       experiment: see `experiment.create`.
@@ -111,7 +111,7 @@ class Run:
     return state, start
 
   def open(self, start: int, feed: Any, place: int) -> None:
-    """Begins to write, behind the rows that led to a step.
+    """Begin to write, behind the rows that led to a step.
 
     Args:
       start: the step.
@@ -135,7 +135,7 @@ class Run:
     self.window.resume(self._window_path)
 
   def measure(self, state: TrainState, step: int) -> dict[str, metrics.Sums]:
-    """Writes a row of neural collapse for each split; their sums by name."""
+    """Write a row of neural collapse for each split; their sums by name."""
     experiment, known = self._experiment, {}
     for split in experiment.config.collapse.splits:
       started = time.perf_counter()
@@ -156,7 +156,7 @@ class Run:
   def evaluate(
     self, state: TrainState, step: int, known: dict[str, metrics.Sums]
   ) -> None:
-    """Evaluates, writes the rows and keeps the best.
+    """Evaluate, writes the rows and keeps the best.
 
     Args:
       state: after the step.
@@ -193,21 +193,21 @@ class Run:
     return rows
 
   def save(self, state: TrainState, step: int) -> None:
-    """Starts saving the state to resume from."""
+    """Start saving the state to resume from."""
     self._checkpoints.save(state, step)
 
   def wait(self) -> None:
-    """Waits for what is being saved."""
+    """Wait for what is being saved."""
     self._checkpoints.wait()
 
   def stop(self, state: TrainState, step: int) -> None:
-    """Saves all that the same run needs to go on as if it had not stopped."""
+    """Save all that the same run needs to go on as if it had not stopped."""
     self.window.keep(self._window_path, step)
     self._checkpoints.save(state, step)
     self._checkpoints.wait()
 
   def end(self, state: TrainState) -> None:
-    """Writes the final row."""
+    """Write the final row."""
     experiment, split = self._experiment, self._experiment.splits[0]
     total = experiment.total_steps
     if self._confusion is None:  # killed after its last step
@@ -228,7 +228,7 @@ class Run:
     self._writer.write(self.final)
 
   def close(self) -> None:
-    """Waits for what is being saved, and releases what is held."""
+    """Wait for what is being saved, and releases what is held."""
     try:
       if self._writer is not None:
         self._writer.close()

@@ -23,7 +23,7 @@ from etf_jax.training import experiment as experiments
 
 
 def run(config: ConfigDict, directory: str | None) -> list[Path]:
-  """Trains every run of a config and reports on them.
+  """Train every run of a config and reports on them.
 
   Args:
     config: as configs/base.py describes it.
@@ -86,7 +86,7 @@ def _load(config):
 
 
 def _groups(places: dict[Any, Path], size: int) -> list[dict[Any, Path]]:
-  """Runs to be trained together: at most `size` that stand at the same step.
+  """Run to be trained together: at most `size` that stand at the same step.
 
   They keep their order as far as that goes.
   """

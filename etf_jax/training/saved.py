@@ -99,7 +99,7 @@ def find(
 def check(
   checkpoint: Checkpoint, wanted: Mapping[str, Any], *, whole: bool = False
 ) -> None:
-  """Compares the shapes of a checkpoint's variables with those of a model.
+  """Compare the shapes of a checkpoint's variables with those of a model.
 
   Args:
     checkpoint: see `find`.

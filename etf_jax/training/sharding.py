@@ -156,7 +156,7 @@ def row_multiple(config: ConfigDict, mesh: Mesh) -> int:
 
 
 def check_classes(mesh: Mesh, num_classes: int) -> None:
-  """Refuses an axis `model` that would cut the classes unequally.
+  """Refuse an axis `model` that would cut the classes unequally.
 
   Raises:
     InputError: it does.
@@ -189,7 +189,7 @@ def of_state(tree: Any, mesh: Mesh) -> Any:
 
 
 def spreads_batch(mesh: Mesh | None) -> Callable[[Any], Any]:
-  """Builds what spreads a batch over the devices, inside a jitted function."""
+  """Build what spreads a batch over the devices, inside a jitted function."""
   if mesh is None:
     return lambda batch: batch
 
@@ -214,7 +214,7 @@ def unrolls(mesh: Mesh | None) -> bool:
 
 
 def for_compute(mesh: Mesh | None) -> Callable[[Any], Any]:
-  """Builds what brings variables to where a step computes with them.
+  """Build what brings variables to where a step computes with them.
 
   Whole, but for the classes' axis: so a layer's weights are gathered where
   they are needed, the examples stay where they are, and gradients go back to

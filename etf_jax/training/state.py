@@ -93,7 +93,7 @@ class AveragedState(TrainState):
   def average(
     self, params: dict, batch_stats: dict, decay: float
   ) -> "AveragedState":
-    """Lets the averages follow what a step has made.
+    """Let the averages follow what a step has made.
 
     After t completed steps they keep min(decay, (1 + t) / (10 + t)) of what
     they were, so they look back over a ninth of the run at most, and the

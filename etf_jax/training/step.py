@@ -51,7 +51,7 @@ def create(
 ) -> Callable[
   [TrainState, Batch, jax.Array | Own], tuple[TrainState, StepMetrics]
 ]:
-  """Builds `train_step(state, batch, key)`.
+  """Build `train_step(state, batch, key)`.
 
   Args:
     config: resolved; `method`, `loss`, `optimizer`, `eval`, `ema_decay`,

@@ -30,7 +30,7 @@ _SHARED = ("data", "model", "head", "dtype")
 def resolve(
   config: ConfigDict, dataset: Dataset, input_shape: tuple[int, int, int]
 ) -> ConfigDict:
-  """Checks what to start from, and writes down what it is.
+  """Check what to start from, and writes down what it is.
 
   Args:
     config: resolved, but for `init_hash`.
@@ -127,7 +127,7 @@ def start(
 
 
 def tau_normalize(kernel: jax.Array, tau: float) -> jax.Array:
-  """Divides each column of `[d, K]` by its norm to the power of tau.
+  """Divide each column of `[d, K]` by its norm to the power of tau.
 
   Tau 0 changes nothing; 1 makes all columns as long.
   """

@@ -22,7 +22,7 @@ class Window:
   def __init__(
     self, experiment, feed, writer, checkpoints, step, *, seed, place
   ):
-    """Begins after a step; the others are those of `records.Run.open`."""
+    """Begin after a step; the others are those of `records.Run.open`."""
     self._experiment, self._feed, self._writer = experiment, feed, writer
     self._checkpoints, self._seed, self._place = checkpoints, seed, place
     self._open, self._closed, self._step = [], None, step
@@ -34,7 +34,7 @@ class Window:
     self.restart_clock()
 
   def add(self, metrics: StepMetrics, steps: int) -> None:
-    """Takes in some steps, which need not be computed yet.
+    """Take in some steps, which need not be computed yet.
 
     Args:
       metrics: arrays `[M]`, M >= steps, of which the first ones count; of
@@ -44,13 +44,13 @@ class Window:
     self._open.append((metrics, steps))
 
   def close(self, step: int) -> None:
-    """Makes a row of the steps so far; the row before it is written."""
+    """Make a row of the steps so far; the row before it is written."""
     self.flush()
     self._closed = (self._step, step, self._open)
     self._open, self._step = [], step
 
   def keep(self, path: Path, step: int) -> None:
-    """Writes down the open window of a run that is stopped at a step.
+    """Write down the open window of a run that is stopped at a step.
 
     The run that continues then writes the rows of one that was not stopped.
     """
@@ -62,7 +62,7 @@ class Window:
       path.write_text(json.dumps(kept))
 
   def resume(self, path: Path) -> None:
-    """Goes on with the window that was kept at this step, if one was."""
+    """Go on with the window that was kept at this step, if one was."""
     try:
       kept = json.loads(path.read_text())
     except (OSError, ValueError):
@@ -73,7 +73,7 @@ class Window:
       self._open = [(StepMetrics(*values.T), len(values))]
 
   def flush(self) -> None:
-    """Waits for the closed window and writes its row.
+    """Wait for the closed window and writes its row.
 
     Raises:
       InputError: a loss is not finite.

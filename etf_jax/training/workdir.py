@@ -93,7 +93,7 @@ def choose(
 
 @contextlib.contextmanager
 def only_run(workdir: Path) -> Iterator[None]:
-  """Keeps other runs out of a directory, which is made if it is missing.
+  """Keep other runs out of a directory, which is made if it is missing.
 
   The system drops the lock with the process that holds it, however it dies.
 
@@ -165,7 +165,7 @@ def open_run(
   class_counts: np.ndarray,
   class_names: tuple[str, ...],
 ) -> None:
-  """Makes a directory that of a run, or checks that it holds this very run.
+  """Make a directory that of a run, or checks that it holds this very run.
 
   Raises:
     InputError: it holds another run, or cannot be written.

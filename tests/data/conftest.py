@@ -73,7 +73,7 @@ def official(tmp_path_factory: pytest.TempPathFactory) -> Official:
 
 @pytest.fixture(scope="session")
 def data_config() -> Callable[..., ml_collections.ConfigDict]:
-  """Makes the data part of a config: everything and balanced unless told."""
+  """Make the data part of a config: everything and balanced unless told."""
 
   def make(name: str, data_dir: pathlib.Path, **fields: object):
     config = base.get_config().data

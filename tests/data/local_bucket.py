@@ -64,7 +64,7 @@ class LocalBucket(LocalFileSystem):
 
 
 def install(folder: pathlib.Path) -> type[LocalBucket]:
-  """Puts a folder of buckets behind gs://."""
+  """Put a folder of buckets behind gs://."""
   LocalBucket.folder, LocalBucket.reads = str(folder), []
   LocalBucket.writes = []
   fsspec.register_implementation("gs", LocalBucket, clobber=True)
@@ -72,13 +72,13 @@ def install(folder: pathlib.Path) -> type[LocalBucket]:
 
 
 def uninstall() -> None:
-  """Leaves gs:// to gcsfs again."""
+  """Leave gs:// to gcsfs again."""
   # `fsspec.registry` is a read-only view of it.
   sys.modules["fsspec.registry"]._registry.pop("gs", None)
 
 
 def write(folder: pathlib.Path) -> pathlib.Path:
-  """Writes what looks like a prepared data set; returns where it is."""
+  """Write what looks like a prepared data set; returns where it is."""
   place = folder / "bucket" / "tfds" / FOLDER
   place.mkdir(parents=True)
   for number in range(SHARDS):
@@ -92,7 +92,7 @@ def write(folder: pathlib.Path) -> pathlib.Path:
 
 
 def copy(cache_dir: pathlib.Path, splits=("train", "test")) -> pathlib.Path:
-  """Copies it."""
+  """Copy it."""
   return remote.copy("shapes", DATA_DIR, FOLDER, splits, cache_dir)
 
 

@@ -11,7 +11,7 @@ from etf_jax.errors import InputError
 
 
 def plant(root: pathlib.Path, *paths: str) -> pathlib.Path:
-  """Makes files that hold their own paths; a path ending in / is a folder."""
+  """Make files that hold their own paths; a path ending in / is a folder."""
   for path in paths:
     file = root / path
     if path.endswith("/"):

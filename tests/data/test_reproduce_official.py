@@ -46,7 +46,7 @@ TINY = (
 
 @pytest.fixture(autouse=True)
 def trackers(monkeypatch):
-  """Processes that are started find the tests' modules; compiling is quick."""
+  """Process that are started find the tests' modules; compiling is quick."""
   monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
   path = os.pathsep.join([str(TRAINING), os.environ.get("PYTHONPATH", "")])
   monkeypatch.setenv("PYTHONPATH", path)
@@ -65,7 +65,7 @@ def rows(directory):
 
 
 def stop_at(path, step):
-  """Sends this process SIGTERM when a run has written a row of a step."""
+  """Send this process SIGTERM when a run has written a row of a step."""
 
   def watch():
     end = time.monotonic() + PATIENCE

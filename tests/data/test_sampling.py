@@ -28,7 +28,7 @@ def visits(name, epochs, **options):
 
 
 def assert_shares(found, expected):
-  """Draws per example against their expectation, by class and inside it."""
+  """Draw per example against their expectation, by class and inside it."""
   draws = found.sum()
   for k in np.flatnonzero(COUNTS):
     mine = found[:, k == LABELS].sum(axis=0)

@@ -77,7 +77,7 @@ class Network(nn.Module):
 
 
 def linen_name(name):
-  """Turns the name of a tensor into linen's, with its collection."""
+  """Turn the name of a tensor into linen's, with its collection."""
   *place, last = name.split(".")
   if last.startswith("running_"):
     return "statistics", "/".join([*place, last.removeprefix("running_")])
@@ -93,7 +93,7 @@ def linen_layout(tensor):
 
 
 def load(network, case):
-  """Copies the initial parameters in."""
+  """Copy the initial parameters in."""
   initial = formula.parameters(case)
   for name, tensor in network.named_parameters():
     array = initial.pop(linen_name(name)[1])

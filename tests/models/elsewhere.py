@@ -13,7 +13,7 @@ class Patches(nn.Module):
 
   @nn.compact
   def __call__(self, images):
-    """Maps `[B, H, W, C]` to `[B, hidden]`."""
+    """Map `[B, H, W, C]` to `[B, hidden]`."""
     tokens = nn.Conv(self.hidden, (4, 4), strides=4)(images)
     tokens = nn.LayerNorm()(tokens)
     tokens = tokens + nn.Dense(self.hidden)(nn.gelu(tokens))
@@ -27,7 +27,7 @@ class Normalised(nn.Module):
 
   @nn.compact
   def __call__(self, images, train: bool = False):
-    """Maps `[B, H, W, C]` to `[B, 24]`."""
+    """Map `[B, H, W, C]` to `[B, 24]`."""
     x = images.reshape(images.shape[0], -1).astype(self.dtype)
     x = nn.Dense(24, dtype=self.dtype)(x)
     x = nn.BatchNorm(use_running_average=not train, dtype=self.dtype)(x)
@@ -39,7 +39,7 @@ class Anything(nn.Module):
 
   @nn.compact
   def __call__(self, images, **keywords):
-    """Maps a batch to its flags: training, masked."""
+    """Map a batch to its flags: training, masked."""
     flags = [keywords["train"], keywords["mask"] is not None]
     flags = jnp.asarray(flags, jnp.float32)
     return jnp.broadcast_to(flags[None], (images.shape[0], 2))
@@ -50,7 +50,7 @@ class Unpooled(nn.Module):
 
   @nn.compact
   def __call__(self, images):
-    """Maps `[B, H, W, C]` to `[B, H, W, 8]`."""
+    """Map `[B, H, W, C]` to `[B, H, W, 8]`."""
     return nn.Conv(8, (3, 3))(images)
 
 

@@ -41,7 +41,7 @@ def batch():
 
 
 def train(c, batch, steps):
-  """Steps on one batch through the real train step."""
+  """Step on one batch through the real train step."""
   model = create_model(c)
   epoch = durations.Epoch(len(batch.labels), len(batch.labels))
   sgd = optimizer.create_optimizer(

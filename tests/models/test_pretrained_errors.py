@@ -233,7 +233,7 @@ class TestConvert:
 
   @pytest.fixture
   def run(self, torch, tmp_path, capsys):
-    """Converts what is saved; the exit code, the tensors and the message."""
+    """Convert what is saved; the exit code, the tensors and the message."""
 
     def convert_saved(saved, place="w.safetensors"):
       source, made = tmp_path / "w.pth", tmp_path / place

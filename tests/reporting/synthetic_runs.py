@@ -28,7 +28,7 @@ def config(method, counts, **changes):
 
 
 def exponential(num_classes, largest, imbalance):
-  """Counts of a long tail."""
+  """Count of a long tail."""
   decay = imbalance ** (np.arange(num_classes) / (num_classes - 1))
   return tuple(int(count) for count in largest * decay)
 
@@ -80,7 +80,7 @@ def write_run(
   changes=None,
   collapse=None,
 ):
-  """Writes one run directory and returns its path.
+  """Write one run directory and returns its path.
 
   Args:
     directory: made here.

@@ -19,7 +19,7 @@ def train_row(step, **more):
 
 
 def strict(line):
-  """Parses JSON as other languages do: NaN and Infinity are errors."""
+  """Parse JSON as other languages do: NaN and Infinity are errors."""
 
   def refuse(name):
     raise ValueError(name)
@@ -169,7 +169,7 @@ def test_remote_paths_are_refused(make):
 
 
 def events(directory):
-  """Reads TensorBoard files: length, checksum, event, checksum."""
+  """Read TensorBoard files: length, checksum, event, checksum."""
   for path in sorted(directory.iterdir()):
     data = path.read_bytes()
     while data:

@@ -220,7 +220,7 @@ def test_the_sweeps_are_at_the_angles_of_the_paper():
 
 
 def test_settings_do_not_change_under_the_feet_of_others():
-  """Plans are made anew from the facts, which stay as they are."""
+  """Plan are made anew from the facts, which stay as they are."""
   before = [dataclasses.asdict(s) for s in TARGETS["table1"].settings]
   plan(
     "table1",

@@ -70,7 +70,7 @@ class Run:
     return [process.returncode for process in self.running.processes]
 
   def await_row(self, step):
-    """Waits until this run has written a row of a step or of a later one."""
+    """Wait until this run has written a row of a step or of a later one."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
       done = [p.poll() for p in self.running.processes]

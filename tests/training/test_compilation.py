@@ -39,7 +39,7 @@ def config(cache=True):
 
 
 def compile_one():
-  """Compiles a program, or finds it: the events of the cache."""
+  """Compile a program, or finds it: the events of the cache."""
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
   events = []
 

@@ -79,7 +79,7 @@ FIELDS = {"report.html": False, "collapse.splits": ()}
 
 @pytest.fixture(scope="module")
 def source(digits_dir, pairs, tmp_path_factory):
-  """Runs of two seeds on the five classes, and their experiment."""
+  """Run of two seeds on the five classes, and their experiment."""
   fields = {"seeds": (0, 1), "checkpoint.best": True, "ema_decay": 0.9}
   config = tiny_runs.config(digits_dir, "etf_ce", FIELDS | fields)
   experiment = experiments.create(config, pairs)
@@ -91,7 +91,7 @@ def source(digits_dir, pairs, tmp_path_factory):
 
 @pytest.fixture
 def made(digits_dir, source):
-  """Builds an experiment that starts from the source's runs."""
+  """Build an experiment that starts from the source's runs."""
 
   def make(dataset, method="ce", **fields):
     fields = FIELDS | {"init_from": str(source[0])} | fields

@@ -145,7 +145,7 @@ def test_nothing_is_compared_where_devices_do_not_tell(run):
 
 @pytest.fixture
 def told_size(monkeypatch):
-  """Makes CPUs tell a size as accelerators do."""
+  """Make CPUs tell a size as accelerators do."""
 
   def tell(limit):
     stats = {"bytes_limit": limit, "bytes_in_use": 0}

@@ -29,7 +29,7 @@ def config(digits_dir, method="etf_dr", **fields):
 
 @pytest.fixture(scope="module")
 def experiment(digits_dir):
-  """Steps one by one alone, and up to three at once together."""
+  """Step one by one alone, and up to three at once together."""
   made = config(digits_dir, ema_decay=0.9)
   return experiments.create(made, data.load(made.data))
 

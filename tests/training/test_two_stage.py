@@ -216,7 +216,7 @@ def test_a_run_is_known_by_what_it_starts_from(
 
 
 def edit(path, **changes):
-  """Replaces top-level fields of a JSON file."""
+  """Replace top-level fields of a JSON file."""
   path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 

@@ -160,7 +160,7 @@ def begin(experiment, seed=0):
 
 
 def assert_same_run(actual, expected, experiment, tolerance):
-  """Compares the rows and the last variables of two directories."""
+  """Compare the rows and the last variables of two directories."""
   names = ("step", "epoch", "loss", "accuracy", "learning_rate")
   for kind in ("train", "eval"):
     pairs = zip(
@@ -198,7 +198,7 @@ def below(directory, field, names):
 
 
 def assert_same_runs(actual, expected, experiments, tolerance):
-  """Compares directories by name; the experiments are those of the values."""
+  """Compare directories by name; the experiments are those of the values."""
   for name, place in expected.items():
     assert_same_run(actual[name], place, experiments[name[0]], tolerance)
 
