@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from etf_jax import collapse
+from etf_jax import collapse, losses
 from etf_jax.data.resident import Feed
 from etf_jax.evaluation import metrics
 from etf_jax.models import Output
@@ -78,11 +78,30 @@ def create(
         sums = metrics.update(
           sums, output.logits, batch.labels, where=batch.where
         )
-        held = (output.features, batch.labels, batch.where)
-        return stats, sums, held if hold_features else None
+        return stats, sums, (output.features, batch.labels, batch.where)
 
       takes[take] = jax.jit(update, donate_argnums=(3, 4))
     return takes[take]
+
+  @jax.jit
+  def toward_vectors(part, weights, bias):
+    # Cosines to the classifier's vectors, and the pull and push on them
+    # (Yang et al. 2022, remark 2); the bias counts as one more feature.
+    features, labels, where = part
+    own, others = collapse.centre_cosines(
+      features, labels, weights, where=where
+    )
+    if bias is None:
+      bias = jnp.zeros(weights.shape[1], weights.dtype)
+    ones = jnp.ones((len(features), 1), features.dtype)
+    rows = jnp.where(where[:, None], jnp.hstack([features, ones]), 0)
+    forces = losses.pull_push(rows, labels, jnp.vstack([weights, bias[None]]))
+    return {
+      "cos_own_vector": jnp.sum(own),
+      "cos_other_vectors": jnp.sum(others),
+      "classifier_pull": forces.classifier_pull[:-1],
+      "classifier_push": forces.classifier_push[:-1],
+    }
 
   @jax.jit
   def finish(stats, weights):
@@ -130,9 +149,15 @@ def create(
       variables, feed.references.images, feed.references.sizes
     )
     update, every, sums = update_of(feed.take), [], metrics.zeros(num_classes)
+    vectors = None
     for arrays, index in feed.parts():
       stats, sums, held = update(variables, arrays, index, stats, sums)
-      every.append(held)
+      found = toward_vectors(held, weights, bias)
+      if vectors is not None:
+        found = jax.tree.map(jnp.add, vectors, found)
+      vectors = found
+      if hold_features:
+        every.append(held)
     by_class, by_sample, means, classifier, features, norms = finish(
       stats, weights
     )
@@ -144,6 +169,11 @@ def create(
       **_numbers(by_class),
       "sample_mean": _numbers(by_sample),
     }
+    vectors = metrics.fetch(vectors)
+    for name in ("cos_own_vector", "cos_other_vectors"):
+      row[name] = float(vectors[name]) / max(1, row["images"])
+    for name in ("classifier_pull", "classifier_push"):
+      row[name] = np.linalg.norm(vectors[name], axis=0)
     if hold_features:
       parts = [
         metrics.fetch(look_again(held, weights, bias, means)) for held in every

@@ -77,6 +77,21 @@ def test_a_row_is_that_of_all_features_at_once(problem, devices, batch, train):
   assert row["cos_own_centre"] == pytest.approx(own.mean(), rel=1e-5)
   others = (cos.sum(1) - own) / 2
   assert row["cos_other_centres"] == pytest.approx(others.mean(), rel=1e-4)
+  vectors = weights / np.linalg.norm(weights, axis=0)
+  cos = features / np.linalg.norm(features, axis=1, keepdims=True) @ vectors
+  own = cos[np.arange(45), labels]
+  assert row["cos_own_vector"] == pytest.approx(own.mean(), rel=1e-4, abs=1e-6)
+  others = (cos.sum(1) - own).mean() / (CLASSES - 1)
+  assert row["cos_other_vectors"] == pytest.approx(others, rel=1e-4, abs=1e-6)
+  odds = np.exp(logits - logits.max(1, keepdims=True))
+  odds /= odds.sum(1, keepdims=True)
+  truth = np.eye(CLASSES)[labels]
+  for name, part in (
+    ("classifier_pull", truth * (1 - odds)),
+    ("classifier_push", (1 - truth) * odds),
+  ):
+    forces = np.linalg.norm(features.T @ part, axis=0)
+    np.testing.assert_allclose(row[name], forces, rtol=1e-4, atol=1e-6)
   # 2. Only class 1 has both a cone and images.
   mine = features[labels == 1]
   inside = mine @ weights[:, 1] >= (
