@@ -34,7 +34,7 @@ import numpy as np
 from etf_jax.data import Encoded, cache, stream
 from etf_jax.errors import InputError
 from etf_jax.evaluation import calibration, metrics, selective
-from etf_jax.reporting import files
+from etf_jax.runs import files
 from etf_jax.serving import run_directory, splits, table
 from etf_jax.trained import Trained, load
 

@@ -33,7 +33,7 @@ import jax
 from jax import export
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import files
+from etf_jax.runs import files
 from etf_jax.serving import exported, model_card, run_directory
 from etf_jax.trained import Trained, load
 

@@ -20,7 +20,8 @@ saved, 76 another process is lost: the same command continues.
 import sys
 
 from etf_jax.errors import InputError
-from etf_jax.training import command_line, distributed, joining
+from etf_jax.runs import command_line
+from etf_jax.training import distributed, joining
 
 
 def main(argv: list[str]) -> int:

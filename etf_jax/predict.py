@@ -31,7 +31,7 @@ import numpy as np
 
 from etf_jax.data import cache, decode
 from etf_jax.errors import InputError
-from etf_jax.reporting import files
+from etf_jax.runs import files
 from etf_jax.serving import image_files, run_directory, table
 from etf_jax.trained import Prediction, Trained, load
 

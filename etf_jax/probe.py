@@ -42,8 +42,7 @@ from etf_jax.probing import (
   regression,
   summary,
 )
-from etf_jax.reporting import files
-from etf_jax.reporting import runs as run_directories
+from etf_jax.runs import files, reader
 from etf_jax.serving import run_directory, splits
 from etf_jax.trained import Trained
 from etf_jax.training import saved
@@ -84,9 +83,9 @@ def main(argv: Sequence[str] | None = None) -> int:
   return 0
 
 
-def _groups(options) -> list[run_directories.Group]:
+def _groups(options) -> list[reader.Group]:
   """The runs, seeds together, all finished."""
-  groups = run_directories.group(run_directories.load_all(options.workdir))
+  groups = reader.group(reader.load_all(options.workdir))
   for group in groups:
     for run in group.unfinished:
       raise InputError(
@@ -96,7 +95,7 @@ def _groups(options) -> list[run_directories.Group]:
   labels = [group.label for group in groups]
   if len(set(labels)) < len(labels):  # of runs on different data
     groups = [
-      run_directories.Group(f"{g.label} ({g.first.name})", g.runs)
+      reader.Group(f"{g.label} ({g.first.name})", g.runs)
       for g in groups
     ]
   return groups

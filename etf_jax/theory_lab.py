@@ -29,7 +29,7 @@ import numpy as np
 
 import etf_jax
 from etf_jax.errors import InputError
-from etf_jax.reporting import files
+from etf_jax.runs import files
 from etf_jax.theory import laboratory
 
 _TITLE = "Neural collapse on imbalanced data: theory beside solutions"

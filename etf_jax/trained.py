@@ -23,7 +23,7 @@ from scipy import special
 from etf_jax import models
 from etf_jax.data import augment
 from etf_jax.evaluation import scoring
-from etf_jax.reporting import runs
+from etf_jax.runs import reader
 from etf_jax.serving import run_directory
 
 # Images that are classified at once; each power of two up to it is a program.
@@ -54,7 +54,7 @@ class Trained:
   """A trained classifier; `load` makes it.
 
   Attributes:
-    run: what its directory says, see `reporting.runs.Run`.
+    run: what its directory says, see `reader.RunRecord`.
     config: the resolved config of the run.
     class_names: the K names.
     class_counts: training images of each class.
@@ -71,7 +71,7 @@ class Trained:
     inputs: (images, sizes or None) to what the module takes.
   """
 
-  def __init__(self, run: runs.Run, which: str):
+  def __init__(self, run: reader.RunRecord, which: str):
     self.run, self.which = run, which
     self.config: ConfigDict = run_directory.config(run)
     self.class_names, self.class_counts = run.class_names, run.class_counts
@@ -225,4 +225,4 @@ def load(workdir: str | Path, step: str = "last") -> Trained:
   Raises:
     InputError: there is no such run, or nothing of it that can be used.
   """
-  return Trained(runs.load_run(run_directory.find(workdir)), step)
+  return Trained(reader.load_run(run_directory.find(workdir)), step)

@@ -5,7 +5,7 @@ import pathlib
 import re
 
 from etf_jax.configs import base
-from etf_jax.training import command_line
+from etf_jax.runs import command_line
 
 ROOT = pathlib.Path(__file__).parents[1]
 # Each is a page, or a section of one.

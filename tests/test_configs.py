@@ -11,7 +11,8 @@ import pytest
 from etf_jax import configs, models
 from etf_jax.configs import base, cifar100_lt, fashion_mnist_lt
 from etf_jax.data import catalog, opening
-from etf_jax.training import command_line, objectives
+from etf_jax.runs import command_line
+from etf_jax.training import objectives
 
 ROOT = pathlib.Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in configs.FOLDER.glob("*.py"))

@@ -23,7 +23,7 @@ import trained_runs
 
 import etf_jax
 from etf_jax import benchmark, main
-from etf_jax.training import command_line
+from etf_jax.runs import command_line
 
 EXTRAS = configparser.ConfigParser()
 EXTRAS.read(ROOT / "setup.cfg")

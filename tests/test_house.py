@@ -27,17 +27,21 @@ MAY_IMPORT = {
   "_collapse_metrics": {"_arrays"},
   "_collapse_features": {"_arrays", "_collapse_metrics"},
   "collapse": {"_arrays"} | COLLAPSE,
-  "theory": BOTTOM | LIBRARY,
+  "theory": BOTTOM | LIBRARY | {"runs"},
   "__init__": LIBRARY | {"trained"},
-  "reporting": BOTTOM,
-  "data": BOTTOM,
-  "models": BOTTOM | LIBRARY,
-  "evaluation": BOTTOM | LIBRARY | {"data", "models", "reporting"},
-  "probing": BOTTOM | LIBRARY | {"data", "reporting", "trained"},
-  "training": BOTTOM | LIBRARY | {"data", "models", "reporting", "evaluation"},
+  "runs": BOTTOM,
+  "reporting": BOTTOM | {"runs"},
+  "data": BOTTOM | {"runs"},
+  "models": BOTTOM | LIBRARY | {"runs"},
+  "evaluation": BOTTOM | LIBRARY | {"data", "models", "reporting", "runs"},
+  "probing": BOTTOM | LIBRARY | {"data", "reporting", "runs", "trained"},
+  "training": BOTTOM
+  | LIBRARY
+  | {"data", "models", "reporting", "runs", "evaluation"},
   "serving": BOTTOM
-  | {"data", "models", "reporting", "evaluation", "training", "trained"},
-  "reproductions": BOTTOM | {"data", "reporting", "training"},
+  | {"data", "models", "reporting", "runs", "evaluation", "training"}
+  | {"trained"},
+  "reproductions": BOTTOM | {"data", "reporting", "runs", "training"},
 }
 # Inside training, from the bottom up: each may import what stands before it.
 TRAINING = [
@@ -45,7 +49,7 @@ TRAINING = [
   {"compilation", "packing", "saved"},
   {"calls", "streaming", "sweeps"},
   {"objectives", "memory", "joining"},
-  {"optimizer", "state", "workdir", "command_line"},
+  {"optimizer", "state"},
   {"step", "checkpoint", "init_from", "feeding"},
   {"two_stage"},
   {"plan", "window"},

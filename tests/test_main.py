@@ -11,7 +11,7 @@ import pytest
 
 from etf_jax import main
 from etf_jax.configs import base
-from etf_jax.training import workdir
+from etf_jax.runs import directory
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -164,11 +164,11 @@ def test_a_run_of_a_version_with_fewer_fields_continues(
 
 def test_a_field_at_its_default_does_not_name_the_run():
   config = base.get_config()
-  name = workdir.fingerprint(config)
+  name = directory.fingerprint(config)
   del config.head.frame
-  assert workdir.fingerprint(config) == name
+  assert directory.fingerprint(config) == name
   config.head.frame = "uniform_qr"
-  assert workdir.fingerprint(config) != name
+  assert directory.fingerprint(config) != name
 
 
 def test_a_foreign_directory_is_refused(refused, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 
 from etf_jax.configs import cifar10_lt
 from etf_jax.errors import InputError
-from etf_jax.training import command_line
+from etf_jax.runs import command_line
 
 
 def parse(experiment, *fields):

@@ -259,7 +259,8 @@ def _compile(request: dict[str, Any]) -> dict[str, Any]:
   import jax
   from jax.experimental import topologies
 
-  from etf_jax.training import command_line, memory
+  from etf_jax.runs import command_line
+  from etf_jax.training import memory
 
   config, _ = command_line.parse(request["argv"])
   where = chips.topology(request["topology"])

@@ -17,14 +17,8 @@ import numpy as np
 
 from etf_jax import data
 from etf_jax.data import augment, resident
-from etf_jax.training import (
-  command_line,
-  feeding,
-  objectives,
-  packing,
-  sharding,
-  step,
-)
+from etf_jax.runs import command_line
+from etf_jax.training import feeding, objectives, packing, sharding, step
 from etf_jax.training import plan as plans
 from etf_jax.training import state as states
 

@@ -12,7 +12,8 @@ from etf_jax import data
 from etf_jax.data import Encoded, catalog, long_tail, sources
 from etf_jax.errors import InputError
 from etf_jax.probing import downstream, figures, frozen, summary, views
-from etf_jax.reporting import _figures, runs
+from etf_jax.reporting import _figures
+from etf_jax.runs import reader
 from etf_jax.trained import Trained
 
 PLANE = "plane through the templates"
@@ -21,7 +22,7 @@ _TITLES = {"tsne": "t-SNE", "umap": "UMAP"}
 _SHOWN = 150
 
 
-def tau_plus(run: runs.Run) -> float | None:
+def tau_plus(run: reader.RunRecord) -> float | None:
   """The angle of HingeCE's cones, in radians; None if there is not one."""
   found = _cones(run)
   return float(found[0]) if len(found) == 1 else None
@@ -41,7 +42,7 @@ def _cones(run) -> list[float]:
   )
 
 
-def check(options, groups: Sequence[runs.Group]) -> None:
+def check(options, groups: Sequence[reader.Group]) -> None:
   """Refuse figures that cannot be drawn, before anything is computed.
 
   Raises:

@@ -7,14 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from etf_jax.reporting import (
-  _figures,
-  _series,
-  _shown,
-  collapse_plots,
-  plots,
-  runs,
-)
+from etf_jax.reporting import _figures, _series, _shown, collapse_plots, plots
+from etf_jax.runs import reader
 
 Row = Mapping[str, Any]
 SPLITS = ("train", "test")
@@ -33,7 +27,7 @@ class Method:
     return [rows[-1] for rows in self.rows[split]]
 
 
-def methods(section: runs.Section) -> list[Method]:
+def methods(section: reader.Section) -> list[Method]:
   """Collect the collapse rows of a section.
 
   Args:
@@ -68,7 +62,7 @@ def splits(held: Sequence[Method]) -> list[str]:
 
 
 def classes_present(
-  section: runs.Section, held: Sequence[Method], split: str
+  section: reader.Section, held: Sequence[Method], split: str
 ) -> int:
   """How many classes have images in a split."""
   return len(section.class_counts) - len(absent(held, split))
@@ -80,7 +74,7 @@ def absent(held: Sequence[Method], split: str) -> list[int]:
   return sorted({c for row in found for c in row.get("absent_classes") or ()})
 
 
-def figures(section: runs.Section) -> list[_shown.Shown]:
+def figures(section: reader.Section) -> list[_shown.Shown]:
   """Those figures of collapse for which there are measurements.
 
   Args:

@@ -9,13 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from etf_jax.reporting import (
-  _collapse,
-  _page,
-  collapse_plots,
-  runs,
-  shot_groups,
-)
+from etf_jax.reporting import _collapse, _page, collapse_plots, shot_groups
+from etf_jax.runs import reader
 
 _SAMPLE = "sample_mean"
 # Heading, format and factor of each measurement.
@@ -156,7 +151,7 @@ def summary(
   return _number(scaled.mean(), form, 3), f"± {deviation}"
 
 
-def main(section: runs.Section) -> str:
+def main(section: reader.Section) -> str:
   """The table at the last measurement, a block a split, as HTML."""
   held = _collapse.methods(section)
   upper, lower = ["<th rowspan='2'>method</th>"], []
@@ -180,7 +175,7 @@ def main(section: runs.Section) -> str:
   return "\n".join([*lines, "</table>"])
 
 
-def everything(section: runs.Section) -> str:
+def everything(section: reader.Section) -> str:
   """All measurements as HTML: a row each, a column a split and method."""
   held = _collapse.methods(section)
   columns = [
@@ -224,7 +219,7 @@ def everything(section: runs.Section) -> str:
   return _page.table(header, rows)
 
 
-def notes(section: runs.Section) -> list[str]:
+def notes(section: reader.Section) -> list[str]:
   """What a reader must know to read the tables rightly."""
   held = _collapse.methods(section)
   said = [
@@ -258,7 +253,7 @@ def notes(section: runs.Section) -> list[str]:
 
 
 def _block(
-  section: runs.Section, held: Sequence[_collapse.Method], split: str
+  section: reader.Section, held: Sequence[_collapse.Method], split: str
 ) -> list[str]:
   """The lines of one split: what it is, the ideal, a line a method."""
   columns = [column for _, part in _MAIN for column in part]

@@ -8,7 +8,8 @@ from typing import Any
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting import _figures, _series, plots, runs, shot_groups
+from etf_jax.reporting import _figures, _series, plots, shot_groups
+from etf_jax.runs import reader
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Shown:
   draw: Callable[..., Figure]
 
 
-def figures(section: runs.Section) -> list[Shown]:
+def figures(section: reader.Section) -> list[Shown]:
   """Those figures of a section for which there are measurements.
 
   Args:
@@ -42,7 +43,7 @@ def figures(section: runs.Section) -> list[Shown]:
 
 
 def _measured(
-  section: runs.Section,
+  section: reader.Section,
 ) -> Iterable[tuple[str, list[dict[str, Any]]]]:
   """Label with the last test row of each finished seed.
 

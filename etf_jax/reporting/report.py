@@ -22,10 +22,10 @@ from etf_jax.reporting import (
   _figures,
   _page,
   _shown,
-  runs,
   shot_groups,
   tables,
 )
+from etf_jax.runs import reader
 
 
 def write(
@@ -47,7 +47,7 @@ def write(
   out = Path(out)
   if out.suffix.lower() not in (".html", ".htm"):
     raise InputError(f"cannot write the report to {out}: name a .html file")
-  sections = runs.sections(runs.group(runs.load_all(run_dirs)))
+  sections = reader.sections(reader.group(reader.load_all(run_dirs)))
   try:
     out.parent.mkdir(parents=True, exist_ok=True)
     page = _page.document(_title(sections), _body(sections, out.parent))
@@ -59,7 +59,7 @@ def write(
   return out
 
 
-def result(section: runs.Section) -> str:
+def result(section: reader.Section) -> str:
   """The result of a section in a sentence or two of plain text."""
   ended = [group for group in section.groups if group.finished]
   if not ended:
@@ -90,18 +90,18 @@ def result(section: runs.Section) -> str:
   return said
 
 
-def _accuracy(group: runs.Group) -> tables.Stat:
+def _accuracy(group: reader.Group) -> tables.Stat:
   return tables.stat([run.final["last"]["accuracy"] for run in group.finished])
 
 
-def _percent(group: runs.Group) -> str:
+def _percent(group: reader.Group) -> str:
   accuracy = _accuracy(group)
   if accuracy.deviation is None:
     return f"{accuracy.mean:.1f} %"
   return f"{accuracy} %"
 
 
-def _title(sections: Sequence[runs.Section]) -> str:
+def _title(sections: Sequence[reader.Section]) -> str:
   labels = list(dict.fromkeys(g.label for s in sections for g in s.groups))
   data = list(dict.fromkeys(section.title for section in sections))
   what = _joined(labels) if len(labels) <= 3 else f"{len(labels)} methods"
@@ -114,7 +114,7 @@ def _joined(words: Sequence[str]) -> str:
   return f"{', '.join(head)} and {tail}" if head else tail
 
 
-def _body(sections: Sequence[runs.Section], folder: Path) -> Iterable[str]:
+def _body(sections: Sequence[reader.Section], folder: Path) -> Iterable[str]:
   yield "<header><p class='eyebrow'>etf_jax report</p>"
   yield _page.element("h1", _title(sections))
   if len(sections) == 1:
@@ -136,7 +136,9 @@ def _body(sections: Sequence[runs.Section], folder: Path) -> Iterable[str]:
   yield _page.panel(_versions(sections))
 
 
-def _section(section: runs.Section, prefix: str, folder: Path) -> Iterable[str]:
+def _section(
+  section: reader.Section, prefix: str, folder: Path
+) -> Iterable[str]:
   yield _page.element("h3", "Results")
   yield _page.panel(tables.html(section))
   yield _notes(tables.notes(section))
@@ -179,7 +181,7 @@ def _drawn(
     )
 
 
-def _facts(sections: Sequence[runs.Section]) -> Iterable[tuple[str, str]]:
+def _facts(sections: Sequence[reader.Section]) -> Iterable[tuple[str, str]]:
   held = [r for s in sections for group in s.groups for r in group.runs]
   finished = [run for run in held if run.final]
   if len(sections) == 1:
@@ -201,7 +203,7 @@ def _facts(sections: Sequence[runs.Section]) -> Iterable[tuple[str, str]]:
     yield "training time", _duration(sum(seconds))
 
 
-def _overview(sections: Sequence[runs.Section]) -> str:
+def _overview(sections: Sequence[reader.Section]) -> str:
   labels = dict.fromkeys(g.label for s in sections for g in s.groups)
   held = [{g.label: g for g in section.groups} for section in sections]
   rows = [
@@ -227,9 +229,9 @@ def _overview(sections: Sequence[runs.Section]) -> str:
   )
 
 
-def _configuration(section: runs.Section) -> str:
+def _configuration(section: reader.Section) -> str:
   labels = [group.label for group in section.groups]
-  differing = runs.differences(section.groups)
+  differing = reader.differences(section.groups)
   parts = []
   if differing:
     rows = [[key, *values] for key, values in differing.items()]
@@ -247,7 +249,7 @@ def _configuration(section: runs.Section) -> str:
   return "\n".join(parts)
 
 
-def _runs(section: runs.Section) -> str:
+def _runs(section: reader.Section) -> str:
   header = ["method", "seed", "state", "epochs", "time", "images/s"]
   header += ["device", "revision", "directory"]
   held = [(group, run) for group in section.groups for run in group.runs]
@@ -266,7 +268,7 @@ def _runs(section: runs.Section) -> str:
   return _page.table(header + ["command"] * commands, rows)
 
 
-def _classes(section: runs.Section) -> str:
+def _classes(section: reader.Section) -> str:
   counts = np.asarray(section.class_counts)
   order = np.argsort(-counts, kind="stable")
   shots = shot_groups.of(counts)
@@ -292,7 +294,7 @@ def _classes(section: runs.Section) -> str:
   )
 
 
-def _versions(sections: Sequence[runs.Section]) -> str:
+def _versions(sections: Sequence[reader.Section]) -> str:
   used: dict[str, dict[str, None]] = {}
   for section in sections:
     for group in section.groups:
@@ -303,7 +305,7 @@ def _versions(sections: Sequence[runs.Section]) -> str:
   return _page.table(["software", "version"], rows)
 
 
-def _speed(run: runs.Run) -> str:
+def _speed(run: reader.RunRecord) -> str:
   speeds = [row.get("images_per_second") for row in run.train]
   known = [speed for speed in speeds if speed is not None]
   return f"{np.median(known):,.0f}" if known else "-"
@@ -323,5 +325,5 @@ def _duration(seconds: float) -> str:
   return f"{minutes} min {second} s" if minutes else f"{second} s"
 
 
-def _slug(section: runs.Section) -> str:
+def _slug(section: reader.Section) -> str:
   return re.sub(r"[^A-Za-z0-9]+", "_", section.title).strip("_").lower()

@@ -16,8 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from etf_jax.reporting import runs as runs_lib
 from etf_jax.reporting import shot_groups
+from etf_jax.runs import reader
 
 _COLUMNS = {
   "accuracy": "accuracy",
@@ -74,7 +74,7 @@ def stat(values: Sequence[float | None]) -> Stat:
   return Stat(float(percent.mean()), deviation)
 
 
-def columns(section: runs_lib.Section) -> dict[str, str]:
+def columns(section: reader.Section) -> dict[str, str]:
   """The metrics shown for a section, and their headings."""
   shown = dict(_COLUMNS)
   if len(section.class_counts) >= _TOP5_FROM:
@@ -82,7 +82,7 @@ def columns(section: runs_lib.Section) -> dict[str, str]:
   return shown
 
 
-def rows(section: runs_lib.Section) -> list[TableRow]:
+def rows(section: reader.Section) -> list[TableRow]:
   """The lines of one section's table.
 
   Args:
@@ -111,7 +111,7 @@ def rows(section: runs_lib.Section) -> list[TableRow]:
   return table
 
 
-def notes(section: runs_lib.Section) -> list[str]:
+def notes(section: reader.Section) -> list[str]:
   """What a reader must know to read the table rightly."""
   finals = [run.final for group in section.groups for run in group.finished]
   said = [
@@ -166,7 +166,7 @@ def markdown(run_dirs: Iterable[str | os.PathLike]) -> str:
   return "\n\n".join(parts)
 
 
-def text_of(section: runs_lib.Section) -> str:
+def text_of(section: reader.Section) -> str:
   """One section's table for a terminal."""
   cells = _cells(section)
   widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
@@ -181,7 +181,7 @@ def text_of(section: runs_lib.Section) -> str:
   return "\n".join([*lines, *notes(section)])
 
 
-def html(section: runs_lib.Section) -> str:
+def html(section: reader.Section) -> str:
   """One section's table as an HTML element, the best means in bold."""
   table = rows(section)
   best = _best_means(table, list(columns(section)))
@@ -207,10 +207,10 @@ def html(section: runs_lib.Section) -> str:
 
 
 def _sections(run_dirs: Iterable[str | os.PathLike]):
-  return runs_lib.sections(runs_lib.group(runs_lib.load_all(run_dirs)))
+  return reader.sections(reader.group(reader.load_all(run_dirs)))
 
 
-def _cells(section: runs_lib.Section) -> list[list[str]]:
+def _cells(section: reader.Section) -> list[list[str]]:
   lines = [["method", "epoch", *columns(section).values(), "seeds"]]
   for row in rows(section):
     label = "" if row.kind == "best" else row.label
@@ -219,7 +219,7 @@ def _cells(section: runs_lib.Section) -> list[list[str]]:
 
 
 def _when(
-  kind: str, finished: Sequence[runs_lib.Run], found: Sequence[Mapping]
+  kind: str, finished: Sequence[reader.RunRecord], found: Sequence[Mapping]
 ) -> str:
   epochs = sorted({row["epoch"] for row in found})
   shown = f"{epochs[0]:g}"
@@ -231,7 +231,7 @@ def _when(
   return f"best {shown} (by {' or '.join(by)})"
 
 
-def _seeds(group: runs_lib.Group) -> str:
+def _seeds(group: reader.Group) -> str:
   seeds = [run.seed for run in group.finished]
   listed = ",".join(map(str, seeds))
   if len(seeds) > 3 and seeds == list(range(seeds[0], seeds[-1] + 1)):
@@ -240,7 +240,7 @@ def _seeds(group: runs_lib.Group) -> str:
 
 
 def _unfinished(
-  group: runs_lib.Group, run: runs_lib.Run, keys: Sequence[str]
+  group: reader.Group, run: reader.RunRecord, keys: Sequence[str]
 ) -> TableRow:
   row: Mapping[str, Any] = run.tests[-1] if run.tests else {}
   return TableRow(

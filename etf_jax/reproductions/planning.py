@@ -29,7 +29,8 @@ from etf_jax.reproductions.facts import (
   Value,
 )
 from etf_jax.reproductions.targets import TARGETS
-from etf_jax.training import command_line, objectives, workdir
+from etf_jax.runs import command_line, directory
+from etf_jax.training import objectives
 
 PAPER = "paper"
 # Figures over epochs want a measurement in each.
@@ -358,9 +359,9 @@ def _job(
   classes = facts.num_classes if facts else config.model.num_classes or 2
   resolved = objectives.resolve(config, classes)
   if first is not None:
-    resolved.init_hash = workdir.fingerprint(first.config)
+    resolved.init_hash = directory.fingerprint(first.config)
   job = Job(
-    f"{config.name}-{config.method}-{workdir.fingerprint(resolved)}",
+    f"{config.name}-{config.method}-{directory.fingerprint(resolved)}",
     tuple(_arguments(setting, fields, options)),
     resolved,
     tuple(range(options.seeds)),

@@ -14,12 +14,12 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
-from etf_jax.reporting import runs as run_files
 from etf_jax.reporting import tables
 from etf_jax.reporting.tables import Stat
 from etf_jax.reproductions import running, variants
 from etf_jax.reproductions.facts import Value
 from etf_jax.reproductions.planning import Cell, Plan
+from etf_jax.runs import reader
 
 FEWEST_SEEDS = 3
 _ERRORS = 2.0  # that a claim takes
@@ -53,7 +53,7 @@ class Row(NamedTuple):
   """
 
   cell: Cell
-  runs: Mapping[int, run_files.Run]
+  runs: Mapping[int, reader.RunRecord]
   last: Stat
   best: Stat
   selected_on: str
@@ -94,9 +94,9 @@ def rows(
   return [_row(cell, plan, held, output, failed, kind) for cell in plan.cells]
 
 
-def _finished(job, output) -> dict[int, run_files.Run]:
+def _finished(job, output) -> dict[int, reader.RunRecord]:
   return {
-    seed: run_files.load_run(running.directory(output, job, seed))
+    seed: reader.load_run(running.directory(output, job, seed))
     for seed in job.seeds
     if running.finished(output, job, seed)
   }

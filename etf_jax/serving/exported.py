@@ -19,7 +19,7 @@ import safetensors.numpy
 
 from etf_jax.evaluation import scoring
 from etf_jax.models import pretrained, resnet
-from etf_jax.reporting import files
+from etf_jax.runs import files
 from etf_jax.trained import Trained
 
 PLATFORMS = ("cpu", "cuda", "tpu")

@@ -15,7 +15,7 @@ from etf_jax import models
 from etf_jax.configs import base
 from etf_jax.data import Pixels, cache, decode, opening
 from etf_jax.errors import InputError
-from etf_jax.reporting import files, runs
+from etf_jax.runs import files, reader
 from etf_jax.training import objectives, saved
 from etf_jax.training import state as train_state
 
@@ -72,7 +72,7 @@ def find(workdir: str | Path) -> Path:
   )
 
 
-def config(run: runs.Run) -> ConfigDict:
+def config(run: reader.RunRecord) -> ConfigDict:
   """The resolved config of a run; fields that came later have their defaults.
 
   Raises:
@@ -138,7 +138,7 @@ def input_shape(
 
 
 def variables(
-  run: runs.Run,
+  run: reader.RunRecord,
   model: models.Classifier,
   shape: tuple[int, int, int],
   which: str,
@@ -168,7 +168,7 @@ def variables(
     ) from error
 
 
-def calibration(run: runs.Run, step: int) -> dict | None:
+def calibration(run: reader.RunRecord, step: int) -> dict | None:
   """What was fitted to a step of a run, see `keep_calibration`; or None.
 
   Raises:
@@ -189,7 +189,7 @@ def calibration(run: runs.Run, step: int) -> dict | None:
   return record
 
 
-def keep_calibration(run: runs.Run, step: int, record: dict) -> Path:
+def keep_calibration(run: reader.RunRecord, step: int, record: dict) -> Path:
   """Add a fitted `temperature`, and what is known of it, to calibration.json.
 
   Raises:

@@ -20,8 +20,8 @@ from etf_jax import models
 from etf_jax.data import resident
 from etf_jax.errors import InputError
 from etf_jax.models import pretrained
-from etf_jax.reporting import runs
-from etf_jax.training import distributed, saved, workdir
+from etf_jax.runs import directory, reader
+from etf_jax.training import distributed, saved
 from etf_jax.training import state as states
 from etf_jax.training.state import TrainState
 
@@ -95,32 +95,32 @@ def start(config: ConfigDict, state: TrainState, seed: int) -> TrainState:
   return state.replace(etf=joined["etf"])
 
 
-def find(config: ConfigDict, seed: int) -> runs.Run:
+def find(config: ConfigDict, seed: int) -> reader.RunRecord:
   """The run to start from: that of a directory, or of its `seed=N`.
 
   Raises:
     InputError: there is none, or it has not finished.
   """
-  directory = Path(config.init_from)
-  if not (directory / "config.json").exists():
-    directory /= f"seed={seed}"
-  if not (directory / "config.json").exists():
+  place = Path(config.init_from)
+  if not (place / "config.json").exists():
+    place /= f"seed={seed}"
+  if not (place / "config.json").exists():
     raise InputError(
       f"config.init_from={config.init_from!r} holds no run of seed {seed}"
       f" (neither config.json nor seed={seed}/config.json): give the directory"
       f" of a finished run, the one above its seed=N, or a {_FILE} file"
     )
-  run = runs.load_run(directory)
+  run = reader.load_run(place)
   if run.final is None:
     raise InputError(
-      f"config.init_from: {directory} has not finished (epoch {run.epoch:.4g}):"
+      f"config.init_from: {place} has not finished (epoch {run.epoch:.4g}):"
       " repeat its command"
     )
   return run
 
 
 def checkpoint(
-  run: runs.Run, which: str, choice: str | None = None
+  run: reader.RunRecord, which: str, choice: str | None = None
 ) -> saved.Checkpoint:
   """A checkpoint to start from.
 
@@ -178,7 +178,7 @@ def _check_run(config, seed, wanted):
   # Whether other numbers of classes matter, the shapes below will tell.
   different = [
     line
-    for line in workdir.differences(run.config, config, *fields)
+    for line in directory.differences(run.config, config, *fields)
     if not line.startswith("model.num_classes:")
   ]
   if different:

@@ -14,11 +14,11 @@ import socket
 import sys
 import time
 import traceback
-from typing import NamedTuple
 
 import jax
 
 from etf_jax.errors import InputError
+from etf_jax.runs.command_line import Processes
 from etf_jax.training import distributed
 
 # Seconds without a sign of life after which a process counts as dead.
@@ -31,20 +31,6 @@ _LOST = (
   "another process of the run, or the way to it, is lost; the same command"
   " continues the run"
 )
-
-
-class Processes(NamedTuple):
-  """Who takes part; what is None is found in the environment.
-
-  Attributes:
-    coordinator_address: host:port, where process 0 listens.
-    num_processes: in all.
-    process_id: of this one, from 0.
-  """
-
-  coordinator_address: str | None = None
-  num_processes: int | None = None
-  process_id: int | None = None
 
 
 def _start(processes: Processes) -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import jax
 
 from etf_jax.errors import InputError
+from etf_jax.runs import directory
 from etf_jax.training import (
   distributed,
   durations,
@@ -24,7 +25,6 @@ from etf_jax.training import (
   sweeps,
 )
 from etf_jax.training import state as train_state
-from etf_jax.training import workdir as workdirs
 from etf_jax.training.experiment import Experiment, of_run
 from etf_jax.training.plan import lower_step
 from etf_jax.training.profile import Profile
@@ -77,7 +77,8 @@ def train_together(
   with contextlib.ExitStack() as stack:
     runs, begun = [], {}
     for name, workdir in places.items():
-      stack.enter_context(workdirs.only_run(workdir))
+      if distributed.is_writer():
+        stack.enter_context(directory.only_run(workdir))
       runs.append(Run(*own[name], workdir))
       stack.callback(runs[-1].close)
     for name, run in zip(places, runs, strict=True):

@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from etf_jax.evaluation import metrics
-from etf_jax.reporting import writers
+from etf_jax.runs import console, directory, writers
 from etf_jax.training import distributed, two_stage
 from etf_jax.training import state as train_state
-from etf_jax.training import workdir as workdirs
 from etf_jax.training.checkpoint import Checkpoints
 from etf_jax.training.experiment import Experiment
 from etf_jax.training.state import TrainState
@@ -55,7 +54,7 @@ class Run:
     self.class_counts = dataset.class_counts
     self.sampler = experiment.sampler
     if distributed.is_writer():
-      workdirs.open_run(
+      directory.open_run(
         workdir, config, seed, dataset.class_counts, dataset.class_names
       )
     distributed.barrier("directory")
@@ -254,7 +253,7 @@ def _open_writers(experiment, workdir, start):
   config = experiment.config
   opened = [
     writers.jsonl(workdir / "metrics.jsonl"),
-    writers.console(experiment.total_steps, initial_step=start),
+    console.writer(experiment.total_steps, initial_step=start),
   ]
   if config.report.tensorboard:
     opened.append(

@@ -10,6 +10,7 @@ from ml_collections import ConfigDict
 from etf_jax import data
 from etf_jax.errors import InputError
 from etf_jax.reporting import report, tables
+from etf_jax.runs import directory
 from etf_jax.training import (
   compilation,
   distributed,
@@ -17,17 +18,16 @@ from etf_jax.training import (
   objectives,
   records,
   sweeps,
-  workdir,
 )
 from etf_jax.training import experiment as experiments
 
 
-def run(config: ConfigDict, directory: str | None) -> list[Path]:
+def run(config: ConfigDict, workdir: str | None) -> list[Path]:
   """Train every run of a config and reports on them.
 
   Args:
     config: as configs/base.py describes it.
-    directory: see `workdir.choose`.
+    workdir: see `directory.choose`.
 
   Returns:
     The directory of each run.
@@ -37,7 +37,7 @@ def run(config: ConfigDict, directory: str | None) -> list[Path]:
   """
   objectives.check_choices(config)
   compilation.use_cache(config)
-  distributed.check_same(workdir.shared_facts(config))
+  distributed.check_same(directory.shared_facts(config))
   seeds = tuple(config.seeds)
   distinct = len(set(seeds)) == len(seeds) > 0
   if not distinct or not all(type(seed) is int for seed in seeds):
@@ -52,7 +52,7 @@ def run(config: ConfigDict, directory: str | None) -> list[Path]:
   for name in sweeps.names(config):
     own, seed = experiments.of_run(experiment, name)
     values, _ = sweeps.values_of(config, name)
-    chosen[name] = workdir.choose(own.config, directory, seed, values)
+    chosen[name] = directory.choose(own.config, workdir, seed, values)
     said[name] = " ".join(
       f"{field.replace('_', ' ')} {value}"
       for field, value in (values | {"seed": seed}).items()

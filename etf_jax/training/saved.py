@@ -18,7 +18,7 @@ import jax
 import orbax.checkpoint as ocp
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import runs
+from etf_jax.runs import reader
 from etf_jax.training import digests, distributed
 
 CHOICES = ("last", "best")
@@ -49,7 +49,7 @@ class OtherModelError(InputError):
 
 
 def find(
-  run: runs.Run, which: str, *, choice: str | None, prefix: str = ""
+  run: reader.RunRecord, which: str, *, choice: str | None, prefix: str = ""
 ) -> Checkpoint:
   """A checkpoint of a run; of a finished one that which its result tells of.
 
@@ -173,13 +173,13 @@ def read(
   return {name: found.get(name, {}) for name in wanted}
 
 
-def _steps(run: runs.Run, which: str) -> list[int]:
+def _steps(run: reader.RunRecord, which: str) -> list[int]:
   """Of the whole checkpoints."""
   folder = run.directory / _FOLDERS[which]
   return ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
 
 
-def _never_best(run: runs.Run) -> bool:
+def _never_best(run: reader.RunRecord) -> bool:
   return not run.config.get("checkpoint", {}).get("best", True)
 
 

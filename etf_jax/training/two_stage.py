@@ -19,8 +19,8 @@ import numpy as np
 
 from etf_jax.data import Dataset
 from etf_jax.errors import InputError
-from etf_jax.reporting import runs
-from etf_jax.training import init_from, methods, saved, workdir
+from etf_jax.runs import directory, reader
+from etf_jax.training import init_from, methods, saved
 from etf_jax.training.state import TrainState
 
 # The first stage must have had the same of these; the rest is its own affair.
@@ -134,7 +134,7 @@ def tau_normalize(kernel: jax.Array, tau: float) -> jax.Array:
   return kernel / jnp.linalg.norm(kernel, axis=0, keepdims=True) ** tau
 
 
-def _find(config: ConfigDict, seed: int) -> runs.Run:
+def _find(config: ConfigDict, seed: int) -> reader.RunRecord:
   """The run of a seed, finished and fit to start from."""
   run = init_from.find(config, seed)
   where = f"config.init_from: {run.directory}"
@@ -144,7 +144,7 @@ def _find(config: ConfigDict, seed: int) -> runs.Run:
       f" above its seed=N, or set config.seeds={run.seed}"
     )
   init_from.checkpoint(run, "last")
-  different = workdir.differences(run.config, config, *_SHARED)
+  different = directory.differences(run.config, config, *_SHARED)
   if different:
     raise InputError(
       f"{where} does not fit ({'; '.join(different)}): make these fields equal"

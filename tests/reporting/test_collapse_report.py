@@ -10,13 +10,8 @@ import synthetic_collapse
 import synthetic_runs
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import (
-  _collapse,
-  _collapse_table,
-  _figures,
-  report,
-  runs,
-)
+from etf_jax.reporting import _collapse, _collapse_table, _figures, report
+from etf_jax.runs import reader
 
 COUNTS = (50, 4, 200)  # the order of the figures is 2, 0, 1
 NAMES = ["middling", "rare", "common"]
@@ -52,7 +47,7 @@ def write(directory, method, seed, rows, **more):
 
 
 def one_section(*paths):
-  (section,) = runs.sections(runs.group(runs.load_all(paths)))
+  (section,) = reader.sections(reader.group(reader.load_all(paths)))
   return section
 
 
@@ -333,7 +328,7 @@ def test_rows_that_cannot_be_shown_are_named(tmp_path, wrong, message):
   line = {"kind": "collapse", "split": "train", "step": 1, "epoch": 1.0}
   path.write_text(json.dumps(line | wrong) + "\n" + path.read_text())
   with pytest.raises(InputError, match=message):
-    runs.load_run(run)
+    reader.load_run(run)
 
 
 def test_a_row_with_nothing_but_its_place_is_no_error(tmp_path):

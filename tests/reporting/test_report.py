@@ -11,7 +11,8 @@ import synthetic_runs
 
 from etf_jax.errors import InputError
 from etf_jax.reporting import __main__ as command
-from etf_jax.reporting import report, runs
+from etf_jax.reporting import report
+from etf_jax.runs import reader
 
 VOID = {"meta", "wbr", "br"}
 
@@ -111,7 +112,7 @@ def test_numbers_versions_devices_and_seeds_are_there(page):
 
 
 def test_every_class_is_listed_with_its_accuracies(page, runs_dir):
-  (section,) = runs.sections(runs.group(runs.load_all([runs_dir])))
+  (section,) = reader.sections(reader.group(reader.load_all([runs_dir])))
   seeds = [
     run.final["last"]["per_class_accuracy"][9] for run in section.groups[0].runs
   ]

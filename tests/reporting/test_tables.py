@@ -7,11 +7,12 @@ import pytest
 import synthetic_runs
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import runs, tables
+from etf_jax.reporting import tables
+from etf_jax.runs import reader
 
 
 def one_section(path):
-  (section,) = runs.sections(runs.group(runs.load_all([path])))
+  (section,) = reader.sections(reader.group(reader.load_all([path])))
   return section
 
 
@@ -124,7 +125,7 @@ def test_an_empty_group_is_a_dash_and_large_sets_show_top5(tmp_path):
     synthetic_runs.write_run(
       tmp_path / name, "ce", 0, 0.5, counts=counts, hash_=name, epochs=2
     )
-  small, large = runs.sections(runs.group(runs.load_all([tmp_path])))
+  small, large = reader.sections(reader.group(reader.load_all([tmp_path])))
   assert "top5" not in tables.columns(small)
   row = dict(
     zip(tables.columns(large), tables.rows(large)[0].stats, strict=True)

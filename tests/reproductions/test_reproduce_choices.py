@@ -14,7 +14,7 @@ from etf_jax.errors import InputError
 from etf_jax.reproductions import costs, planning, running
 from etf_jax.reproductions.planning import Options
 from etf_jax.reproductions.targets import TARGETS
-from etf_jax.training import command_line
+from etf_jax.runs import command_line
 
 
 def plan(name, **chosen):

@@ -20,7 +20,9 @@ from etf_jax.models import heads
 from etf_jax.reproductions import costs, dry_run, pages, planning, running
 from etf_jax.reproductions.planning import Options
 from etf_jax.reproductions.targets import TARGETS
-from etf_jax.training import command_line, state, workdir
+from etf_jax.runs import command_line
+from etf_jax.runs import directory as run_directory
+from etf_jax.training import state
 
 OUTPUT = pathlib.Path("somewhere")
 
@@ -111,7 +113,7 @@ def test_coarse_classes_and_then_fine_ones():
   )
   assert (fine.config.data.name, fine.config.method) == ("cifar100", "ce")
   assert fine.first == coarse.name
-  assert fine.config.init_hash == workdir.fingerprint(coarse.config)
+  assert fine.config.init_hash == run_directory.fingerprint(coarse.config)
   # Five backbones, each with a classifier of its own.
   assert number_of_runs(plan("hinge_figure1")) == 5 * 2 * 3
 
@@ -226,7 +228,7 @@ def test_the_second_stages_start_from_the_right_run():
   assert crt.config.total_epochs == 10
   # A tenth of the epochs, and the forward pass alone.
   assert crt.cost.gflop == pytest.approx(first.cost.gflop / 20 / 3)
-  assert crt.config.init_hash == workdir.fingerprint(first.config)
+  assert crt.config.init_hash == run_directory.fingerprint(first.config)
   names = list(found.jobs)
   assert names.index(crt.first) < names.index(crt.name)
   arguments = running.command(OUTPUT, found.jobs, crt, (0, 1, 2))

@@ -6,13 +6,12 @@ import html.parser
 import io
 import json
 import math
-import pathlib
-import sys
 
 from hypothesis import given
 from hypothesis import strategies as st
 import numpy as np
 import pytest
+import synthetic_runs
 
 from etf_jax import reproduce
 from etf_jax.reporting import tables
@@ -24,10 +23,6 @@ from etf_jax.reproductions import (
   running,
 )
 from etf_jax.reproductions.facts import Value
-
-sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "reporting"))
-
-import synthetic_runs
 
 # Seed by seed: etf_dr - ce is 8, 8 and 5 points.
 ACCURACIES = {"ce": (0.70, 0.71, 0.75), "etf_dr": (0.78, 0.79, 0.80)}

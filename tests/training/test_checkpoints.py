@@ -12,7 +12,8 @@ import pytest
 import tiny_runs
 
 from etf_jax.errors import InputError
-from etf_jax.training import checkpoint, digests, workdir
+from etf_jax.runs import directory as run_directory
+from etf_jax.training import checkpoint, digests
 from etf_jax.training.state import TrainState
 
 CONFIG = tiny_runs.config("", "etf_dr").checkpoint
@@ -215,20 +216,20 @@ def test_a_folder_that_cannot_be_made_is_one_line(tmp_path):
 
 def test_a_second_run_in_a_directory_names_the_first(tmp_path):
   place = tmp_path / "run"
-  with workdir.only_run(place):
-    with pytest.raises(InputError) as error, workdir.only_run(place):
+  with run_directory.only_run(place):
+    with pytest.raises(InputError) as error, run_directory.only_run(place):
       pass
     line = str(error.value)
     assert line.startswith(f"a run of process {os.getpid()} on ")
     assert f" is in {place}: wait for it" in line
-  with workdir.only_run(place):
+  with run_directory.only_run(place):
     pass
 
 
 def write_in(place, limit):
   """A run whose files cannot grow beyond some bytes."""
   before = resource.getrlimit(resource.RLIMIT_FSIZE)
-  with workdir.only_run(place):
+  with run_directory.only_run(place):
     resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
     try:
       (place / "metrics.jsonl").write_bytes(bytes(2000))

@@ -14,7 +14,8 @@ import tiny_runs
 
 from etf_jax import data
 from etf_jax.errors import InputError
-from etf_jax.training import distributed, loop, runs, workdir
+from etf_jax.runs import directory as run_directory
+from etf_jax.training import distributed, loop, runs
 from etf_jax.training import experiment as experiments
 from etf_jax.training import plan as plans
 
@@ -154,8 +155,10 @@ def test_a_packed_run_goes_on_alone(packed, single, alone, tmp_path):
 def test_without_a_directory_each_is_where_it_would_be_alone(swept, single):
   for name in NAMES:
     own, seed = experiments.of_run(swept, name)
-    place = workdir.choose(own.config, None, seed, {"learning_rate": name[0]})
-    assert place == workdir.choose(single[name[0]].config, None, seed)
+    place = run_directory.choose(
+      own.config, None, seed, {"learning_rate": name[0]}
+    )
+    assert place == run_directory.choose(single[name[0]].config, None, seed)
 
 
 def test_a_directory_of_a_single_run_is_refused(digits_dir, alone):

@@ -10,9 +10,22 @@ from ml_collections import ConfigDict, config_flags
 
 from etf_jax import configs
 from etf_jax.errors import InputError
-from etf_jax.training.joining import Processes
 
 _USAGE = "--config=FILE.py [--config.field=value ...] [--workdir=DIR]"
+
+
+class Processes(NamedTuple):
+  """Processes that take part in a run; the environment tells what is None.
+
+  Attributes:
+    coordinator_address: host:port, where process 0 listens.
+    num_processes: number of all processes.
+    process_id: number of this process, from 0.
+  """
+
+  coordinator_address: str | None = None
+  num_processes: int | None = None
+  process_id: int | None = None
 
 
 class Command(NamedTuple):

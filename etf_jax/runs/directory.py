@@ -28,7 +28,6 @@ import numpy as np
 
 from etf_jax.configs import base
 from etf_jax.errors import InputError
-from etf_jax.training import distributed
 
 _LOCK = ".lock"
 # No space, no quota, or no longer file.
@@ -101,9 +100,6 @@ def only_run(workdir: Path) -> Iterator[None]:
     InputError: another run is there, the directory holds other files, it
       cannot be written, or its disk is full later on.
   """
-  if not distributed.is_writer():
-    yield
-    return
   try:
     if not (workdir / "config.json").exists() and any(
       path.name != _LOCK for path in workdir.glob("*")

@@ -7,7 +7,8 @@ import pytest
 import synthetic_runs
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import runs, shot_groups
+from etf_jax.reporting import shot_groups
+from etf_jax.runs import reader
 
 
 @pytest.fixture
@@ -16,7 +17,7 @@ def run_dir(tmp_path):
 
 
 def test_a_run_is_read_whole(run_dir):
-  run = runs.load_run(run_dir)
+  run = reader.load_run(run_dir)
   assert (run.name, run.method, run.seed) == ("digits_lt", "ce", 4)
   assert run.class_counts == synthetic_runs.COUNTS_10
   assert run.class_names[9] == "9"
@@ -27,43 +28,43 @@ def test_a_run_is_read_whole(run_dir):
 
 
 def test_find_walks_and_gives_each_run_once(runs_dir):
-  below = runs.find([runs_dir])
+  below = reader.find([runs_dir])
   assert [str(path.relative_to(runs_dir)) for path in below] == [
     f"digits_lt-{method}/seed={seed}"
     for method in ("ce", "etf_dr")
     for seed in range(3)
   ]
   second = runs_dir / "digits_lt-etf_dr"
-  again = runs.find([second / "seed=2", runs_dir, second])
+  again = reader.find([second / "seed=2", runs_dir, second])
   assert again[0] == second / "seed=2"
   assert sorted(again) == below
 
 
 def test_find_does_not_look_inside_a_run(run_dir):
   synthetic_runs.write_run(run_dir / "checkpoints" / "x", "ce", 0, 0.5)
-  assert runs.find([run_dir.parent]) == [run_dir]
+  assert reader.find([run_dir.parent]) == [run_dir]
 
 
 def test_find_says_what_is_not_there(tmp_path):
   with pytest.raises(InputError, match=r"no such directory: .*none"):
-    runs.find([tmp_path / "none"])
+    reader.find([tmp_path / "none"])
   (tmp_path / "empty").mkdir()
   (tmp_path / "empty" / "config.json").write_text("{}")
   with pytest.raises(InputError, match=r"no run in .*empty"):
-    runs.find([tmp_path / "empty"])
+    reader.find([tmp_path / "empty"])
   with pytest.raises(InputError, match="give at least one"):
-    runs.find([])
+    reader.find([])
 
 
 def test_a_run_in_progress_is_read_up_to_its_torn_line(run_dir):
   path = run_dir / "metrics.jsonl"
   lines = path.read_text().splitlines(keepends=True)
   path.write_text("".join(lines[:5]) + lines[5][:30])
-  run = runs.load_run(run_dir)
+  run = reader.load_run(run_dir)
   assert run.final is None
   assert (len(run.train), len(run.tests), run.epoch) == (4, 1, 1)
   path.unlink()
-  assert runs.load_run(run_dir).epoch == 0
+  assert reader.load_run(run_dir).epoch == 0
 
 
 def rewrite(path, change):
@@ -88,16 +89,16 @@ def rewrite(path, change):
 def test_wrong_files_are_named(run_dir, file, change, message):
   rewrite(run_dir / file, change)
   with pytest.raises(InputError, match=message):
-    runs.load_run(run_dir)
+    reader.load_run(run_dir)
 
 
 def test_missing_and_broken_files_are_named(run_dir):
   (run_dir / "class_names.json").unlink()
   with pytest.raises(InputError, match=r"class_names\.json is missing"):
-    runs.load_run(run_dir)
+    reader.load_run(run_dir)
   (run_dir / "config.json").write_text("{,")
   with pytest.raises(InputError, match=r"cannot read .*config\.json"):
-    runs.load_run(run_dir)
+    reader.load_run(run_dir)
 
 
 @pytest.mark.parametrize(
@@ -132,14 +133,14 @@ def test_rows_that_cannot_be_shown_are_named(run_dir, line, message):
   path = run_dir / "metrics.jsonl"
   path.write_text(json.dumps(line) + "\n" + path.read_text())
   with pytest.raises(InputError, match=message):
-    runs.load_run(run_dir)
+    reader.load_run(run_dir)
 
 
 def test_seeds_join_by_name_method_and_hash_in_order(tmp_path):
   for seed in (2, 10, 0):
     synthetic_runs.write_run(tmp_path / f"a{seed}", "ce", seed, 0.5, epochs=2)
   synthetic_runs.write_run(tmp_path / "b", "etf_dr", 0, 0.5, epochs=2)
-  first, second = runs.group(runs.load_all([tmp_path]))
+  first, second = reader.group(reader.load_all([tmp_path]))
   assert (first.label, second.label) == ("ce", "etf_dr")
   assert [run.seed for run in first.runs] == [0, 2, 10]
 
@@ -157,14 +158,14 @@ def test_labels_name_what_differs(tmp_path):
       hash_=f"h{index}",
       changes=changes,
     )
-  read = [runs.load_run(tmp_path / str(index)) for index in range(3)]
-  assert [group.label for group in runs.group(read[:2])] == [
+  read = [reader.load_run(tmp_path / str(index)) for index in range(3)]
+  assert [group.label for group in reader.group(read[:2])] == [
     "ce (mixup.alpha=1.0)",
     "ce (mixup.alpha=0.0)",
   ]
   # Three fields are too many for a label.
-  assert [group.label for group in runs.group(read)][2] == "ce (digits_lt h2)"
-  assert runs.differences(runs.group(read)) == {
+  assert [group.label for group in reader.group(read)][2] == "ce (digits_lt h2)"
+  assert reader.differences(reader.group(read)) == {
     "model.depth": ["8", "8", "32"],
     "model.width": ["1", "1", "2"],
     "mixup.alpha": ["1.0", "0.0", "0.5"],
@@ -181,8 +182,8 @@ def test_a_field_that_one_lacks_is_a_difference(tmp_path):
       epochs=2,
       changes=changes,
     )
-  groups = runs.group(runs.load_all([tmp_path]))
-  assert runs.differences(groups) == {
+  groups = reader.group(reader.load_all([tmp_path]))
+  assert reader.differences(groups) == {
     "method": ["m0", "m1"],
     "extra": ["not set", "True"],
   }
@@ -194,7 +195,7 @@ def test_a_copied_run_is_refused(tmp_path):
   with pytest.raises(
     InputError, match=r"the same run \(method ce, seed 0\) is in .*a and .*b;"
   ):
-    runs.group(runs.load_all([tmp_path]))
+    reader.group(reader.load_all([tmp_path]))
 
 
 def test_other_counts_are_another_section(tmp_path):
@@ -209,7 +210,7 @@ def test_other_counts_are_another_section(tmp_path):
       counts=counts,
       hash_=str(index),
     )
-  first, second = runs.sections(runs.group(runs.load_all([tmp_path])))
+  first, second = reader.sections(reader.group(reader.load_all([tmp_path])))
   assert [group.label for group in first.groups] == ["ce", "etf_dr"]
   assert [group.label for group in second.groups] == ["ce"]
   assert second.title == "digits"

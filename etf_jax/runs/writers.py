@@ -7,7 +7,7 @@ dictionary of numbers with a ``kind`` (see README.md in this folder)::
     writer = multi([
         jsonl(workdir / "metrics.jsonl"),
         tensorboard(workdir / "tensorboard", restored_step=step),
-        console(total_steps, initial_step=step),
+        console.writer(total_steps, initial_step=step),
     ])
     writer.write({"kind": "train", "step": 120, "epoch": 1.2, "loss": 0.4})
     writer.close()
@@ -21,13 +21,11 @@ import json
 import math
 import os
 from pathlib import Path
-import sys
-from typing import Any, Protocol, TextIO
+from typing import Any, Protocol
 
 import numpy as np
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import _console
 
 Row = Mapping[str, Any]
 
@@ -132,11 +130,7 @@ def _parse(line: bytes) -> dict[str, Any] | None:
 
 
 def tensorboard(
-  directory: str | os.PathLike,
-  *,
-  restored_step: int | None = None,
-  class_counts: Sequence[int] | None = None,
-  class_names: Sequence[str] | None = None,
+  directory: str | os.PathLike, *, restored_step: int | None = None
 ) -> Writer:
   """Write TensorBoard files, without TensorFlow.
 
@@ -146,43 +140,11 @@ def tensorboard(
     directory: where the event files go.
     restored_step: when a run resumes, its step; TensorBoard then hides what
       the interrupted run wrote after it.
-    class_counts: training examples per class. With them the final row's
-      confusion matrix becomes an image.
-    class_names: the names on that image; the class numbers when absent.
 
   Returns:
     The writer.
   """
-  return _TensorBoard(
-    _local(directory), restored_step, class_counts, class_names
-  )
-
-
-def console(
-  total_steps: int,
-  *,
-  initial_step: int = 0,
-  name: str = "",
-  stream: TextIO | None = None,
-  plain_seconds: float = 10.0,
-) -> Writer:
-  """Show progress: a live line on a terminal, plain lines in a log file.
-
-  Args:
-    total_steps: the step at which the run ends.
-    initial_step: the step from which it starts or resumes.
-    name: put in front of every line, for instance "etf_dr seed 0".
-    stream: where to; standard output by default.
-    plain_seconds: without a terminal, training rows that come sooner after
-      the last printed one are left out. Evaluations always print.
-
-  Returns:
-    The writer.
-  """
-  stream = sys.stdout if stream is None else stream
-  if stream.isatty():
-    return _console.Live(total_steps, initial_step, name, stream)
-  return _console.Plain(total_steps, initial_step, name, stream, plain_seconds)
+  return _TensorBoard(_local(directory), restored_step)
 
 
 def multi(writers: Sequence[Writer]) -> Writer:
@@ -298,12 +260,10 @@ class _Jsonl:
 class _TensorBoard:
   """See `tensorboard`."""
 
-  def __init__(self, directory, restored_step, class_counts, class_names):
+  def __init__(self, directory, restored_step):
     # Two seconds of imports that a run without TensorBoard need not wait for.
     import tensorboardX
 
-    self._counts = class_counts
-    self._names = class_names
     self._writer = tensorboardX.SummaryWriter(
       logdir=str(directory),
       purge_step=None if restored_step is None else restored_step + 1,
@@ -312,8 +272,6 @@ class _TensorBoard:
   def write(self, row: Row) -> None:
     step = int(row["step"])
     if row["kind"] == "final":
-      if self._counts is not None and row.get("confusion") is not None:
-        self._confusion(np.asarray(row["confusion"]), step)
       self._writer.flush()
       return
     section = row.get("split", row["kind"])
@@ -326,14 +284,6 @@ class _TensorBoard:
 
   def close(self) -> None:
     self._writer.close()
-
-  def _confusion(self, confusion: np.ndarray, step: int) -> None:
-    from etf_jax.reporting import _figures, plots
-
-    names = self._names or [str(c) for c in range(len(self._counts))]
-    figure = plots.confusion([("last", confusion)], self._counts, names)
-    image = _figures.pixels(figure)
-    self._writer.add_image("confusion", image, step, dataformats="HWC")
 
 
 class _Multi:

@@ -4,7 +4,7 @@
 import pytest
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import files
+from etf_jax.runs import files
 
 
 def test_a_file_is_written_as_a_whole(tmp_path):

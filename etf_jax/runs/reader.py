@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import writers
+from etf_jax.runs import writers
 
 # Many, medium and few by training images: > 100, 20..100, < 20.
 _IDENTITY = ("config", "name", "seed", "hash")
@@ -32,7 +32,7 @@ _BY_PAIR = ("classifier_cosines", "feature_cosines")
 
 
 @dataclasses.dataclass(frozen=True)
-class Run:
+class RunRecord:
   """One run directory, finished or not."""
 
   directory: Path
@@ -60,20 +60,20 @@ class Group:
   """Runs of one name, method and configuration, by seed."""
 
   label: str
-  runs: tuple[Run, ...]
+  runs: tuple[RunRecord, ...]
 
   @property
-  def first(self) -> Run:
+  def first(self) -> RunRecord:
     """Any of the runs: they share everything but the seed."""
     return self.runs[0]
 
   @property
-  def finished(self) -> tuple[Run, ...]:
+  def finished(self) -> tuple[RunRecord, ...]:
     """The runs that have a final row."""
     return tuple(run for run in self.runs if run.final)
 
   @property
-  def unfinished(self) -> tuple[Run, ...]:
+  def unfinished(self) -> tuple[RunRecord, ...]:
     """The runs still going, killed, or stopped by an error."""
     return tuple(run for run in self.runs if not run.final)
 
@@ -126,7 +126,7 @@ def find(paths: Iterable[str | os.PathLike]) -> list[Path]:
   return list(found.values())
 
 
-def load_run(directory: str | os.PathLike) -> Run:
+def load_run(directory: str | os.PathLike) -> RunRecord:
   """Read one run directory.
 
   Args:
@@ -157,7 +157,7 @@ def load_run(directory: str | os.PathLike) -> Run:
     )
   rows = _read_metrics(directory / "metrics.jsonl", len(counts))
   finals = [row for row in rows if row["kind"] == "final"]
-  return Run(
+  return RunRecord(
     directory=directory,
     name=meta["name"],
     method=meta["config"]["method"],
@@ -176,12 +176,12 @@ def load_run(directory: str | os.PathLike) -> Run:
   )
 
 
-def load_all(paths: Iterable[str | os.PathLike]) -> list[Run]:
+def load_all(paths: Iterable[str | os.PathLike]) -> list[RunRecord]:
   """Read every run at or below the given directories."""
   return [load_run(directory) for directory in find(paths)]
 
 
-def group(runs: Sequence[Run]) -> list[Group]:
+def group(runs: Sequence[RunRecord]) -> list[Group]:
   """Join the seeds of each (name, method, hash).
 
   Args:
@@ -195,7 +195,7 @@ def group(runs: Sequence[Run]) -> list[Group]:
     InputError: two directories hold the same run; counted twice it would
       make the deviation over seeds too small.
   """
-  members: dict[tuple[str, str, str], dict[int, Run]] = {}
+  members: dict[tuple[str, str, str], dict[int, RunRecord]] = {}
   for run in runs:
     seeds = members.setdefault((run.name, run.method, run.hash), {})
     if run.seed in seeds:
@@ -329,13 +329,13 @@ def _check_collapse(
     )
 
 
-def _data(run: Run) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
+def _data(run: RunRecord) -> tuple[str, tuple[int, ...], tuple[str, ...]]:
   data = run.config.get("data")
   name = data.get("name") if isinstance(data, Mapping) else None
   return (name or run.name, run.class_counts, run.class_names)
 
 
-def _label(run: Run, peers: Sequence[Run]) -> str:
+def _label(run: RunRecord, peers: Sequence[RunRecord]) -> str:
   same = [peer for peer in peers if peer.method == run.method]
   if len(same) == 1:
     return run.method

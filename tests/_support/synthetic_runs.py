@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from etf_jax.reporting import writers
+from etf_jax.runs import writers
 
 COUNTS_10 = (145, 106, 77, 56, 41, 30, 22, 16, 11, 8)
 SHOTS = ("many", "medium", "few")

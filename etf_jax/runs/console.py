@@ -1,17 +1,45 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""How progress looks on a terminal and in a log file (`writers.console`)."""
+"""How progress looks on a terminal and in a log file."""
 
-from collections.abc import Mapping
 import math
+import sys
 import time
-from typing import Any
+from typing import Any, TextIO
 
 import tqdm
 
-Row = Mapping[str, Any]
+from etf_jax.runs import writers
+from etf_jax.runs.writers import Row
 
 
-class Live:
+def writer(
+  total_steps: int,
+  *,
+  initial_step: int = 0,
+  name: str = "",
+  stream: TextIO | None = None,
+  plain_seconds: float = 10.0,
+) -> writers.Writer:
+  """Show progress: a live line on a terminal, plain lines in a log file.
+
+  Args:
+    total_steps: the step at which the run ends.
+    initial_step: the step from which it starts or resumes.
+    name: put in front of every line, for instance "etf_dr seed 0".
+    stream: where to; standard output by default.
+    plain_seconds: without a terminal, training rows that come sooner after
+      the last printed one are left out. Evaluations always print.
+
+  Returns:
+    The writer.
+  """
+  stream = sys.stdout if stream is None else stream
+  if stream.isatty():
+    return _Live(total_steps, initial_step, name, stream)
+  return _Plain(total_steps, initial_step, name, stream, plain_seconds)
+
+
+class _Live:
   """One line that stays in place; evaluations scroll past above it."""
 
   def __init__(self, total_steps, initial_step, name, stream):
@@ -55,7 +83,7 @@ class Live:
     self._bar.refresh()
 
 
-class Plain:
+class _Plain:
   """Lines for log files."""
 
   def __init__(self, total_steps, initial_step, name, stream, plain_seconds):
