@@ -221,7 +221,7 @@ def get_config() -> ml_collections.ConfigDict:
   e.batch_size = 1000  # images per evaluation step
   e.train_accuracy_steps = 10  # training accuracy on every n-th step only
 
-  # Neural collapse: etf_jax/collapse.py says what is measured.
+  # Neural collapse: etf_jax/collapse says what is measured.
   c.collapse = n = ml_collections.ConfigDict()
   _duration(n, "every", epochs=10.0)  # and after the last step
   n.splits = ("train", "test")  # of train (not augmented), validation, test

@@ -10,7 +10,8 @@ from jax.sharding import PartitionSpec as P
 import numpy as np
 import pytest
 
-from etf_jax import _softmax_code, etf, simplex_etf
+from etf_jax import etf, simplex_etf
+from etf_jax.etf import _softmax_code
 
 KEY = jax.random.key(0)
 

@@ -12,21 +12,17 @@ PACKAGE = ROOT / "etf_jax"
 
 # Each part may import those named here, itself, and nothing else of etf_jax.
 BOTTOM = {"errors", "configs"}
-LIBRARY = {"etf", "losses", "collapse", "_arrays", "_softmax_code"}
-COLLAPSE = {"_collapse_features", "_collapse_metrics"}
+LIBRARY = {"arrays", "etf", "losses", "collapse"}
 COMMANDS = {"main", "prepare", "benchmark", "theory_lab", "convert"}
 COMMANDS |= {"reproduce", "benchmarks"}
 COMMANDS |= {"trained", "evaluate", "predict", "export", "probe"}
 MAY_IMPORT = {
   "errors": set(),
   "configs": set(),
-  "_arrays": set(),
-  "_softmax_code": set(),
-  "etf": {"_arrays", "_softmax_code"},
-  "losses": {"_arrays", "etf"},
-  "_collapse_metrics": {"_arrays"},
-  "_collapse_features": {"_arrays", "_collapse_metrics"},
-  "collapse": {"_arrays"} | COLLAPSE,
+  "arrays": set(),
+  "etf": {"arrays"},
+  "losses": {"arrays", "etf"},
+  "collapse": {"arrays"},
   "theory": BOTTOM | LIBRARY | {"runs"},
   "__init__": LIBRARY | {"trained"},
   "runs": BOTTOM,
@@ -59,12 +55,10 @@ TRAINING = [
   {"runs"},
 ]
 ONLY_JAX_AND_NUMPY = (
-  "_arrays.py",
-  "_softmax_code.py",
-  "etf.py",
+  "arrays.py",
+  "etf/*.py",
   "losses/*.py",
-  "collapse.py",
-  "_collapse_*.py",
+  "collapse/*.py",
 )
 STANDALONE = {"jax", "numpy", "etf_jax"}
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from etf_jax import _arrays
+from etf_jax import arrays
 
 
 class Examples(NamedTuple):
@@ -28,14 +28,14 @@ def examples(
   """Check logits and labels; `others` may widen the dtype."""
   logits = jnp.asarray(logits)
   check_logits(logits)
-  labels, valid, mask = _arrays.check_labels(
+  labels, valid, mask = arrays.check_labels(
     labels, logits.shape[-1], logits.shape[:-1], where
   )
-  logits = logits.astype(_arrays.result_dtype(logits, *others))
+  logits = logits.astype(arrays.result_dtype(logits, *others))
   if mask is not None:
     # Before any arithmetic, or NaN would come back through the gradient.
     logits = jnp.where(mask[..., None], logits, 0)
-  return Examples(logits, _arrays.own_class(labels, logits), valid, mask)
+  return Examples(logits, arrays.own_class(labels, logits), valid, mask)
 
 
 def check_logits(logits: jax.Array) -> None:

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from etf_jax import _arrays
+from etf_jax import arrays
 
 SCALINGS = ("paper", "class_balanced")
 
@@ -78,13 +78,13 @@ def dot_regression(
     <https://arxiv.org/abs/2203.09081>`_, 2022
   """
   features, targets = jnp.asarray(features), jnp.asarray(targets)
-  _arrays.check_features(features)
+  arrays.check_features(features)
   if targets.shape != features.shape:
     raise ValueError(
       f"targets must have the features' shape {features.shape}, got "
       f"{targets.shape}"
     )
-  mask = _arrays.check_mask(where, features.shape[:-1])
+  mask = arrays.check_mask(where, features.shape[:-1])
   return _masked(
     _dot_regression(features, targets, feature_length, scaling, mask), mask
   )
@@ -152,23 +152,23 @@ def dot_regression_with_integer_labels(
     Need a Learnable Classifier at the End of Deep Neural Network?
     <https://arxiv.org/abs/2203.09081>`_, 2022
   """
-  features, prototypes = _arrays.check_vectors(features, prototypes)
+  features, prototypes = arrays.check_vectors(features, prototypes)
   num_classes = prototypes.shape[1]
-  labels, valid, mask = _arrays.check_labels(
+  labels, valid, mask = arrays.check_labels(
     labels, num_classes, features.shape[:-1], where
   )
-  targets = _arrays.take_columns(prototypes, labels)
+  targets = arrays.take_columns(prototypes, labels)
   if class_lengths is not None:
     lengths = jnp.asarray(class_lengths)
     if lengths.shape != (num_classes,):
       raise ValueError(
         f"class_lengths must have shape ({num_classes},), got {lengths.shape}"
       )
-    _arrays.check_positive("class_lengths", class_lengths)
-    dtype = _arrays.result_dtype(targets, lengths)
-    lengths = _arrays.take_rows(lengths.astype(dtype), labels)
+    arrays.check_positive("class_lengths", class_lengths)
+    dtype = arrays.result_dtype(targets, lengths)
+    lengths = arrays.take_rows(lengths.astype(dtype), labels)
     targets = targets.astype(dtype) * lengths[..., None]
-  return _arrays.finish(
+  return arrays.finish(
     _dot_regression(features, targets, feature_length, scaling, mask),
     valid,
     mask,
@@ -209,9 +209,9 @@ def feature_length_penalty(
     <https://arxiv.org/abs/2203.09081>`_, 2022, and its published code
   """
   features = jnp.asarray(features)
-  _arrays.check_features(features)
-  mask = _arrays.check_mask(where, features.shape[:-1])
-  features = features.astype(_arrays.result_dtype(features))
+  arrays.check_features(features)
+  mask = arrays.check_mask(where, features.shape[:-1])
+  features = features.astype(arrays.result_dtype(features))
   if mask is not None:
     features = jnp.where(mask[..., None], features, 0)
   squared = jnp.sum(features * features, axis=-1)
@@ -234,7 +234,7 @@ def _dot_regression(
   goal = None if feature_length is None else jnp.asarray(feature_length)
   # A Python number takes the others' dtype, as everywhere in JAX.
   typed = None if isinstance(feature_length, float | int) else goal
-  dtype = _arrays.result_dtype(features, targets, typed)
+  dtype = arrays.result_dtype(features, targets, typed)
   features, targets = features.astype(dtype), targets.astype(dtype)
   if mask is not None:
     # Before any arithmetic, or NaN would come back through the gradient.
@@ -252,7 +252,7 @@ def _dot_regression(
         f", got {goal.shape}"
       )
     if goal.ndim == 0 or mask is None:
-      _arrays.check_positive("feature_length", feature_length)
+      arrays.check_positive("feature_length", feature_length)
     goal = goal.astype(dtype)
     if mask is not None:
       goal = jnp.where(mask, goal, 1)

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 import numpy as np
 
-from etf_jax import _arrays
+from etf_jax import arrays
 from etf_jax.losses import _cross_entropy as ce
 
 # A float32 pi is a little more than pi, and as good as pi.
@@ -78,7 +78,7 @@ def hinge_logits(
   logits, _, valid, _ = _hinged(
     features, labels, prototypes, tau_plus, tau_minus, None
   )
-  return _arrays.finish(logits, valid[..., None], None)
+  return arrays.finish(logits, valid[..., None], None)
 
 
 def hinge_cross_entropy_with_integer_labels(
@@ -147,7 +147,7 @@ def hinge_cross_entropy_with_integer_labels(
     features, labels, prototypes, tau_plus, tau_minus, where
   )
   loss = ce.cross_entropy(logits, own, label_smoothing)
-  return _arrays.finish(loss, valid, mask)
+  return arrays.finish(loss, valid, mask)
 
 
 def _hinged(
@@ -158,7 +158,7 @@ def _hinged(
   tau_minus: ArrayLike,
   where: ArrayLike | None,
 ) -> ce.Examples:
-  features, prototypes = _arrays.check_vectors(features, prototypes)
+  features, prototypes = arrays.check_vectors(features, prototypes)
   num_classes = prototypes.shape[1]
   if np.shape(tau_plus) not in ((), (num_classes,)):
     raise ValueError(
@@ -169,18 +169,18 @@ def _hinged(
     raise ValueError(
       f"tau_minus must be a scalar, got shape {np.shape(tau_minus)}"
     )
-  _arrays.check_range("tau_plus", tau_plus, 0.0, _LARGEST_ANGLE)
-  _arrays.check_range("tau_minus", tau_minus, 0.0, _LARGEST_ANGLE)
-  labels, valid, mask = _arrays.check_labels(
+  arrays.check_range("tau_plus", tau_plus, 0.0, _LARGEST_ANGLE)
+  arrays.check_range("tau_minus", tau_minus, 0.0, _LARGEST_ANGLE)
+  labels, valid, mask = arrays.check_labels(
     labels, num_classes, features.shape[:-1], where
   )
-  dtype = _arrays.result_dtype(features, prototypes)
+  dtype = arrays.result_dtype(features, prototypes)
   features, prototypes = features.astype(dtype), prototypes.astype(dtype)
   if mask is not None:
     # Before any arithmetic, or NaN would come back through the gradient.
     features = jnp.where(mask[..., None], features, 0)
   logits = jnp.matmul(features, prototypes)
-  own = _arrays.own_class(labels, logits)
+  own = arrays.own_class(labels, logits)
 
   tau_plus = jnp.asarray(tau_plus, dtype)
   if tau_plus.ndim:

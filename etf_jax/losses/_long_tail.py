@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from etf_jax import _arrays
+from etf_jax import arrays
 from etf_jax.losses import _cross_entropy as ce
 
 
@@ -70,15 +70,15 @@ def ldam(
     Cao et al., `Learning Imbalanced Datasets with Label-Distribution-Aware
     Margin Loss <https://arxiv.org/abs/1906.07413>`_, 2019
   """
-  _arrays.check_range("max_margin", max_margin, 0.0, float("inf"))
-  _arrays.check_positive("scale", scale)
+  arrays.check_range("max_margin", max_margin, 0.0, float("inf"))
+  arrays.check_positive("scale", scale)
   counts = _counts(class_counts, logits)
   z, own, valid, mask = ce.examples(logits, labels, where, counts)
   counts = counts.astype(z.dtype)
   margins = max_margin * (jnp.min(counts) / counts) ** 0.25
   margins = ce.along_classes(margins, z.ndim)
   loss = ce.cross_entropy(scale * jnp.where(own, z - margins, z), own)
-  return _arrays.finish(loss, valid, mask)
+  return arrays.finish(loss, valid, mask)
 
 
 def logit_adjusted(
@@ -132,7 +132,7 @@ def logit_adjusted(
   counts = _counts(class_counts, logits)
   z, own, valid, mask = ce.examples(logits, labels, where, counts)
   z = z + _shift(counts, temperature, z)
-  return _arrays.finish(ce.cross_entropy(z, own), valid, mask)
+  return arrays.finish(ce.cross_entropy(z, own), valid, mask)
 
 
 def balanced_softmax(
@@ -221,7 +221,7 @@ def adjust_logits(
   """
   counts = _counts(class_counts, logits)
   z = jnp.asarray(logits)
-  z = z.astype(_arrays.result_dtype(z, counts))
+  z = z.astype(arrays.result_dtype(z, counts))
   return z - _shift(counts, temperature, z)
 
 
@@ -268,7 +268,7 @@ def focal(
     Lin et al., `Focal Loss for Dense Object Detection
     <https://arxiv.org/abs/1708.02002>`_, 2017
   """
-  _arrays.check_range("gamma", gamma, 0.0, float("inf"))
+  arrays.check_range("gamma", gamma, 0.0, float("inf"))
   z, own, valid, mask = ce.examples(logits, labels, where)
   if z.shape[-1] < 2:
     raise ValueError("focal needs logits of at least two classes")
@@ -278,13 +278,13 @@ def focal(
   # log p and log(1 - p) by softplus: neither cancels when p is near 1 or 0.
   log_miss = -jax.nn.softplus(lead)
   loss = jnp.exp(gamma * log_miss) * jax.nn.softplus(-lead)
-  return _arrays.finish(loss, valid, mask)
+  return arrays.finish(loss, valid, mask)
 
 
 def _counts(class_counts: ArrayLike, logits: ArrayLike) -> jax.Array:
   logits = jnp.asarray(logits)
   ce.check_logits(logits)
-  return _arrays.check_counts(class_counts, logits.shape[-1])
+  return arrays.check_counts(class_counts, logits.shape[-1])
 
 
 def _shift(

@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 import numpy as np
 
-from etf_jax import _arrays
+from etf_jax import arrays
 
 
 def mixup(
@@ -69,7 +69,7 @@ def mixup(
     raise ValueError(
       f"lam must be a scalar or have shape {shape}, got {np.shape(lam)}"
     )
-  _arrays.check_range("lam", lam, 0.0, 1.0)
+  arrays.check_range("lam", lam, 0.0, 1.0)
   first, second = loss(labels_a), loss(labels_b)
   lam = jnp.asarray(lam, first.dtype)
   return lam * first + (1 - lam) * second

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from etf_jax import _arrays
+from etf_jax import arrays
 
 
 class PullPush(NamedTuple):
@@ -75,20 +75,20 @@ def pull_push(
     Yang et al., `Inducing Neural Collapse in Imbalanced Learning
     <https://arxiv.org/abs/2203.09081>`_, 2022, equations 10 to 13
   """
-  features, weights = _arrays.check_vectors(features, weights, "weights")
+  features, weights = arrays.check_vectors(features, weights, "weights")
   if features.ndim != 2:
     raise ValueError(
       f"features must have shape [batch, feature_dim], got {features.shape}"
     )
-  labels, valid, _ = _arrays.check_labels(
+  labels, valid, _ = arrays.check_labels(
     labels, weights.shape[1], features.shape[:1], None
   )
-  dtype = _arrays.result_dtype(features, weights)
+  dtype = arrays.result_dtype(features, weights)
   features, weights = features.astype(dtype), weights.astype(dtype)
   logits = features @ weights
-  own = _arrays.own_class(labels, logits)
+  own = arrays.own_class(labels, logits)
   others = jnp.where(own, 0, jax.nn.softmax(logits))
-  others = _arrays.finish(others, valid[:, None], None)
+  others = arrays.finish(others, valid[:, None], None)
   # The sum of the others' probabilities keeps the digits that 1 - p loses.
   missing = jnp.where(own, jnp.sum(others, axis=-1, keepdims=True), 0)
 
@@ -97,7 +97,7 @@ def pull_push(
       "bd,bk->dk",
       features,
       coefficients,
-      out_sharding=_arrays.replicated(coefficients),
+      out_sharding=arrays.replicated(coefficients),
     )
 
   return PullPush(

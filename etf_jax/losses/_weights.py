@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from etf_jax import _arrays
+from etf_jax import arrays
 
 
 def class_balanced_weights(
@@ -53,8 +53,8 @@ def class_balanced_weights(
   """
   if not 0 <= beta < 1:
     raise ValueError(f"beta must lie in [0, 1), got {beta:g}")
-  counts = _arrays.check_counts(class_counts)
-  counts = counts.astype(_arrays.result_dtype(counts))
+  counts = arrays.check_counts(class_counts)
+  counts = counts.astype(arrays.result_dtype(counts))
   # 1 - beta cancels; expm1 keeps the digits that 1 - beta^n would lose.
   log_beta = math.log(beta) if beta > 0 else -math.inf
   weights = -1 / jnp.expm1(counts * log_beta)
@@ -91,8 +91,8 @@ def inverse_frequency_weights(class_counts: ArrayLike) -> jax.Array:
     <https://arxiv.org/abs/2203.09081>`_, 2022, where it weights the cross
     entropy of the baseline CE*
   """
-  counts = _arrays.check_counts(class_counts)
-  counts = counts.astype(_arrays.result_dtype(counts))
+  counts = arrays.check_counts(class_counts)
+  counts = counts.astype(arrays.result_dtype(counts))
   return 1 / (counts.size * counts)
 
 
@@ -134,5 +134,5 @@ def deferred_weights(
   weights = jnp.asarray(weights)
   if not jnp.issubdtype(weights.dtype, jnp.floating):
     raise ValueError(f"weights must be floating, got {weights.dtype}")
-  weights = weights.astype(_arrays.result_dtype(weights))
+  weights = weights.astype(arrays.result_dtype(weights))
   return jnp.where(jnp.asarray(step) < start, 1, weights)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 import numpy as np
 
-from etf_jax import _arrays, losses
+from etf_jax import arrays, losses
 
 LOSSES = ("ce", "dr")
 
@@ -121,9 +121,9 @@ def solve_layer_peeled(
   if loss not in LOSSES:
     raise ValueError(f"loss must be one of {LOSSES}, got {loss!r}")
   weights = _checked_prototypes(prototypes, loss)
-  _arrays.check_counts(class_counts, weights.shape[1])
+  arrays.check_counts(class_counts, weights.shape[1])
   counts = np.asarray(class_counts, np.float64)
-  _arrays.check_positive("feature_energy", feature_energy)
+  arrays.check_positive("feature_energy", feature_energy)
   radius = float(feature_energy) ** 0.5
   with jax.enable_x64(True):
     evaluate = functools.partial(_evaluate, loss, weights, radius)

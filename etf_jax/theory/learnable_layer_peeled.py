@@ -20,7 +20,7 @@ from jax.typing import ArrayLike
 import numpy as np
 from scipy import optimize
 
-from etf_jax import _arrays
+from etf_jax import arrays
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -118,7 +118,7 @@ def solve_learnable_layer_peeled(
     four numbers is worked out here
   """
   sizes = _checked_sizes(cluster_sizes)
-  _arrays.check_positive("ratio", ratio)
+  arrays.check_positive("ratio", ratio)
   if ratio < 1:
     raise ValueError(
       f"ratio must be at least 1, got {ratio:g}: cluster 0 is the majority, so "
@@ -383,6 +383,6 @@ def _checked_sizes(cluster_sizes: ArrayLike) -> tuple[int, int]:
 def _budget(
   sizes: tuple[int, int], classifier_energy: float, feature_energy: float
 ) -> float:
-  _arrays.check_positive("classifier_energy", classifier_energy)
-  _arrays.check_positive("feature_energy", feature_energy)
+  arrays.check_positive("classifier_energy", classifier_energy)
+  arrays.check_positive("feature_energy", feature_energy)
   return sum(sizes) * math.sqrt(classifier_energy) * math.sqrt(feature_energy)

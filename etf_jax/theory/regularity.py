@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from etf_jax import _arrays
+from etf_jax import arrays as _arrays
 
 
 def regularity_number(

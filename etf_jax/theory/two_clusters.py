@@ -42,7 +42,7 @@ from jax.typing import ArrayLike
 import numpy as np
 from scipy import optimize, special
 
-from etf_jax import _arrays
+from etf_jax import arrays
 from etf_jax.theory import _two_cluster_modes as modes
 from etf_jax.theory import thresholds
 
@@ -128,7 +128,7 @@ def solve_two_clusters(
     to one equation is worked out here
   """
   sizes, counts = _two_clusters(cluster_sizes, cluster_counts, lambda_b)
-  _arrays.check_positive("lambda_z", lambda_z)
+  arrays.check_positive("lambda_z", lambda_z)
   # The larger classes first.
   order = np.argsort(-counts, kind="stable")
   problem = modes.problem_of(sizes[order], counts[order], lambda_z, lambda_b)
@@ -214,7 +214,7 @@ def _two_clusters(cluster_sizes, cluster_counts, lambda_b):
   if sizes.size != 2:
     raise ValueError(f"cluster_sizes must name two clusters, got {sizes.size}")
   if lambda_b is not None:
-    _arrays.check_positive("lambda_b", lambda_b)
+    arrays.check_positive("lambda_b", lambda_b)
   return sizes, counts
 
 

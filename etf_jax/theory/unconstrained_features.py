@@ -49,7 +49,7 @@ import jax
 from jax.typing import ArrayLike
 import numpy as np
 
-from etf_jax import _arrays
+from etf_jax import arrays
 from etf_jax.theory import _unconstrained_solver as solver
 
 
@@ -144,7 +144,7 @@ def solve_unconstrained_features(
     <https://arxiv.org/abs/2309.09725>`_, 2023
   """
   with jax.enable_x64(True):  # Or the check would look at rounded counts.
-    _arrays.check_counts(class_counts)
+    arrays.check_counts(class_counts)
   counts = np.asarray(class_counts, np.float64)
   if counts.size < 2:
     raise ValueError("class_counts must name at least two classes, got 1")
@@ -215,7 +215,7 @@ def collapsed_classes(
     >>> print(unconstrained_features.collapsed_classes(solution))
     [False False  True  True  True]
   """
-  _arrays.check_range("cosine", cosine, -1, 1)
+  arrays.check_range("cosine", cosine, -1, 1)
   cosines = solution.classifier_cosines.copy()
   zero = np.isnan(np.diag(cosines))
   np.fill_diagonal(cosines, -np.inf)
@@ -225,4 +225,4 @@ def collapsed_classes(
 def _check_penalty(name: str, x: float) -> None:
   if np.ndim(x) != 0:
     raise ValueError(f"{name} must be a scalar, got shape {np.shape(x)}")
-  _arrays.check_positive(name, x)
+  arrays.check_positive(name, x)

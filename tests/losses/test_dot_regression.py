@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 import numpy as np
 import pytest
 
-from etf_jax import _arrays, etf, losses, simplex_etf
+from etf_jax import arrays, etf, losses, simplex_etf
 
 BATCH, DIM, CLASSES = 24, 7, 5
 PROTOTYPES = simplex_etf(jax.random.key(0), DIM, CLASSES)
@@ -265,13 +265,13 @@ def test_other_platforms_gather_the_same_targets(kind):
   _, labels = batch(0)
   expected = np.asarray(PROTOTYPES).T[labels]
   if kind is None:
-    rows = _arrays.take_rows(PROTOTYPES.T, jnp.asarray(labels))
+    rows = arrays.take_rows(PROTOTYPES.T, jnp.asarray(labels))
     np.testing.assert_array_equal(rows, expected)
     return
   mesh = jax.make_mesh((8,), ("data",), axis_types=(kind,))
   with jax.set_mesh(mesh):
     placed = jax.device_put(labels, NamedSharding(mesh, P("data")))
-    rows = jax.jit(lambda y: _arrays.take_rows(PROTOTYPES.T, y))(placed)
+    rows = jax.jit(lambda y: arrays.take_rows(PROTOTYPES.T, y))(placed)
   np.testing.assert_array_equal(rows, expected)
 
 

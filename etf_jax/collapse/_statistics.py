@@ -1,19 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Neural collapse, measured in one pass over the features.
-
-In use::
-
-    stats = collapse.init(num_classes, feature_dim, reference=earlier_means)
-    for features, labels, where in batches:
-      stats = jitted_update(stats, features, labels, where=where)
-    metrics = collapse.compute(stats, prototypes)
-
-The statistics are plain sums, so batches, shards and devices add up in any
-order. Inside `jax.shard_map`, start from `init`, update with the shard, then::
-
-    sums = jax.lax.psum(tuple(stats[:4]), "data")
-    stats = collapse.Statistics(*sums, stats.reference)
-"""
+"""Sums over examples, and the metrics that `compute` makes of them."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -22,29 +8,8 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
-from etf_jax import _arrays
-from etf_jax._collapse_features import (
-  centre_cosines,
-  in_cone,
-  nearest_mean_agreement,
-  numerical_rank,
-)
-from etf_jax._collapse_metrics import EXACT, Metrics, cosines, measure
-
-__all__ = [
-  "Metrics",
-  "Statistics",
-  "centre_cosines",
-  "class_means",
-  "compute",
-  "cosines",
-  "in_cone",
-  "init",
-  "merge",
-  "nearest_mean_agreement",
-  "numerical_rank",
-  "update",
-]
+from etf_jax import arrays
+from etf_jax.collapse._metrics import EXACT, Metrics, measure
 
 GLOBAL_MEANS = ("class", "sample")
 
@@ -115,7 +80,7 @@ def init(
       f"reference must be floating with shape {shape}, got "
       f"{reference.dtype} of shape {reference.shape}"
     )
-  dtype = _arrays.result_dtype(reference)
+  dtype = arrays.result_dtype(reference)
   reference = reference.astype(dtype)
   finite = jnp.all(jnp.isfinite(reference), axis=1, keepdims=True)
   rows = jnp.sum(jnp.where(finite, reference, 0), axis=0, keepdims=True)
@@ -168,20 +133,20 @@ def update(
   """
   stats = _as_arrays(stats)
   features = jnp.asarray(features)
-  _arrays.check_features(features)
+  arrays.check_features(features)
   num_classes, feature_dim = stats.reference.shape
   if features.shape[-1] != feature_dim:
     raise ValueError(
       f"features must have feature_dim {feature_dim} like the statistics, got "
       f"shape {features.shape}"
     )
-  labels, valid, mask = _arrays.check_labels(
+  labels, valid, mask = arrays.check_labels(
     labels, num_classes, features.shape[:-1], where
   )
-  stats = _astype(stats, _arrays.result_dtype(features, *stats))
+  stats = _astype(stats, arrays.result_dtype(features, *stats))
   dtype = stats.reference.dtype
   shifted = features.astype(dtype)
-  shifted -= _arrays.take_rows(stats.reference, labels)
+  shifted -= arrays.take_rows(stats.reference, labels)
   # Sums by class are products with this matrix. They cost K/d of the scatter
   # matrix, keep one order of addition on every device, which a scatter-add on
   # GPUs does not, and need no gather of a sharded batch.
@@ -197,7 +162,7 @@ def update(
       right,
       ((batch, batch), ((), ())),
       precision=EXACT,
-      out_sharding=_arrays.replicated(labels),
+      out_sharding=arrays.replicated(labels),
     )
 
   return _add(
@@ -245,10 +210,10 @@ def merge(a: Statistics, b: Statistics) -> Statistics:
       "statistics to merge must have references of one shape, got "
       f"{a.reference.shape} and {b.reference.shape}"
     )
-  dtype = _arrays.result_dtype(*a, *b)
+  dtype = arrays.result_dtype(*a, *b)
   a, b = _astype(a, dtype), _astype(b, dtype)
   same = jnp.all(a.reference == b.reference)
-  values = _arrays.known(same)
+  values = arrays.known(same)
   if values is not None and not values:
     raise ValueError(
       "statistics to merge must have equal references: start both from the "
@@ -357,7 +322,7 @@ def compute(
       f"prototypes must be floating with shape {shape}, got "
       f"{prototypes.dtype} of shape {prototypes.shape}"
     )
-  dtype = _arrays.result_dtype(prototypes, *stats)
+  dtype = arrays.result_dtype(prototypes, *stats)
   return measure(
     *_astype(stats, dtype),
     prototypes.astype(dtype),

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from etf_jax import _arrays
+from etf_jax import arrays
 
 # Accelerators multiply float32 in fewer bits unless told otherwise.
 EXACT = jax.lax.Precision.HIGHEST
@@ -216,13 +216,13 @@ def cosines(a: ArrayLike, b: ArrayLike | None = None) -> jax.Array:
     raise ValueError(
       f"a and b must have equally many rows, got {a.shape} and {b.shape}"
     )
-  dtype = _arrays.result_dtype(a, b)
+  dtype = arrays.result_dtype(a, b)
   a, b = unit(a.astype(dtype), axis=0), unit(b.astype(dtype), axis=0)
   product = jax.lax.dot_general(
     a,
     b,
     (((0,), (0,)), ((), ())),
     precision=EXACT,
-    out_sharding=_arrays.replicated(a),
+    out_sharding=arrays.replicated(a),
   )
   return jnp.clip(product, -1, 1)

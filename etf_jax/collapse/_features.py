@@ -6,8 +6,8 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 import numpy as np
 
-from etf_jax import _arrays
-from etf_jax._collapse_metrics import matmul, unit
+from etf_jax import arrays
+from etf_jax.collapse._metrics import matmul, unit
 
 # A float32 pi is a little more than pi, and as good as pi.
 _LARGEST_ANGLE = float(np.float32(np.pi))
@@ -52,15 +52,15 @@ def centre_cosines(
     `Do We Need Neural Collapse? Learning Diverse Features for Fine-grained and
     Long-tail Classification`, 2022, figure 3
   """
-  features, centres = _arrays.check_vectors(features, centres, "centres")
-  labels, valid, mask = _arrays.check_labels(
+  features, centres = arrays.check_vectors(features, centres, "centres")
+  labels, valid, mask = arrays.check_labels(
     labels, centres.shape[1], features.shape[:-1], where
   )
-  dtype = _arrays.result_dtype(features, centres)
+  dtype = arrays.result_dtype(features, centres)
   features, centres = features.astype(dtype), centres.astype(dtype)
   present = ~jnp.all(jnp.isnan(centres), axis=0)
   towards = matmul(unit(features, axis=-1), unit(centres, axis=0))
-  own = _arrays.own_class(labels, towards)
+  own = arrays.own_class(labels, towards)
   present = present.reshape((1,) * labels.ndim + present.shape)
   counted = ~own & present
   number = jnp.sum(counted, axis=-1, dtype=dtype)
@@ -68,7 +68,7 @@ def centre_cosines(
   others /= jnp.where(number > 0, number, jnp.nan)
   mine = jnp.sum(jnp.where(own, towards, 0), axis=-1)
   return tuple(
-    _arrays.finish(jnp.clip(x, -1, 1), valid, mask) for x in (mine, others)
+    arrays.finish(jnp.clip(x, -1, 1), valid, mask) for x in (mine, others)
   )
 
 
@@ -115,30 +115,30 @@ def in_cone(
     `Do We Need Neural Collapse? Learning Diverse Features for Fine-grained and
     Long-tail Classification`, 2022, definition 1
   """
-  features, prototypes = _arrays.check_vectors(features, prototypes)
+  features, prototypes = arrays.check_vectors(features, prototypes)
   num_classes = prototypes.shape[1]
   if np.shape(tau) not in ((), (num_classes,)):
     raise ValueError(
       f"tau must be a scalar or have shape ({num_classes},), got "
       f"{np.shape(tau)}"
     )
-  _arrays.check_range("tau", tau, 0.0, _LARGEST_ANGLE)
-  labels, valid, mask = _arrays.check_labels(
+  arrays.check_range("tau", tau, 0.0, _LARGEST_ANGLE)
+  labels, valid, mask = arrays.check_labels(
     labels, num_classes, features.shape[:-1], where
   )
-  dtype = _arrays.result_dtype(features, prototypes)
+  dtype = arrays.result_dtype(features, prototypes)
   tau = jnp.asarray(tau, dtype)
   if tau.ndim:
-    tau = _arrays.take_rows(tau, labels)
+    tau = arrays.take_rows(tau, labels)
   h = unit(features.astype(dtype), axis=-1)
-  w = _arrays.take_columns(unit(prototypes.astype(dtype), axis=0), labels)
+  w = arrays.take_columns(unit(prototypes.astype(dtype), axis=0), labels)
   # The angle has digits where its cosine has none left, near 0 and pi.
   angle = 2 * jnp.arctan2(
     jnp.sqrt(jnp.sum(jnp.square(h - w), axis=-1)),
     jnp.sqrt(jnp.sum(jnp.square(h + w), axis=-1)),
   )
   inside = (angle <= tau + 8 * jnp.finfo(dtype).eps).astype(dtype)
-  return _arrays.finish(
+  return arrays.finish(
     jnp.where(jnp.isnan(angle), jnp.nan, inside), valid, mask
   )
 
@@ -187,7 +187,7 @@ def nearest_mean_agreement(
       "class_means must have shape [num_classes, feature_dim], got "
       f"{means.shape}"
     )
-  features, columns = _arrays.check_vectors(features, means.T, "class_means.T")
+  features, columns = arrays.check_vectors(features, means.T, "class_means.T")
   logits = jnp.asarray(logits)
   shape = (*features.shape[:-1], means.shape[0])
   if logits.shape != shape or not jnp.issubdtype(logits.dtype, jnp.floating):
@@ -195,8 +195,8 @@ def nearest_mean_agreement(
       f"logits must be floating with shape {shape}, got {logits.dtype} of "
       f"shape {logits.shape}"
     )
-  mask = _arrays.check_mask(where, features.shape[:-1])
-  dtype = _arrays.result_dtype(logits, features, columns)
+  mask = arrays.check_mask(where, features.shape[:-1])
+  dtype = arrays.result_dtype(logits, features, columns)
   features, columns = features.astype(dtype), columns.astype(dtype)
   present = ~jnp.any(jnp.isnan(columns), axis=0, keepdims=True)
   # Around their centre, so that a common offset costs no digits.
@@ -264,15 +264,15 @@ def numerical_rank(
     Zhou et al., `Are All Losses Created Equal: A Neural Collapse Perspective
     <https://arxiv.org/abs/2210.02192>`_, 2022
   """
-  rows, classes = _arrays.known(features), _arrays.known(labels)
+  rows, classes = arrays.known(features), arrays.known(labels)
   if rows is None or classes is None:
     raise ValueError(
       "numerical_rank needs the values of features and labels on this host: "
       "call it outside jit, on gathered arrays"
     )
-  _arrays.check_features(rows)
-  _arrays.check_known_labels(classes, num_classes, rows.shape[:-1])
-  dtype = jax.dtypes.canonicalize_dtype(_arrays.result_dtype(rows))
+  arrays.check_features(rows)
+  arrays.check_known_labels(classes, num_classes, rows.shape[:-1])
+  dtype = jax.dtypes.canonicalize_dtype(arrays.result_dtype(rows))
   rows = rows.reshape(-1, rows.shape[-1])
   classes = classes.reshape(-1)
   order = np.argsort(classes, kind="stable")
