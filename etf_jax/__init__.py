@@ -15,7 +15,7 @@ from etf_jax import losses
 from etf_jax.etf import simplex_etf
 
 if TYPE_CHECKING:
-  from etf_jax.trained import Trained
+  from etf_jax.serving.trained import Trained
 
 __version__ = "0.1.0"
 
@@ -23,8 +23,8 @@ __all__ = ["__version__", "load", "losses", "simplex_etf"]
 
 
 def load(workdir: str | os.PathLike, step: str = "last") -> "Trained":
-  """The trained model of a run; see `etf_jax.trained.load`."""
+  """The trained model of a run; see `etf_jax.serving.trained.load`."""
   # Not before it is asked for, since it imports all of the package.
-  from etf_jax import trained
+  from etf_jax.serving import trained
 
   return trained.load(workdir, step)

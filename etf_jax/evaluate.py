@@ -36,7 +36,7 @@ from etf_jax.errors import InputError
 from etf_jax.evaluation import calibration, metrics, selective
 from etf_jax.runs import files
 from etf_jax.serving import run_directory, splits, table
-from etf_jax.trained import Trained, load
+from etf_jax.serving.trained import Trained, load
 
 
 class Seen(NamedTuple):

@@ -35,7 +35,7 @@ from jax import export
 from etf_jax.errors import InputError
 from etf_jax.runs import files
 from etf_jax.serving import exported, model_card, run_directory
-from etf_jax.trained import Trained, load
+from etf_jax.serving.trained import Trained, load
 
 FORMATS = ("stablehlo", "safetensors", "card")
 

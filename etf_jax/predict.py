@@ -33,7 +33,7 @@ from etf_jax.data import cache, decode
 from etf_jax.errors import InputError
 from etf_jax.runs import files
 from etf_jax.serving import image_files, run_directory, table
-from etf_jax.trained import Prediction, Trained, load
+from etf_jax.serving.trained import Prediction, Trained, load
 
 # Some batches are decoded while one is classified.
 _AHEAD = 2

@@ -44,7 +44,7 @@ from etf_jax.probing import (
 )
 from etf_jax.runs import files, reader
 from etf_jax.serving import run_directory, splits
-from etf_jax.trained import Trained
+from etf_jax.serving.trained import Trained
 from etf_jax.training import saved
 
 
@@ -95,8 +95,7 @@ def _groups(options) -> list[reader.Group]:
   labels = [group.label for group in groups]
   if len(set(labels)) < len(labels):  # of runs on different data
     groups = [
-      reader.Group(f"{g.label} ({g.first.name})", g.runs)
-      for g in groups
+      reader.Group(f"{g.label} ({g.first.name})", g.runs) for g in groups
     ]
   return groups
 

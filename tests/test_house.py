@@ -15,7 +15,7 @@ BOTTOM = {"errors", "configs"}
 LIBRARY = {"arrays", "etf", "losses", "collapse"}
 COMMANDS = {"main", "prepare", "benchmark", "theory_lab", "convert"}
 COMMANDS |= {"reproduce", "benchmarks"}
-COMMANDS |= {"trained", "evaluate", "predict", "export", "probe"}
+COMMANDS |= {"evaluate", "predict", "export", "probe"}
 MAY_IMPORT = {
   "errors": set(),
   "configs": set(),
@@ -24,19 +24,18 @@ MAY_IMPORT = {
   "losses": {"arrays", "etf"},
   "collapse": {"arrays"},
   "theory": BOTTOM | LIBRARY | {"runs"},
-  "__init__": LIBRARY | {"trained"},
+  "__init__": LIBRARY | {"serving"},
   "runs": BOTTOM,
-  "reporting": BOTTOM | {"runs"},
+  "reporting": BOTTOM | {"evaluation", "runs"},
   "data": BOTTOM | {"runs"},
   "models": BOTTOM | LIBRARY | {"runs"},
-  "evaluation": BOTTOM | LIBRARY | {"data", "models", "reporting", "runs"},
-  "probing": BOTTOM | LIBRARY | {"data", "reporting", "runs", "trained"},
+  "evaluation": BOTTOM | LIBRARY | {"data", "models", "runs"},
+  "probing": BOTTOM | LIBRARY | {"data", "reporting", "runs", "serving"},
   "training": BOTTOM
   | LIBRARY
   | {"data", "models", "reporting", "runs", "evaluation"},
   "serving": BOTTOM
-  | {"data", "models", "reporting", "runs", "evaluation", "training"}
-  | {"trained"},
+  | {"data", "models", "reporting", "runs", "evaluation", "training"},
   "reproductions": BOTTOM | {"data", "reporting", "runs", "training"},
 }
 # Inside training, from the bottom up: each may import what stands before it.

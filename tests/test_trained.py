@@ -18,12 +18,11 @@ import pytest
 import trained_runs
 
 import etf_jax
-from etf_jax import trained
 from etf_jax.configs import base
 from etf_jax.data import decode
 from etf_jax.errors import InputError
 from etf_jax.evaluation import scoring
-from etf_jax.serving import run_directory
+from etf_jax.serving import run_directory, trained
 from etf_jax.training import state
 
 

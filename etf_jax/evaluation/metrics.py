@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 import numpy as np
 
-from etf_jax.reporting import shot_groups
+from etf_jax.evaluation import shots
 
 BINS = 15  # of confidence, for the calibration error
 TOP = 5
@@ -103,7 +103,7 @@ def compute(sums: Sums, class_counts: ArrayLike) -> dict:
     `per_class_accuracy`, a list with None for an absent class.
   """
   confusion = np.asarray(sums.confusion, np.int64)
-  shot = shot_groups.of(class_counts)
+  shot = shots.of(class_counts)
   total, num_classes = confusion.sum(), len(confusion)
   right, true, predicted = (
     confusion.diagonal(),
@@ -127,7 +127,7 @@ def compute(sums: Sums, class_counts: ArrayLike) -> dict:
     "top5": float(sums.top / total) if num_classes > TOP else None,
     "balanced_accuracy": over(present),
     "macro_f1": float(f1[true + predicted > 0].mean()),
-    **{name: over(shot == i) for i, name in enumerate(shot_groups.NAMES)},
+    **{name: over(shot == i) for i, name in enumerate(shots.NAMES)},
     "ece": float(gap.sum() / total),
     "per_class_accuracy": [
       float(r) if p else None for r, p in zip(recall, present, strict=True)

@@ -11,7 +11,7 @@ from matplotlib import ticker
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting import _figures as figures
+from etf_jax.reporting.figures import style as figures
 
 # tau in radians: one value a seed.
 Curve = Mapping[float, Sequence[float]]

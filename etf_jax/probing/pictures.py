@@ -12,9 +12,9 @@ from etf_jax import data
 from etf_jax.data import Encoded, catalog, long_tail, sources
 from etf_jax.errors import InputError
 from etf_jax.probing import downstream, figures, frozen, summary, views
-from etf_jax.reporting import _figures
+from etf_jax.reporting.figures import style
 from etf_jax.runs import reader
-from etf_jax.trained import Trained
+from etf_jax.serving.trained import Trained
 
 PLANE = "plane through the templates"
 _TITLES = {"tsne": "t-SNE", "umap": "UMAP"}
@@ -161,7 +161,7 @@ class Pictures:
       )
     for name, figure in drawn.items():
       try:
-        _figures.png(figure, out / name)
+        style.png(figure, out / name)
       except OSError as error:
         raise InputError(
           f"cannot write {out / name}: {error.strerror}"

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from etf_jax.reporting import _figures, _series, _shown, collapse_plots, plots
+from etf_jax.reporting import _shown
+from etf_jax.reporting.figures import accuracy, collapse, style
+from etf_jax.reporting.figures import series as _series
 from etf_jax.runs import reader
 
 Row = Mapping[str, Any]
@@ -86,7 +88,7 @@ def figures(section: reader.Section) -> list[_shown.Shown]:
   held = methods(section)
   if not held:
     return []
-  keys = collapse_plots.CONVERGENCE
+  keys = collapse.CONVERGENCE
   rows = [
     row for one in held for s in SPLITS for own in one.rows[s] for row in own
   ]
@@ -108,7 +110,7 @@ def _convergence(section, held) -> _shown.Shown:
     split: {
       one.label: {
         key: pairs
-        for key in collapse_plots.CONVERGENCE
+        for key in collapse.CONVERGENCE
         if (pairs := _series.measured(one.rows[split], key))
       }
       for one in held
@@ -140,7 +142,7 @@ def _convergence(section, held) -> _shown.Shown:
     "collapse",
     "Collapse over epochs",
     caption,
-    lambda narrow: collapse_plots.convergence(series, present, narrow=narrow),
+    lambda narrow: collapse.convergence(series, present, narrow=narrow),
   )
 
 
@@ -156,7 +158,7 @@ def _ideals(present: Mapping[str, int]) -> str:
   return next(iter(said.values()), "undefined")
 
 
-def _has_gap(found: Mapping[str, collapse_plots.Pairs]) -> bool:
+def _has_gap(found: Mapping[str, collapse.Pairs]) -> bool:
   return any(
     np.isnan(values).any() for pairs in found.values() for _, values in pairs
   )
@@ -166,7 +168,7 @@ def _geometry(one: Method) -> dict[str, np.ndarray]:
   """Per key `[seeds, K]`; the class means are those of training images."""
   training = one.last("train")
   held = {}
-  for key in collapse_plots.GEOMETRY:
+  for key in collapse.GEOMETRY:
     rows = training
     if key != "feature_nearest":  # a classifier is that of every split
       rows = training or one.last("test")
@@ -190,11 +192,11 @@ def _by_class(section, geometry) -> _shown.Shown:
     " collapse."
   )
   num_classes = len(section.class_counts)
-  if num_classes > _figures.NAMED:
+  if num_classes > style.NAMED:
     caption += (
       " Each faint dot is the mean over seeds of one class; the lines average"
-      f" {plots.smoothing_window(num_classes)} neighbouring classes, with bands"
-      " of one standard deviation over seeds."
+      f" {accuracy.smoothing_window(num_classes)} neighbouring classes, with"
+      " bands of one standard deviation over seeds."
     )
   else:
     caption += (
@@ -213,7 +215,7 @@ def _by_class(section, geometry) -> _shown.Shown:
     "collapse_classes",
     "Geometry by class",
     caption,
-    lambda narrow: collapse_plots.by_class(
+    lambda narrow: collapse.by_class(
       geometry, section.class_counts, section.class_names, narrow=narrow
     ),
   )
@@ -254,7 +256,7 @@ def _cosines(section, panels) -> _shown.Shown:
     "collapse_cosines",
     "Cosines between classes",
     caption,
-    lambda narrow: collapse_plots.cosines(
+    lambda narrow: collapse.cosines(
       panels, section.class_counts, section.class_names, narrow=narrow
     ),
   )

@@ -9,7 +9,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from etf_jax.reporting import _collapse, _page, collapse_plots, shot_groups
+from etf_jax.evaluation import shots
+from etf_jax.reporting import _collapse, _page
+from etf_jax.reporting.figures import collapse
 from etf_jax.runs import reader
 
 _SAMPLE = "sample_mean"
@@ -198,8 +200,8 @@ def everything(section: reader.Section) -> str:
       for split, one in columns
     ]
     rows.append([heading, *cells])
-  groups = shot_groups.of(section.class_counts)
-  for index, name in enumerate(shot_groups.NAMES):
+  groups = shots.of(section.class_counts)
+  for index, name in enumerate(shots.NAMES):
     members = np.flatnonzero(groups == index)
     for key, heading in _MATRICES.items():
       cells = [
@@ -275,7 +277,7 @@ def _block(
     "<tr class='best'><th scope='row'>at collapse</th>",
   ]
   for _, key, sample in columns:
-    value = None if sample else collapse_plots.ideal(key, present)
+    value = None if sample else collapse.ideal(key, present)
     _, factor = _STYLES[key]
     text = "" if value is None else f"{factor * value:.3g}"
     lines.append(_page.element("td", text))

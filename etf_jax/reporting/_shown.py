@@ -8,7 +8,10 @@ from typing import Any
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting import _figures, _series, plots, shot_groups
+from etf_jax.evaluation import shots
+from etf_jax.reporting.figures import accuracy as plots
+from etf_jax.reporting.figures import confusion, style
+from etf_jax.reporting.figures import series as _series
 from etf_jax.runs import reader
 
 
@@ -67,7 +70,7 @@ def _per_class(section, measured) -> Shown:
     "Above, the training images of each class, from the largest class to the"
     " smallest; below, the accuracy on its test images at the last epoch."
   )
-  if num_classes > _figures.NAMED:
+  if num_classes > style.NAMED:
     window = plots.smoothing_window(num_classes)
     caption += (
       " Each faint dot is the mean over seeds of one class; the lines average"
@@ -117,7 +120,7 @@ def _shots(section, measured) -> Shown:
   series = {
     label: {
       "all": _known(rows, "accuracy"),
-      **{name: _known(rows, name) for name in shot_groups.NAMES},
+      **{name: _known(rows, name) for name in shots.NAMES},
     }
     for label, rows in measured
   }
@@ -137,14 +140,14 @@ def _confusion(section, panels) -> Shown:
     " taken for each class (columns) at the last epoch, over all seeds;"
     " classes from the largest training class to the smallest."
   )
-  size = plots.block_size(len(section.class_counts))
+  size = confusion.block_size(len(section.class_counts))
   if size > 1:
     caption += f" Each tile is {size} by {size} classes."
   return Shown(
     "confusion",
     "Confusion",
     caption,
-    lambda narrow: plots.confusion(
+    lambda narrow: confusion.confusion(
       panels, section.class_counts, section.class_names, narrow=narrow
     ),
   )

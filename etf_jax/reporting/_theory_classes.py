@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting import _figures as figures
+from etf_jax.reporting.figures import style as figures
 
 LAMBDA_Z = "$\\lambda_Z$"
 # Between the themes: a large map is an image, which a page cannot recolour.

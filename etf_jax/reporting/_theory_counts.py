@@ -14,11 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from etf_jax.reporting import _figures, theory_plots
+from etf_jax.reporting import theory_plots
+from etf_jax.reporting.figures import style
 from etf_jax.reporting.theory_page import Table, TheoryFigure
 
 # More classes than this are printed in groups, at most so many.
-_LISTED, _GROUPS = _figures.NAMED, 12
+_LISTED, _GROUPS = style.NAMED, 12
 
 
 def header(sweep: Any) -> list[str]:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting import _figures as figures
+from etf_jax.reporting.figures import style as figures
 
 _ARROW = {"angles": "xy", "scale_units": "xy", "units": "inches"}
 

@@ -16,15 +16,9 @@ from typing import Any
 import numpy as np
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import (
-  _collapse,
-  _collapse_table,
-  _figures,
-  _page,
-  _shown,
-  shot_groups,
-  tables,
-)
+from etf_jax.evaluation import shots as shot_groups
+from etf_jax.reporting import _collapse, _collapse_table, _page, _shown, tables
+from etf_jax.reporting.figures import style
 from etf_jax.runs import reader
 
 
@@ -171,11 +165,11 @@ def _drawn(
 ) -> Iterable[str]:
   for figure in shown:
     wide = figure.draw(narrow=False)
-    _figures.png(wide, folder / "figures" / f"{prefix}{figure.name}.png")
+    style.png(wide, folder / "figures" / f"{prefix}{figure.name}.png")
     ids = f"{prefix}{figure.name}"
     yield _page.figure(
-      _figures.svg(wide, f"w-{ids}"),
-      _figures.svg(figure.draw(narrow=True), f"n-{ids}"),
+      style.svg(wide, f"w-{ids}"),
+      style.svg(figure.draw(narrow=True), f"n-{ids}"),
       figure.title,
       figure.caption,
     )

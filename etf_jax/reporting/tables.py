@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from etf_jax.reporting import shot_groups
+from etf_jax.evaluation import shots
 from etf_jax.runs import reader
 
 _COLUMNS = {
@@ -253,12 +253,12 @@ def _unfinished(
 
 
 def _shots_note(class_counts: Sequence[int]) -> str:
-  number = np.bincount(shot_groups.of(class_counts), minlength=3)
+  number = np.bincount(shots.of(class_counts), minlength=3)
   return (
-    f"many: more than {shot_groups.MANY_ABOVE} training images"
-    f" ({number[0]} classes); medium: {shot_groups.FEW_BELOW} to"
-    f" {shot_groups.MANY_ABOVE} ({number[1]}); few: fewer than"
-    f" {shot_groups.FEW_BELOW} ({number[2]})."
+    f"many: more than {shots.MANY_ABOVE} training images"
+    f" ({number[0]} classes); medium: {shots.FEW_BELOW} to"
+    f" {shots.MANY_ABOVE} ({number[1]}); few: fewer than"
+    f" {shots.FEW_BELOW} ({number[2]})."
   )
 
 

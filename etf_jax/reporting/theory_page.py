@@ -15,7 +15,8 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import _figures, _page
+from etf_jax.reporting import _page
+from etf_jax.reporting.figures import style
 
 
 class Table(NamedTuple):
@@ -92,14 +93,14 @@ def _write(figures, folder, title, lead, facts):
   for shown in figures:
     wide = shown.draw(narrow=False)
     path = folder / f"{shown.name}.png"
-    _figures.png(wide, path)
+    style.png(wide, path)
     yield path
     body += [
       f"<section id='{shown.name}'>",
       _page.element("h2", shown.finding),
       _page.figure(
-        _figures.svg(wide, f"w-{shown.name}"),
-        _figures.svg(shown.draw(narrow=True), f"n-{shown.name}"),
+        style.svg(wide, f"w-{shown.name}"),
+        style.svg(shown.draw(narrow=True), f"n-{shown.name}"),
         shown.title,
         f"{shown.caption} {shown.error}".rstrip(),
       ),

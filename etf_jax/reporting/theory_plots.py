@@ -15,13 +15,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting import _figures as figures
 from etf_jax.reporting import _theory_classes
 from etf_jax.reporting._theory_classes import class_map as class_map
 from etf_jax.reporting._theory_classes import class_profile as class_profile
 from etf_jax.reporting._theory_geometry import cones as cones
 from etf_jax.reporting._theory_geometry import pull_push as pull_push
 from etf_jax.reporting._theory_geometry import simplex as simplex
+from etf_jax.reporting.figures import style as figures
 
 PHASES = (
   "no class collapses",

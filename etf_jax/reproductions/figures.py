@@ -11,8 +11,11 @@ from typing import NamedTuple
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting import _figures, _series, collapse_plots, plots
 from etf_jax.reporting._shown import Shown
+from etf_jax.reporting.figures import accuracy as plots
+from etf_jax.reporting.figures import collapse
+from etf_jax.reporting.figures import series as _series
+from etf_jax.reporting.figures import style as _figures
 from etf_jax.reproductions.planning import Plan
 from etf_jax.reproductions.results import Row
 
@@ -131,7 +134,7 @@ def _collapse(rows: Sequence[Row], keys: Sequence[str]) -> Shown | None:
     "",
     f"Collapse over epochs: {rows[0].cell.setting.label}",
     caption,
-    lambda narrow: collapse_plots.convergence(series, present, narrow=narrow),
+    lambda narrow: collapse.convergence(series, present, narrow=narrow),
   )
 
 
@@ -256,7 +259,7 @@ def _over_epochs(
   figure, grid = _panels(panels, narrow)
   for axes, (key, lines) in zip(grid, panels.items(), strict=True):
     for index, (label, pairs) in enumerate(lines.items()):
-      epochs, seeds = collapse_plots.over_seeds(pairs)
+      epochs, seeds = collapse.over_seeds(pairs)
       mean = np.array([np.mean(at) for at in seeds])
       spread = np.array(
         [np.std(at, ddof=1) if len(at) > 1 else np.nan for at in seeds]

@@ -10,8 +10,9 @@ import io
 from pathlib import Path
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import _figures, _page
+from etf_jax.reporting import _page
 from etf_jax.reporting._shown import Shown
+from etf_jax.reporting.figures import style
 from etf_jax.reproductions import planning, results, variants
 from etf_jax.reproductions.facts import Value
 from etf_jax.reproductions.planning import Plan
@@ -87,7 +88,7 @@ def write(
     for shown in figures:
       wide = shown.draw(narrow=False)
       path = output / "figures" / f"{plan.name}-{shown.name}.png"
-      _figures.png(wide, path)
+      style.png(wide, path)
       written.append(path)
       drawn.append((shown, wide))
     page = _page.document(title(plan), _html(plan, found, drawn))
@@ -280,8 +281,8 @@ def _html(plan, found, drawn) -> Iterable[str]:
     yield _page.element("h2", "Figures")
   for shown, wide in drawn:
     yield _page.figure(
-      _figures.svg(wide, f"w-{shown.name}"),
-      _figures.svg(shown.draw(narrow=True), f"n-{shown.name}"),
+      style.svg(wide, f"w-{shown.name}"),
+      style.svg(shown.draw(narrow=True), f"n-{shown.name}"),
       shown.title,
       shown.caption,
     )

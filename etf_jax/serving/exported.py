@@ -20,7 +20,7 @@ import safetensors.numpy
 from etf_jax.evaluation import scoring
 from etf_jax.models import pretrained, resnet
 from etf_jax.runs import files
-from etf_jax.trained import Trained
+from etf_jax.serving.trained import Trained
 
 PLATFORMS = ("cpu", "cuda", "tpu")
 _TORCHVISION = tuple(f"resnet{depth}" for depth in resnet.BLOCKS)

@@ -11,9 +11,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from etf_jax.reporting import shot_groups
+from etf_jax.evaluation import shots as shot_groups
 from etf_jax.serving import run_directory, table
-from etf_jax.trained import Trained
+from etf_jax.serving.trained import Trained
 
 _GEOMETRY = {
   "nc1": "within-class variability, NC1",

@@ -16,7 +16,7 @@ from etf_jax import data
 from etf_jax.data import Encoded, opening, sources
 from etf_jax.errors import InputError
 from etf_jax.serving import image_files, run_directory
-from etf_jax.trained import Trained
+from etf_jax.serving.trained import Trained
 
 # Fields that say which data are meant, and those that belong to the model.
 _OTHER = ("name", "dir", "train_list", "validation_list", "test_list")

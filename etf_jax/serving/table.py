@@ -7,12 +7,12 @@ from typing import Any
 
 import numpy as np
 
-from etf_jax.reporting import shot_groups
+from etf_jax.evaluation import shots
 
 # What is shown of an evaluation, and what it is called.
 METRICS = {
   "accuracy": "accuracy",
-  **{name: name for name in shot_groups.NAMES},
+  **{name: name for name in shots.NAMES},
   "balanced_accuracy": "balanced",
   "macro_f1": "macro F1",
   "ece": "ECE",
@@ -52,13 +52,11 @@ def text(rows: Sequence[dict[str, Any]], class_counts: Sequence[int]) -> str:
 
 
 def _groups(class_counts):
-  number = np.bincount(shot_groups.of(class_counts), minlength=3)
-  said = (
-    f"{name} {n}" for name, n in zip(shot_groups.NAMES, number, strict=True)
-  )
+  number = np.bincount(shots.of(class_counts), minlength=3)
+  said = (f"{name} {n}" for name, n in zip(shots.NAMES, number, strict=True))
   return (
-    f"percent; classes by training images (more than {shot_groups.MANY_ABOVE},"
-    f" {shot_groups.FEW_BELOW} to {shot_groups.MANY_ABOVE}, fewer):"
+    f"percent; classes by training images (more than {shots.MANY_ABOVE},"
+    f" {shots.FEW_BELOW} to {shots.MANY_ABOVE}, fewer):"
     f" {', '.join(said)}"
   )
 

@@ -10,7 +10,7 @@ import tensorflow_datasets as tfds
 
 from etf_jax.data import _fetch, archives, catalog, sources
 from etf_jax.errors import InputError
-from etf_jax.reporting import shot_groups
+from etf_jax.evaluation import shots
 
 WITH_BUILDER = [name for name, f in catalog.DATASETS.items() if f.tfds_name]
 
@@ -62,7 +62,7 @@ def test_facts_agree_with_each_other(name):
     _, (kind, digits) = _fetch.split(location)
     assert (kind, len(digits)) in {("sha256", 64), ("git", 40)}
   assert facts.by_hand <= (facts.homepage is not None)
-  assert facts.shots == (shot_groups.FEW_BELOW, shot_groups.MANY_ABOVE)
+  assert facts.shots == (shots.FEW_BELOW, shots.MANY_ABOVE)
 
 
 @pytest.mark.parametrize(

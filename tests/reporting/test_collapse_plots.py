@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import synthetic_runs
 
-from etf_jax.reporting import _figures, collapse_plots
+from etf_jax.reporting.figures import collapse, style
 
 
 def test_lines_are_means_over_seeds_with_bands_and_ideals():
@@ -17,7 +17,7 @@ def test_lines_are_means_over_seeds_with_bands_and_ideals():
   second = (epochs[[0, 2]], np.array([0.4, 0.4]))
   nc1 = [(epochs, np.array([8.0, 0.4, 0.01])), (epochs, np.full(3, 0.02))]
   held = {"ce": {"cos_features_mean": [first, second], "nc1": nc1}}
-  figure = collapse_plots.convergence({"train": held}, {"train": 5})
+  figure = collapse.convergence({"train": held}, {"train": 5})
   cosine, log = (axes for axes in figure.axes if axes.get_visible())
   line, reference = cosine.lines
   np.testing.assert_allclose(line.get_ydata(), [0.3, np.nan, 0.4])
@@ -41,21 +41,17 @@ def test_every_size_draws_inside_the_figure(num_classes, methods, narrow):
   names = [f"a longer name {c}" for c in range(num_classes)]
   labels = [f"method_{i} (data.imbalance=0.0{i})" for i in range(methods)]
   pairs = [(np.arange(3.0), rng.random(3)) for _ in range(2)]
-  held = {key: pairs for key in collapse_plots.CONVERGENCE}
+  held = {key: pairs for key in collapse.CONVERGENCE}
   series = dict.fromkeys(labels, held) | {"none": {}}
-  values = {
-    key: rng.random((2, num_classes)) for key in collapse_plots.GEOMETRY
-  }
+  values = {key: rng.random((2, num_classes)) for key in collapse.GEOMETRY}
   matrix = rng.uniform(-1, 1, (num_classes, num_classes))
   matrix[0] = np.nan
   both = {"train": series, "test": series}
   kind = {"narrow": narrow}
   for figure in (
-    collapse_plots.convergence(both, dict.fromkeys(both, num_classes), **kind),
-    collapse_plots.by_class(
-      dict.fromkeys(labels, values), counts, names, **kind
-    ),
-    collapse_plots.cosines(
+    collapse.convergence(both, dict.fromkeys(both, num_classes), **kind),
+    collapse.by_class(dict.fromkeys(labels, values), counts, names, **kind),
+    collapse.cosines(
       [(label, matrix, matrix) for label in labels], counts, names, **kind
     ),
   ):
@@ -80,7 +76,7 @@ def test_every_size_draws_inside_the_figure(num_classes, methods, narrow):
 def test_few_panels_of_two_splits_stand_in_one_row(narrow, rows):
   pairs = [(np.arange(3.0), np.ones(3))]
   held = {"ce": {"nc3_alignment_mean": pairs, "nc3_distance": pairs}}
-  figure = collapse_plots.convergence(
+  figure = collapse.convergence(
     {"train": held, "test": held}, {"train": 5, "test": 5}, narrow=narrow
   )
   FigureCanvasAgg(figure).draw()
@@ -96,13 +92,13 @@ def test_svg_colours_are_known_to_the_theme():
   series = {"train": {"ce": {"nc1": pairs}, "dr": {}}}
   left = set()
   for figure in (
-    collapse_plots.convergence(series, {"train": 2}),
-    collapse_plots.by_class(
+    collapse.convergence(series, {"train": 2}),
+    collapse.by_class(
       {"ce": {"classifier_norms": matrix}}, [30, 3], ["a", "b"]
     ),
-    collapse_plots.cosines([("ce", matrix, matrix)], [30, 3], ["a", "b"]),
+    collapse.cosines([("ce", matrix, matrix)], [30, 3], ["a", "b"]),
   ):
-    text = re.sub(r"var\([^)]*\)", "", _figures.svg(figure, "x"))
+    text = re.sub(r"var\([^)]*\)", "", style.svg(figure, "x"))
     left |= set(re.findall(r"#[0-9a-f]{6}", text))
   # The two colours of cosines stay in both themes.
   assert left == {"#1f6fb4", "#c2410c"}

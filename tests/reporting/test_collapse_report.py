@@ -10,7 +10,8 @@ import synthetic_collapse
 import synthetic_runs
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import _collapse, _collapse_table, _figures, report
+from etf_jax.reporting import _collapse, _collapse_table, report
+from etf_jax.reporting.figures import style as _figures
 from etf_jax.runs import reader
 
 COUNTS = (50, 4, 200)  # the order of the figures is 2, 0, 1

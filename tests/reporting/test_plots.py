@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import synthetic_runs
 
-from etf_jax.reporting import _confusion, _figures, _series, plots
+from etf_jax.reporting.figures import accuracy as plots
+from etf_jax.reporting.figures import confusion, style
+from etf_jax.reporting.figures import series as _series
 
 COUNTS = [5, 200, 50]
 NAMES = ["rare", "common", "middling"]
@@ -99,7 +101,7 @@ def test_a_loss_over_decades_is_logarithmic():
 def test_confusion_is_in_percent_of_rows_by_count():
   # True "rare" (5 images): 1 right, 3 taken for "common".
   matrix = np.array([[1, 3, 0], [0, 8, 2], [0, 0, 0]])
-  figure = plots.confusion([("ce", matrix)], COUNTS, NAMES)
+  figure = confusion.confusion([("ce", matrix)], COUNTS, NAMES)
   axes = figure.axes[0]
   texts = {
     (int(text.get_position()[1]), int(text.get_position()[0])): text.get_text()
@@ -116,14 +118,14 @@ def test_confusion_is_in_percent_of_rows_by_count():
 
 
 def test_a_large_confusion_matrix_is_shown_in_blocks():
-  assert plots.block_size(200) == 1
-  assert plots.block_size(1000) == 10
-  size = plots.block_size(205)
+  assert confusion.block_size(200) == 1
+  assert confusion.block_size(1000) == 10
+  size = confusion.block_size(205)
   assert size == 3
   matrix = np.eye(205)
   matrix[204] = 0  # no test images
   matrix[0] = 1 / 205
-  blocks = _confusion._percent(matrix)
+  blocks = confusion._percent(matrix)
   assert blocks.shape == (69, 69)
   # Two of the first three rows are right, one is spread evenly.
   assert blocks[0, 0] == pytest.approx(100 * (2 + 3 / 205) / 3)
@@ -173,7 +175,7 @@ def test_every_size_draws_without_warning_inside_the_figure(
   drawn = [
     plots.per_class(accuracy, counts, names, narrow=narrow),
     plots.shots(shot, counts, narrow=narrow),
-    plots.confusion([("x", matrix)] * 2, counts, names, narrow=narrow),
+    confusion.confusion([("x", matrix)] * 2, counts, names, narrow=narrow),
   ]
   for figure in drawn:
     canvas = FigureCanvasAgg(figure)
@@ -195,12 +197,12 @@ def test_svg_is_themed_has_its_own_ids_and_no_address():
   names = ["$5 & <b>", "--><script>", "ü"]
   accuracy = np.full((2, 3), 0.5)
   figure = plots.per_class({"ce": accuracy}, COUNTS, names)
-  one, two = (_figures.svg(figure, prefix) for prefix in ("one", "two"))
+  one, two = (style.svg(figure, prefix) for prefix in ("one", "two"))
   for text in (one, two):
     assert "http" not in text
     assert "<!--" not in text
     assert "script" not in text
-    assert f"var(--s0, {_figures.SERIES[0]})" in text
+    assert f"var(--s0, {style.SERIES[0]})" in text
   ids = [set(re.findall(r'id="([^"]*)"', text)) for text in (one, two)]
   assert not ids[0] & ids[1]
   used = set(re.findall(r'(?:url\(#|href="#)([^")]*)', one))
@@ -213,18 +215,18 @@ def test_svg_colours_are_known_to_the_theme():
   for figure in (
     plots.shots({"ce": {"all": [0.5, 0.6]}}, [30, 3]),
     plots.per_class({"ce": np.full((2, 2), 0.5)}, [30, 3], ["a", "b"]),
-    plots.confusion([("ce", matrix)], [30, 3], ["a", "b"]),
+    confusion.confusion([("ce", matrix)], [30, 3], ["a", "b"]),
   ):
-    text = re.sub(r"var\([^)]*\)", "", _figures.svg(figure, "x"))
+    text = re.sub(r"var\([^)]*\)", "", style.svg(figure, "x"))
     left = set(re.findall(r"#[0-9a-f]{6}", text))
     # The blue of the tiles and the white on it stay in both themes.
     assert left <= {"#1f6fb4", "#ffffff"}
 
 
 def test_names_that_cannot_be_drawn_become_numbers():
-  assert _figures.drawable("Ankle boot", 3) == "Ankle boot"
-  assert _figures.drawable("鳥", 3) == "#4"
-  assert _figures.drawable("black-footed albatross", 0) == "black-footed alba…"
+  assert style.drawable("Ankle boot", 3) == "Ankle boot"
+  assert style.drawable("鳥", 3) == "#4"
+  assert style.drawable("black-footed albatross", 0) == "black-footed alba…"
 
 
 def test_the_style_stays_inside(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import synthetic_runs
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import shot_groups
+from etf_jax.evaluation import shots
 from etf_jax.runs import reader
 
 
@@ -221,5 +221,5 @@ def test_other_counts_are_another_section(tmp_path):
 
 
 def test_shots_have_their_bounds():
-  found = shot_groups.of([5000, 101, 100, 50, 20, 19, 1])
+  found = shots.of([5000, 101, 100, 50, 20, 19, 1])
   assert found.tolist() == [0, 0, 1, 1, 1, 2, 2]

@@ -15,10 +15,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting import _figures as figures
-from etf_jax.reporting import shot_groups
-from etf_jax.reporting._confusion import block_size as block_size
-from etf_jax.reporting._confusion import confusion as confusion
+from etf_jax.evaluation import shots as shot_groups
+from etf_jax.reporting.figures import style as figures
 
 
 @figures.styled

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Heat maps of cosines between classes (`collapse_plots.cosines`)."""
+"""Heat maps of cosines between classes (`cosines`)."""
 
 from collections.abc import Sequence
 import textwrap
@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting import _figures as figures
+from etf_jax.reporting.figures import style as figures
 
 _NEGATIVE = "#1f6fb4"
 _POSITIVE = "#c2410c"

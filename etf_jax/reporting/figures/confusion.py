@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""The confusion matrices of a report (`plots.confusion`)."""
+"""The confusion matrices of a report (`confusion`)."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting import _figures as figures
+from etf_jax.reporting.figures import style as figures
 
 _HEAT = "#1f6fb4"
 # Up to this many classes every tile has its number.

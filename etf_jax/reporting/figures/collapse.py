@@ -18,9 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting import _figures as figures
-from etf_jax.reporting import plots
-from etf_jax.reporting._cosines import cosines as cosines
+from etf_jax.reporting.figures import accuracy
+from etf_jax.reporting.figures import style as figures
+from etf_jax.reporting.figures.cosines import cosines as cosines
 
 # One per seed: epochs and values, NaN where undefined.
 Pairs = Sequence[tuple[np.ndarray, np.ndarray]]
@@ -170,7 +170,7 @@ def by_class(
   )
   grid = figure.subplots(len(keys), 1, sharex=True, squeeze=False)[:, 0]
   many = num_classes > figures.NAMED
-  draw = plots._many_classes if many else plots._named_classes
+  draw = accuracy._many_classes if many else accuracy._named_classes
   for axes, key in zip(grid, keys, strict=True):
     for index, (label, held) in enumerate(series.items()):
       values = held.get(key, np.full((1, num_classes), np.nan))[:, order]
@@ -188,14 +188,14 @@ def by_class(
     lowest = min(cosine, axes.dataLim.y0) if cosines_shown else 0
     axes.set_ylim(lowest - 0.09, 1.08)
     axes.set_yticks((0, 0.25, 0.5, 0.75, 1))
-    plots._mark_shots(axes, counts[order], labels=False)
+    accuracy._mark_shots(axes, counts[order], labels=False)
     axes.tick_params(labelbottom=False)
   top = grid[0].get_ylim()
   grid[0].set_ylim(top[0], top[1] + 0.2 * (top[1] - top[0]))
-  plots._mark_shots(grid[0], counts[order])
+  accuracy._mark_shots(grid[0], counts[order])
   grid[-1].tick_params(labelbottom=True)
   grid[-1].set_xlim(-0.6, num_classes - 0.4)
-  plots._class_axis(grid[-1], [class_names[c] for c in order], narrow)
+  accuracy._class_axis(grid[-1], [class_names[c] for c in order], narrow)
   figures.legend(figure, grid[0], narrow)
   return figure
 
