@@ -31,7 +31,8 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from etf_jax.data import Encoded, cache, stream
+from etf_jax.data import Encoded, decode
+from etf_jax.data.feeds import stream
 from etf_jax.errors import InputError
 from etf_jax.evaluation import calibration, metrics, selective
 from etf_jax.runs import files
@@ -76,7 +77,7 @@ def look(trained: Trained, split: Encoded, batch_size: int) -> Seen:
     split,
     stream.Once(total, size),
     multiple_of=size,
-    threads=cache.cpu_threads(),
+    threads=decode.cpu_threads(),
   )
   sums, every = metrics.zeros(len(trained.class_names)), []
   with stream.Stream(batches) as reader:

@@ -29,7 +29,7 @@ from typing import Any
 
 import numpy as np
 
-from etf_jax.data import cache, decode
+from etf_jax.data import decode
 from etf_jax.errors import InputError
 from etf_jax.runs import files
 from etf_jax.serving import image_files, run_directory, table
@@ -127,7 +127,7 @@ def _batches(trained, paths, batch_size, corrupt):
     except decode.CorruptImage as error:
       return path, None, str(error)
 
-  with concurrent.futures.ThreadPoolExecutor(cache.cpu_threads()) as pool:
+  with concurrent.futures.ThreadPoolExecutor(decode.cpu_threads()) as pool:
     pending = []
     for start in range(0, len(paths), batch_size):
       part = paths[start : start + batch_size]

@@ -89,7 +89,7 @@ def _prepare(arguments: argparse.Namespace) -> None:
   # Imported late: `--help` should not wait for TFDS.
   import tensorflow_datasets as tfds
 
-  from etf_jax.data import prepare
+  from etf_jax.data.prepare import prepare
 
   if not sys.stderr.isatty():
     tfds.disable_progress_bar()  # A log file wants lines, not bars.
@@ -150,11 +150,12 @@ def _list(data_dir: str | None) -> None:
 
 def _look_into(data_dir: str | None) -> Callable[[str], str]:
   """Return what says of a data set whether it is prepared."""
-  from etf_jax.data import remote, sources
+  from etf_jax.data.prepare import remote
+  from etf_jax.data.sources import prepared
 
   def in_folder(name: str) -> str:
-    builder = sources.make_builder(name, data_dir)
-    return "yes" if sources.is_prepared(builder) else "no"
+    builder = prepared.make_builder(name, data_dir)
+    return "yes" if prepared.is_prepared(builder) else "no"
 
   location = data_dir or os.getenv("TFDS_DATA_DIR")
   if not remote.is_remote(location):
@@ -167,8 +168,8 @@ def _look_into(data_dir: str | None) -> Callable[[str], str]:
     return lambda _: "unreadable"
 
   def in_bucket(name: str) -> str:
-    builder = sources.make_builder(name, root)
-    return "yes" if sources.folder(builder) in there else "no"
+    builder = prepared.make_builder(name, root)
+    return "yes" if prepared.folder(builder) in there else "no"
 
   return in_bucket
 

@@ -19,7 +19,7 @@ import jax
 import pytest
 import synthetic_runs
 
-from etf_jax.data import prepare
+from etf_jax.data.prepare import prepare
 
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")

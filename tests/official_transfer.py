@@ -12,7 +12,7 @@ from official_photographs import Photographs, builder_lines
 from PIL import Image
 import scipy.io
 
-from etf_jax.data import sources
+from etf_jax.data.sources import prepared
 
 # One of those that the builder of pets encodes anew.
 REWRITTEN_PET = "Egyptian_Mau_14.jpg"
@@ -109,7 +109,7 @@ def write_sun397(directory: pathlib.Path) -> Photographs:
 
 def write_cars196(directory: pathlib.Path) -> Photographs:
   """Write two archives of images, and the two of annotations."""
-  names = sources.make_builder("cars196", directory).info.features["label"]
+  names = prepared.make_builder("cars196", directory).info.features["label"]
   splits = {"train": {}, "test": {}}
   for split, start in (("train", 45_000), ("test", 46_000)):
     order = np.random.default_rng(start).permutation(196).tolist()
@@ -138,7 +138,7 @@ def write_cars196(directory: pathlib.Path) -> Photographs:
 
 def write_oxford_iiit_pet(directory: pathlib.Path) -> Photographs:
   """Write images.tar.gz and annotations.tar.gz."""
-  builder = sources.make_builder("oxford_iiit_pet", directory)
+  builder = prepared.make_builder("oxford_iiit_pet", directory)
   names = tuple(builder.info.features["label"].names)
   images, annotations = {}, {}
   splits = {"train": {}, "test": {}}
@@ -178,7 +178,7 @@ def write_oxford_iiit_pet(directory: pathlib.Path) -> Photographs:
 
 def write_oxford_flowers102(directory: pathlib.Path) -> Photographs:
   """Write 102flowers.tgz, imagelabels.mat and setid.mat."""
-  builder = sources.make_builder("oxford_flowers102", directory)
+  builder = prepared.make_builder("oxford_flowers102", directory)
   names = tuple(builder.info.features["label"].names)
   labels = np.random.default_rng(3).permutation(np.repeat(np.arange(102), 3))
   # Which images are whose is in no order either.

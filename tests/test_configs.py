@@ -10,7 +10,8 @@ import pytest
 
 from etf_jax import configs, models
 from etf_jax.configs import base, cifar100_lt, fashion_mnist_lt
-from etf_jax.data import catalog, opening
+from etf_jax.data import catalog
+from etf_jax.data.sources import splits
 from etf_jax.runs import command_line
 from etf_jax.training import objectives
 
@@ -24,7 +25,7 @@ def test_every_experiment_makes_a_model(name):
   assert config.name == name
   # Variants change fields; new ones would be read by nothing.
   assert set(config) == set(base.get_config())
-  own = config.data.name == opening.FOLDER
+  own = config.data.name == splits.FOLDER
   classes = 7 if own else catalog.lookup(config.data.name).num_classes
   resolved = objectives.resolve(config, classes)
   model = models.create_model(resolved)

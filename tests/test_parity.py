@@ -26,7 +26,8 @@ import optax
 import pytest
 
 from etf_jax.configs import base
-from etf_jax.data import augment, resident
+from etf_jax.data import augment
+from etf_jax.data.batch import Batch
 from etf_jax.models import create_model
 from etf_jax.training import durations, objectives, optimizer, state, step
 
@@ -109,7 +110,7 @@ def padded_batch(case, step_index):
     images = np.concatenate([images, images[:missing] // 3])
     where = np.arange(case.batch) < len(labels)
     labels = np.concatenate([labels, labels[:missing]])
-  return jax.tree.map(jnp.asarray, resident.Batch(images, labels, where))
+  return jax.tree.map(jnp.asarray, Batch(images, labels, where))
 
 
 class Program(NamedTuple):

@@ -15,7 +15,8 @@ import trained_runs
 import etf_jax
 from etf_jax import collapse, main, probe
 from etf_jax.configs import base
-from etf_jax.data import Encoded, opening
+from etf_jax.data import Encoded
+from etf_jax.data.sources import splits
 from etf_jax.errors import InputError
 from etf_jax.probing import downstream, frozen, pictures, summary
 
@@ -86,9 +87,9 @@ def refused(capsys, *argv):
 def test_coarse_classes_are_those_that_were_named(digits_dir):
   config = base.get_config().data
   config.data_dir = str(digits_dir)
-  fine = opening.open_splits(config)
+  fine = splits.open_splits(config)
   config.coarse_classes = COARSE
-  coarse = opening.open_splits(config)
+  coarse = splits.open_splits(config)
   assert coarse.train.class_names == ("round", "line", "both")
   for split in ("train", "test"):
     labels = getattr(coarse, split).labels
@@ -99,17 +100,17 @@ def test_coarse_classes_are_those_that_were_named(digits_dir):
   assert coarse.test.read(3) == fine.test.read(3)
   config.coarse_classes = COARSE[:-1]
   with pytest.raises(InputError, match="names 9 classes and the data have 10"):
-    opening.open_splits(config)
+    splits.open_splits(config)
   config.coarse_classes = ("a",) * 10
   with pytest.raises(InputError, match="has one class only"):
-    opening.open_splits(config)
+    splits.open_splits(config)
 
 
 def test_features_are_those_of_the_model(runs, digits_dir):
   trained = etf_jax.load(runs / "hinge_0.5")
   config = base.get_config().data
   config.data_dir = str(digits_dir)
-  source = opening.open_splits(config).test
+  source = splits.open_splits(config).test
   split = Encoded(source, trained.pixels)
   images = split.choose(np.arange(len(source.labels))).images
   taken = trained.inputs(jnp.asarray(images), None)

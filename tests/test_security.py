@@ -18,7 +18,9 @@ import pytest
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import extractor, resource
 
-from etf_jax.data import _cache_file, catalog, sources
+from etf_jax.data import catalog
+from etf_jax.data.decode import cache_file
+from etf_jax.data.sources import prepared
 
 ROOT = pathlib.Path(__file__).parents[1]
 SOURCES = [
@@ -145,7 +147,7 @@ def builders():
   """The files that the builders of the catalog come from."""
   names = {facts.tfds_name for facts in catalog.DATASETS.values()} - {None}
   classes = [
-    tfds.builder_cls(name) for name in names - set(sources._OWN_BUILDERS)
+    tfds.builder_cls(name) for name in names - set(prepared._OWN_BUILDERS)
   ]
   return sorted({inspect.getsourcefile(builder) for builder in classes})
 
@@ -227,10 +229,10 @@ def test_arrays_of_objects_are_not_loaded(tmp_path):
     tmp_path / "index.npz", done=array, sizes=array, bad=array, why=array
   )
   with pytest.raises(ValueError, match="allow_pickle=False"):
-    _cache_file._read(tmp_path)
+    cache_file._read(tmp_path)
   np.savez(tmp_path / "labels.npz", labels=array, file_names=array)
   facts = catalog.lookup("cifar10")
-  assert sources._read_index(tmp_path / "labels.npz", 1, facts) is None
+  assert prepared._read_index(tmp_path / "labels.npz", 1, facts) is None
   assert not ran.exists()
 
 

@@ -168,9 +168,10 @@ def expected(config: Any, num_classes: int | None, num_images: int | None):
   import jax
 
   from etf_jax import data
-  from etf_jax.data import catalog, long_tail, opening
+  from etf_jax.data import catalog, long_tail
+  from etf_jax.data.sources import splits
 
-  own = config.name == opening.FOLDER
+  own = config.name == splits.FOLDER
   facts = catalog.lookup("imagenet" if own else config.name)
   published = {} if own else facts.sizes()
   images = num_images or published.get("train")
@@ -242,7 +243,7 @@ def lower(config: Any, dataset: Any, devices: Any):
   Returns:
     The run's `plan.Plan` and the `jax.stages.Lowered` step.
   """
-  from etf_jax.data import resident
+  from etf_jax.data.feeds import resident
   from etf_jax.training import objectives
   from etf_jax.training import plan as plans
 

@@ -25,7 +25,9 @@ from PIL import Image
 
 from etf_jax import data
 from etf_jax.benchmarks import turns
-from etf_jax.data import cache, decode, folders, stream
+from etf_jax.data import decode
+from etf_jax.data.feeds import stream
+from etf_jax.data.sources import folders
 from etf_jax.errors import InputError
 
 _SUFFIXES = (".jpg", ".jpeg")
@@ -70,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--workers",
     type=_not_negative,
-    default=cache.cpu_threads(),
+    default=decode.cpu_threads(),
     help="processes of the feed that has some; 0 for no such feed",
   )
   parser.set_defaults(blocks=5, seconds=2.0)
@@ -107,7 +109,7 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
       "mean_bytes": _check(source),
       "made": options.dir is None,
       "versions": _versions(),
-      "cores": cache.cpu_threads(),
+      "cores": decode.cpu_threads(),
       "blocks": options.blocks,
     }
     rows = [_decoding(source, size, options) for size in options.sizes]
@@ -250,7 +252,7 @@ def _feeds(source, options) -> dict[str, Any]:
       batches = stream.Batches(
         data.Encoded(source, pixels),
         _Rounds(len(source.labels), batch_size),
-        threads=1 if workers else cache.cpu_threads(),
+        threads=1 if workers else decode.cpu_threads(),
       )
       feed = stack.enter_context(stream.Stream(batches, workers=workers))
       arms[name] = lambda batches, feed=feed, counted=not workers: turns.pull(

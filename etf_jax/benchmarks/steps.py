@@ -16,7 +16,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from etf_jax import data
-from etf_jax.data import augment, resident
+from etf_jax.data import augment
+from etf_jax.data.feeds import resident
 from etf_jax.runs import command_line
 from etf_jax.training import feeding, objectives, packing, sharding, step
 from etf_jax.training import plan as plans

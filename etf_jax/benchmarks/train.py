@@ -156,7 +156,7 @@ def _runs(options, config):
 
 def _steps(options, steps, config, dataset, request):
   from etf_jax.benchmarks import limits
-  from etf_jax.data import resident
+  from etf_jax.data.feeds import resident
   from etf_jax.training import plan as plans
   from etf_jax.training import sharding
 

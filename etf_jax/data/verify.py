@@ -17,16 +17,14 @@ import os
 
 import numpy as np
 
-from etf_jax.data import (
-  catalog,
-  decode,
+from etf_jax.data import catalog, decode, sources
+from etf_jax.data.prepare import prepare, remote
+from etf_jax.data.sources import (
   folders,
   lists,
-  opening,
-  prepare,
+  prepared,
   published_lists,
-  remote,
-  sources,
+  splits,
 )
 from etf_jax.errors import InputError
 
@@ -119,16 +117,16 @@ def _find(name, facts, data_dir, cache_dir):
     return found, opened.__getitem__, os.fspath(data_dir)
   location = data_dir or os.getenv("TFDS_DATA_DIR")
   if remote.is_remote(location):
-    builder = opening.copied_builder(name, location, cache_dir)
+    builder = splits.copied_builder(name, location, cache_dir)
   else:
-    builder = sources.make_builder(name, data_dir)
-  if not sources.is_prepared(builder):
+    builder = prepared.make_builder(name, data_dir)
+  if not prepared.is_prepared(builder):
     raise InputError(
       f"{name} is not prepared in {builder.data_dir}; run: "
       + prepare.command_line(name, data_dir, None)
     )
   found = {k: info.num_examples for k, info in builder.info.splits.items()}
-  open_split = functools.partial(sources.open_prepared, builder, facts=facts)
+  open_split = functools.partial(prepared.open_prepared, builder, facts=facts)
   return found, open_split, builder.data_dir
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import jax
 
-from etf_jax.data.resident import Feed
+from etf_jax.data.feeds.resident import Feed
 from etf_jax.evaluation import metrics
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from etf_jax import collapse, losses
-from etf_jax.data.resident import Feed
+from etf_jax.data.feeds.resident import Feed
 from etf_jax.evaluation import metrics
 from etf_jax.models import Output
 

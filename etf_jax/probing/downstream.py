@@ -16,7 +16,8 @@ from typing import Any
 
 import numpy as np
 
-from etf_jax.data import catalog, long_tail, opening, sources
+from etf_jax.data import catalog, long_tail, sources
+from etf_jax.data.sources import splits
 from etf_jax.errors import InputError
 
 NINE = (
@@ -99,7 +100,7 @@ def open_set(
   config = config.copy_and_resolve_references()
   known = name in catalog.DATASETS
   with config.unlocked():
-    config.update(name=name if known else opening.FOLDER, dir=folder)
+    config.update(name=name if known else splits.FOLDER, dir=folder)
     config.prepare = False
   if folder is None:
     facts = catalog.lookup(name)
@@ -109,7 +110,7 @@ def open_set(
         f" --datasets={name}=FOLDER (FOLDER/train/CLASS/IMAGE and"
         " FOLDER/test/CLASS/IMAGE)"
       )
-  opened = opening.open_splits(config)
+  opened = splits.open_splits(config)
   train, names = opened.train, opened.train.class_names
   if len(names) < 2:
     raise InputError(

@@ -15,7 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from etf_jax import collapse
-from etf_jax.data import Encoded, cache, stream
+from etf_jax.data import Encoded, decode
+from etf_jax.data.feeds import stream
 from etf_jax.errors import InputError
 
 # backbone: what the network gives, before the head's projector, BatchNorm and
@@ -169,7 +170,7 @@ def _read(
     split,
     _Chosen(images, size),
     multiple_of=size,
-    threads=cache.cpu_threads(),
+    threads=decode.cpu_threads(),
   )
   with stream.Stream(batches) as reader:
     for local in reader:

@@ -7,7 +7,7 @@ import os
 
 import numpy as np
 
-from etf_jax.data import folders
+from etf_jax.data.sources import folders
 from etf_jax.errors import InputError
 
 

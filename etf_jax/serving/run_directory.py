@@ -13,7 +13,8 @@ import optax
 
 from etf_jax import models
 from etf_jax.configs import base
-from etf_jax.data import Pixels, cache, decode, opening
+from etf_jax.data import Pixels, decode
+from etf_jax.data.sources import splits
 from etf_jax.errors import InputError
 from etf_jax.runs import files, reader
 from etf_jax.training import objectives, saved
@@ -108,15 +109,15 @@ def images(config: ConfigDict) -> Images:
   Raises:
     InputError: the data are needed, and are not there.
   """
-  known = opening.appearance(config.data)
+  known = splits.appearance(config.data)
   decoder = decode.choose(config.data.decoder)
   shape, size, fit = known["image_shape"], config.data.image_size, "shorter"
   if size is not None:
     shape = (size, size, 3 if shape is None else shape[2])
     fit = config.data.fit
   elif shape is None:
-    shape = cache.first_shape(
-      opening.open_splits(config.data).train,
+    shape = decode.first_shape(
+      splits.open_splits(config.data).train,
       channels=3,
       fit=fit,
       decoder=decoder,

@@ -13,7 +13,8 @@ from ml_collections import ConfigDict, config_flags
 import numpy as np
 
 from etf_jax import data
-from etf_jax.data import Encoded, opening, sources
+from etf_jax.data import Encoded, sources
+from etf_jax.data.sources import splits
 from etf_jax.errors import InputError
 from etf_jax.serving import image_files, run_directory
 from etf_jax.serving.trained import Trained
@@ -95,7 +96,7 @@ def own(trained: Trained, config: ConfigDict) -> data.Dataset:
 
 
 def _others(trained, config):
-  opened = opening.open_splits(config)
+  opened = splits.open_splits(config)
   found = {}
   for name in ("validation", "test"):
     source = getattr(opened, name)

@@ -19,7 +19,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from etf_jax.data import resident
+from etf_jax.data.feeds import resident
 from etf_jax.training import durations, packing, sharding
 
 

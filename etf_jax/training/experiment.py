@@ -9,7 +9,8 @@ from typing import NamedTuple
 import jax
 from ml_collections import ConfigDict
 
-from etf_jax.data import Dataset, Encoded, augment, resident, sampling
+from etf_jax.data import Dataset, Encoded, augment, sampling
+from etf_jax.data.feeds import resident
 from etf_jax.errors import InputError
 from etf_jax.evaluation import evaluator, geometry
 from etf_jax.training import (

@@ -17,7 +17,8 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 import numpy as np
 
-from etf_jax.data import Dataset, Encoded, resident, sampling, stream
+from etf_jax.data import Dataset, Encoded, sampling
+from etf_jax.data.feeds import resident, stream
 from etf_jax.errors import InputError
 from etf_jax.training import calls, durations, packing, sharding, streaming
 

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 import optax
 
 from etf_jax import models
-from etf_jax.data import resident
+from etf_jax.data.feeds import resident
 from etf_jax.errors import InputError
 from etf_jax.models import pretrained
 from etf_jax.runs import directory, reader

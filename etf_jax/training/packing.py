@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
-from etf_jax.data import resident
+from etf_jax.data.feeds import resident
 from etf_jax.errors import InputError
 
 

@@ -17,7 +17,8 @@ import numpy as np
 import optax
 
 from etf_jax import models
-from etf_jax.data import Dataset, Encoded, augment, resident, sampling
+from etf_jax.data import Dataset, Encoded, augment, sampling
+from etf_jax.data.feeds import resident
 from etf_jax.errors import InputError
 from etf_jax.training import (
   durations,

@@ -23,7 +23,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 import numpy as np
 
-from etf_jax.data import resident
+from etf_jax.data.feeds import resident
 from etf_jax.errors import InputError
 
 # Smaller arrays are copied: to gather them would cost more than it saves.

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from etf_jax.data import resident
+from etf_jax.data.feeds import resident
 from etf_jax.errors import InputError
 from etf_jax.models import Classifier, ETFHead, heads
 

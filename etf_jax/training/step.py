@@ -25,7 +25,7 @@ import optax
 
 from etf_jax import losses
 from etf_jax.data.augment import Mixed
-from etf_jax.data.resident import Batch
+from etf_jax.data.batch import Batch
 from etf_jax.errors import InputError
 from etf_jax.models import Classifier
 from etf_jax.training import objectives, sharding

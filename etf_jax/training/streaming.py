@@ -14,7 +14,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 import numpy as np
 
-from etf_jax.data import Encoded, cache, resident, stream
+from etf_jax.data import Encoded, decode
+from etf_jax.data.batch import Batch
+from etf_jax.data.feeds import resident, stream
 from etf_jax.errors import InputError
 from etf_jax.training import distributed, sharding
 
@@ -173,7 +175,7 @@ def _batches(split, plan, mesh, config, *, multiple_of, threads_only=False):
     multiple_of=multiple_of,
     host=jax.process_index(),
     hosts=hosts,
-    threads=1 if workers else cache.cpu_threads(),
+    threads=1 if workers else decode.cpu_threads(),
   )
 
 
@@ -186,7 +188,7 @@ def _to_device(local, mesh, always_masked):
     )
 
   masked = always_masked or local.padded
-  return resident.Batch(
+  return Batch(
     put(local.images),
     put(local.labels),
     put(local.where) if masked else None,
@@ -201,7 +203,7 @@ def _shapes(pixels, size, mesh, masked):
   def shape(sizes, dtype):
     return jax.ShapeDtypeStruct(sizes, dtype, sharding=spread)
 
-  return resident.Batch(
+  return Batch(
     shape((size, *pixels.shape), np.uint8),
     shape((size,), np.int32),
     shape((size,), np.bool_) if masked else None,

@@ -6,7 +6,7 @@ import io
 import numpy as np
 from PIL import Image
 
-from etf_jax.data import cache
+from etf_jax.data.decode import cache
 
 
 def encode(pixels, kind="PNG"):

@@ -16,7 +16,7 @@ import time
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from etf_jax.data import remote, upload
+from etf_jax.data.prepare import remote, upload
 
 DATA_DIR = "gs://bucket/tfds"
 FOLDER = "shapes/1.0.0"

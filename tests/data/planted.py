@@ -6,7 +6,7 @@ import pathlib
 
 import pytest
 
-from etf_jax.data import folders
+from etf_jax.data.sources import folders
 from etf_jax.errors import InputError
 
 

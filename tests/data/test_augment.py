@@ -9,7 +9,7 @@ import scipy.stats
 
 from etf_jax.configs import base
 from etf_jax.data import augment
-from etf_jax.data.resident import Batch
+from etf_jax.data.batch import Batch
 from etf_jax.errors import InputError
 
 MEAN, STD = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)

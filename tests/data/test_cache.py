@@ -8,7 +8,8 @@ from counted_source import Held, decode_all, encode, held, pixels
 import numpy as np
 import pytest
 
-from etf_jax.data import _cache_file, _progress, cache
+from etf_jax.data import _progress
+from etf_jax.data.decode import cache, cache_file
 from etf_jax.errors import InputError
 
 
@@ -195,8 +196,8 @@ def test_reused_file_remembers_corrupt_images(tmp_path, capsys):
 
 def test_what_decides_the_pixels_is_in_the_key(tmp_path):
   options = {"channels": 3, "size": 8, "fit": "shorter", "decoder": "pillow"}
-  keys = [_cache_file.key(held(4), options)]
-  assert _cache_file.key(held(4, seed=1), options) == keys[0]
+  keys = [cache_file.key(held(4), options)]
+  assert cache_file.key(held(4, seed=1), options) == keys[0]
   for change in (
     {"channels": 1},
     {"size": None},
@@ -204,18 +205,18 @@ def test_what_decides_the_pixels_is_in_the_key(tmp_path):
     {"fit": "longer"},
     {"decoder": "opencv"},
   ):
-    keys.append(_cache_file.key(held(4), options | change))
-  keys.append(_cache_file.key(held(5), options))
+    keys.append(cache_file.key(held(4), options | change))
+  keys.append(cache_file.key(held(5), options))
   other = held(4)
   other.labels = other.labels[::-1]
-  keys.append(_cache_file.key(other, options))
+  keys.append(cache_file.key(other, options))
   path = tmp_path / "a.png"
   names = ["1", "2", "3", str(path)]
-  keys.append(_cache_file.key(Held(held(4).encoded, names), options))
+  keys.append(cache_file.key(Held(held(4).encoded, names), options))
   for content, changed in ((b"1", 10**9), (b"12", 10**9), (b"12", 2 * 10**9)):
     path.write_bytes(content)
     os.utime(path, ns=(changed, changed))
-    keys.append(_cache_file.key(Held(held(4).encoded, names), options))
+    keys.append(cache_file.key(Held(held(4).encoded, names), options))
   assert len(set(keys)) == len(keys) == 12
 
 

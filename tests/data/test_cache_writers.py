@@ -11,15 +11,15 @@ from counted_source import Held, decode_all, held, pixels
 import numpy as np
 import pytest
 
-from etf_jax.data import cache
+from etf_jax.data.decode import cache
 from etf_jax.errors import InputError
 
 _WRITER = """
 import pathlib, sys, time
 sys.path.insert(0, sys.argv[1])
 import counted_source
-from etf_jax.data import _cache_file
-_cache_file._SAVE_SECONDS = 0.0
+from etf_jax.data.decode import cache_file
+cache_file._SAVE_SECONDS = 0.0
 source = counted_source.held(1000)
 read = source.read
 def slow(index):

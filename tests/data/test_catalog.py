@@ -8,7 +8,9 @@ from PIL import Image
 import pytest
 import tensorflow_datasets as tfds
 
-from etf_jax.data import _fetch, archives, catalog, sources
+from etf_jax.data import catalog
+from etf_jax.data.prepare import archives, fetch
+from etf_jax.data.sources import prepared
 from etf_jax.errors import InputError
 from etf_jax.evaluation import shots
 
@@ -18,7 +20,7 @@ WITH_BUILDER = [name for name, f in catalog.DATASETS.items() if f.tfds_name]
 @pytest.mark.parametrize("name", WITH_BUILDER)
 def test_facts_agree_with_the_builder(name, tmp_path):
   facts = catalog.lookup(name)
-  builder = sources.make_builder(name, tmp_path)
+  builder = prepared.make_builder(name, tmp_path)
   features = builder.info.features
   assert builder.name == facts.tfds_name
   assert features[facts.label_key].num_classes == facts.num_classes
@@ -59,7 +61,7 @@ def test_facts_agree_with_each_other(name):
   assert facts.train_split != facts.test_split
   assert set(facts.lists) == set(facts.list_sizes)
   for location in facts.lists.values():
-    _, (kind, digits) = _fetch.split(location)
+    _, (kind, digits) = fetch.split(location)
     assert (kind, len(digits)) in {("sha256", 64), ("git", 40)}
   assert facts.by_hand <= (facts.homepage is not None)
   assert facts.shots == (shots.FEW_BELOW, shots.MANY_ABOVE)
@@ -101,8 +103,8 @@ def test_digits_mean_and_deviation_are_those_of_the_training_pixels(
   digits_dir,
 ):
   facts = catalog.lookup("digits")
-  builder = sources.make_builder("digits", digits_dir)
-  source = sources.open_prepared(builder, "train", facts)
+  builder = prepared.make_builder("digits", digits_dir)
+  source = prepared.open_prepared(builder, "train", facts)
   pixels = np.stack(
     [
       np.asarray(Image.open(io.BytesIO(source.read(i))))

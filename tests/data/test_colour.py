@@ -10,9 +10,10 @@ from PIL import Image, ImageEnhance
 import pytest
 import scipy.stats
 
-from etf_jax.data import _colour, augment
+from etf_jax.data import augment
+from etf_jax.data.augment import color
 
-KINDS = (_colour.BLACK, _colour.MEAN_GREY, _colour.GREY)
+KINDS = (color.BLACK, color.MEAN_GREY, color.GREY)
 FACTORS = (0.3, 0.8, 1.0, 1.7)
 
 
@@ -28,16 +29,16 @@ def keys(count, seed=0):
 @pytest.mark.parametrize(
   ("kind", "enhance"),
   [
-    (_colour.BLACK, ImageEnhance.Brightness),
-    (_colour.MEAN_GREY, ImageEnhance.Contrast),
-    (_colour.GREY, ImageEnhance.Color),
+    (color.BLACK, ImageEnhance.Brightness),
+    (color.MEAN_GREY, ImageEnhance.Contrast),
+    (color.GREY, ImageEnhance.Color),
   ],
 )
 def test_each_is_pillows_to_the_level_it_rounds_away(images, kind, enhance):
   x = jnp.asarray(images, jnp.float32)
   kinds = jnp.full((4,), kind, jnp.int32)
-  blended = _colour.blend(
-    x, _colour.others(x, kinds), jnp.array(FACTORS, jnp.float32)
+  blended = color.blend(
+    x, color.others(x, kinds), jnp.array(FACTORS, jnp.float32)
   )
   for image, actual, factor in zip(images, blended, FACTORS, strict=True):
     expected = np.asarray(enhance(Image.fromarray(image)).enhance(factor))
@@ -48,13 +49,13 @@ def test_each_is_pillows_to_the_level_it_rounds_away(images, kind, enhance):
 def test_contrast_by_hand():
   """A mean of 100: 60 is 40 below and 140 as far above."""
   x = jnp.array([60.0, 140.0], jnp.float32).reshape(1, 1, 2, 1)
-  other = _colour.others(x, jnp.array([_colour.MEAN_GREY], jnp.int32))
-  low, high = _colour.blend(x, other, jnp.array([1.5], jnp.float32)).ravel()
+  other = color.others(x, jnp.array([color.MEAN_GREY], jnp.int32))
+  low, high = color.blend(x, other, jnp.array([1.5], jnp.float32)).ravel()
   assert (float(low), float(high)) == (40, 160)
 
 
 def test_factors_are_uniform_and_orders_as_likely():
-  widths = {_colour.BLACK: 0.4, _colour.MEAN_GREY: 0.8, _colour.GREY: 1.5}
+  widths = {color.BLACK: 0.4, color.MEAN_GREY: 0.8, color.GREY: 1.5}
   kinds, factors = (np.asarray(x) for x in drawn(keys(3000), widths))
   orders = list(itertools.permutations(KINDS))
   counts = [int((kinds == order).all(1).sum()) for order in orders]
@@ -72,12 +73,12 @@ def test_factors_are_uniform_and_orders_as_likely():
 
 
 JITTER = jax.jit(
-  _colour.jitter, static_argnames=("brightness", "contrast", "saturation")
+  color.jitter, static_argnames=("brightness", "contrast", "saturation")
 )
 
 
 def drawn(keys, widths):
-  return jax.jit(lambda keys: _colour.draw(keys, widths))(keys)
+  return jax.jit(lambda keys: color.draw(keys, widths))(keys)
 
 
 def reference(image, kinds, factors):
@@ -86,9 +87,9 @@ def reference(image, kinds, factors):
   for kind, factor in zip(kinds, factors, strict=True):
     shade = x @ [0.299, 0.587, 0.114]
     other = {
-      _colour.BLACK: 0.0,
-      _colour.MEAN_GREY: np.round(shade.mean()),
-      _colour.GREY: shade[..., None],
+      color.BLACK: 0.0,
+      color.MEAN_GREY: np.round(shade.mean()),
+      color.GREY: shade[..., None],
     }[int(kind)]
     x = np.clip(other + float(factor) * (x - other), 0, 255)
   return x
@@ -107,7 +108,7 @@ def test_jitter_is_the_chain_of_its_draws(images):
 
 
 def test_nothing_asked_nothing_done(images):
-  same = _colour.jitter(
+  same = color.jitter(
     keys(4), jnp.asarray(images), brightness=0, contrast=0, saturation=0
   )
   np.testing.assert_array_equal(same, images)
@@ -116,7 +117,7 @@ def test_nothing_asked_nothing_done(images):
 def test_grey_images_have_contrast_and_brightness():
   image = np.random.default_rng(1).integers(0, 256, (1, 5, 5, 1), np.uint8)
   actual = JITTER(keys(1), image, brightness=0.5, contrast=0.5, saturation=0.0)
-  widths = {_colour.BLACK: 0.5, _colour.MEAN_GREY: 0.5}
+  widths = {color.BLACK: 0.5, color.MEAN_GREY: 0.5}
   (kinds,), (factors,) = drawn(keys(1), widths)
   expected = reference(np.repeat(image[0], 3, 2), kinds, factors)[..., :1]
   assert np.abs(np.asarray(actual[0]) - expected).max() <= 0.51

@@ -6,7 +6,7 @@ import subprocess
 import official_archives
 import pytest
 
-from etf_jax.data import _fetch
+from etf_jax.data.prepare import fetch
 from etf_jax.errors import InputError
 
 TEXT = b"train/n01440764/n01440764_190.JPEG 0\n"
@@ -27,7 +27,7 @@ def server(tmp_path, monkeypatch):
 
 def message(location, cache_dir=None):
   with pytest.raises(InputError) as error:
-    _fetch.fetch(location, cache_dir)
+    fetch.fetch(location, cache_dir)
   return str(error.value)
 
 
@@ -36,14 +36,14 @@ def test_checksums_of_a_known_file(tmp_path):
   git = subprocess.run(
     ["git", "hash-object", "--stdin"], input=TEXT, capture_output=True
   )
-  assert _fetch.digest(tmp_path / "list", "git") == git.stdout.decode().strip()
-  assert _fetch.digest(tmp_path / "list", "sha256") == SHA256
+  assert fetch.digest(tmp_path / "list", "git") == git.stdout.decode().strip()
+  assert fetch.digest(tmp_path / "list", "sha256") == SHA256
   (tmp_path / "empty").touch()
   # What git and sha256sum say of nothing.
-  assert _fetch.digest(tmp_path / "empty", "git") == (
+  assert fetch.digest(tmp_path / "empty", "git") == (
     "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
   )
-  assert _fetch.digest(tmp_path / "empty", "sha256") == (
+  assert fetch.digest(tmp_path / "empty", "sha256") == (
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
   )
 
@@ -51,15 +51,15 @@ def test_checksums_of_a_known_file(tmp_path):
 def test_a_path_and_its_checksum(tmp_path, monkeypatch):
   path = tmp_path / "my#list.txt"
   path.write_bytes(TEXT)
-  git = _fetch.digest(path, "git")
+  git = fetch.digest(path, "git")
   for location in (
     path,
     f"{path}#sha256={SHA256}",
     f"{path}#git={git.upper()}",
   ):
-    assert _fetch.fetch(str(location)) == path
+    assert fetch.fetch(str(location)) == path
   monkeypatch.setenv("HOME", str(tmp_path))
-  assert _fetch.fetch(f"~/my#list.txt#git={git}") == path
+  assert fetch.fetch(f"~/my#list.txt#git={git}") == path
 
 
 def test_a_list_of_another_content(tmp_path):
@@ -97,38 +97,38 @@ def test_a_relative_path_says_where_it_was_looked_for(tmp_path, monkeypatch):
 
 def test_a_download_is_kept(server, tmp_path):
   location = f"{server}/a/train.txt#sha256={SHA256}"
-  path = _fetch.fetch(location, tmp_path)
+  path = fetch.fetch(location, tmp_path)
   assert path.read_bytes() == TEXT
   assert path.parent == tmp_path / "lists"
   assert path.name.endswith("-train.txt")
   (tmp_path / "served/train.txt").unlink()
-  assert _fetch.fetch(location, tmp_path) == path
+  assert fetch.fetch(location, tmp_path) == path
   # One that does not fit to its checksum any more is fetched again.
   path.write_bytes(b"half")
   assert "HTTP 404" in message(location, tmp_path)
   (tmp_path / "served/train.txt").write_bytes(TEXT)
-  assert _fetch.fetch(location, tmp_path).read_bytes() == TEXT
+  assert fetch.fetch(location, tmp_path).read_bytes() == TEXT
   assert list(path.parent.iterdir()) == [path]
 
 
 def test_downloads_of_one_name_do_not_mix(server, tmp_path):
-  first = _fetch.fetch(f"{server}/a/train.txt", tmp_path)
-  assert _fetch.fetch(f"{server}/b/train.txt", tmp_path) != first
+  first = fetch.fetch(f"{server}/a/train.txt", tmp_path)
+  assert fetch.fetch(f"{server}/b/train.txt", tmp_path) != first
 
 
 def test_the_cache_of_the_user(server, tmp_path, monkeypatch):
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-  path = _fetch.fetch(f"{server}/train.txt")
+  path = fetch.fetch(f"{server}/train.txt")
   assert path.parent == tmp_path / "xdg/etf_jax/lists"
   monkeypatch.delenv("XDG_CACHE_HOME")
   monkeypatch.setenv("HOME", str(tmp_path))
-  path = _fetch.fetch(f"{server}/train.txt")
+  path = fetch.fetch(f"{server}/train.txt")
   assert path.parent == tmp_path / ".cache/etf_jax/lists"
 
 
 def test_a_download_of_another_content_is_not_kept(server, tmp_path):
   url, wrong = f"{server}/train.txt", "0" * 40
-  found = _fetch.digest(tmp_path / "served/train.txt", "git")
+  found = fetch.digest(tmp_path / "served/train.txt", "git")
   assert message(f"{url}#git={wrong}", tmp_path) == (
     f"list {url} has git {found}, and {wrong} was expected; fetch it again, or "
     "mend the checksum if another list is meant"

@@ -7,7 +7,7 @@ import numpy as np
 from planted import contents, plant
 import pytest
 
-from etf_jax.data import folders
+from etf_jax.data.sources import folders
 from etf_jax.errors import InputError
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import official_archives
 import pytest
 
-from etf_jax.data import lists
+from etf_jax.data.sources import lists
 from etf_jax.errors import InputError
 
 

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from etf_jax.data import _mixing, augment
+from etf_jax.data import augment
+from etf_jax.data.augment import mixing
 
 HEIGHT, WIDTH = 12, 9
 
@@ -15,7 +16,7 @@ HEIGHT, WIDTH = 12, 9
 @jax.jit
 def draw_windows(keys, lam):
   return jax.vmap(
-    lambda key, lam: _mixing.cutmix_window(key, lam, HEIGHT, WIDTH)
+    lambda key, lam: mixing.cutmix_window(key, lam, HEIGHT, WIDTH)
   )(keys, lam)
 
 
@@ -57,7 +58,7 @@ def test_what_is_pasted_is_a_box():
 @jax.jit
 def both(keys):
   return jax.vmap(
-    lambda key: _mixing.shares(
+    lambda key: mixing.shares(
       key, HEIGHT, WIDTH, mixup_alpha=0.5, cutmix_alpha=1.0
     )
   )(keys)
@@ -92,7 +93,7 @@ def test_pasting_copies_pixels_of_the_partner():
 def test_partners_are_the_same_by_planes():
   images = np.arange(4 * 3 * 5 * 2, dtype=np.uint8).reshape(4, 3, 5, 2)
   partners = np.array([2, 0, 3, 1])
-  for fetch in (_mixing.fetch, _mixing._fetch_planes):
+  for fetch in (mixing.fetch, mixing._fetch_planes):
     fetched = fetch(jnp.asarray(images), jnp.asarray(partners))
     np.testing.assert_array_equal(fetched, images[partners])
 

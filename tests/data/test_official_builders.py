@@ -6,7 +6,8 @@ from official_photographs import Photographs
 from PIL import Image
 import pytest
 
-from etf_jax.data import catalog, sources
+from etf_jax.data import catalog
+from etf_jax.data.sources import prepared
 
 SMALL = ("cifar10", "cifar100", "cifar20", "svhn", "stl10")
 PHOTOGRAPHS = (
@@ -23,8 +24,8 @@ PHOTOGRAPHS = (
 
 
 def _open(official, name, split):
-  builder = sources.make_builder(name, official.data_dir)
-  return sources.open_prepared(builder, split, catalog.lookup(name))
+  builder = prepared.make_builder(name, official.data_dir)
+  return prepared.open_prepared(builder, split, catalog.lookup(name))
 
 
 def _pixels(encoded):
@@ -124,7 +125,7 @@ def test_two_splits_are_one_behind_the_other(official):
 
 
 def test_unlabelled_images_of_stl10_are_no_training_images(official):
-  builder = sources.make_builder("stl10", official.data_dir)
+  builder = prepared.make_builder("stl10", official.data_dir)
   sizes = {k: v.num_examples for k, v in builder.info.splits.items()}
   assert sizes == {"train": 40, "test": 40, "unlabelled": 3}
 

@@ -5,7 +5,7 @@ import numpy as np
 from planted import contents, message, plant
 import pytest
 
-from etf_jax.data import lists
+from etf_jax.data.sources import lists
 
 SYNSETS = ("n01", "n02", "n10")
 

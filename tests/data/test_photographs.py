@@ -19,7 +19,8 @@ import numpy as np
 from PIL import Image, ImageOps
 import pytest
 
-from etf_jax.data import _jpeg, decode
+from etf_jax.data import decode
+from etf_jax.data.decode import jpeg
 
 pytest.importorskip("simplejpeg")
 pytest.importorskip("cv2")
@@ -65,14 +66,14 @@ def test_orientation_of_other_formats(kind, orientation):
 def test_orientation_in_exif_data():
   for order in "<>":
     for kind in (3, 4):
-      assert _jpeg.orientation(exif_bytes(6, order, kind)) == 6
-  assert _jpeg.orientation(b"Exif\0\0" + exif_bytes(8)) == 8
+      assert jpeg.orientation(exif_bytes(6, order, kind)) == 6
+  assert jpeg.orientation(b"Exif\0\0" + exif_bytes(8)) == 8
   for value in (0, 9, 60000):
-    assert _jpeg.orientation(exif_bytes(value)) == 1
+    assert jpeg.orientation(exif_bytes(value)) == 1
   whole = exif_bytes(6)
-  assert [_jpeg.orientation(whole[:n]) for n in range(32)] == [1] * 32
-  assert _jpeg.orientation(b"") == 1
-  assert _jpeg.orientation(b"II*\0\xff\xff\xff\xff") == 1
+  assert [jpeg.orientation(whole[:n]) for n in range(32)] == [1] * 32
+  assert jpeg.orientation(b"") == 1
+  assert jpeg.orientation(b"II*\0\xff\xff\xff\xff") == 1
 
 
 @every_decoder
@@ -91,7 +92,7 @@ def test_cmyk_and_ycck_become_rgb(decoder, size):
     inks = photograph(64, 64, 4, seed)
     # Pillow writes Adobe's inverted CMYK.
     encoded = encode(Image.fromarray(inks, "CMYK"), quality=95)
-    header = _jpeg.read_header(encoded)
+    header = jpeg.read_header(encoded)
     assert header.components == 4
     image, _ = run(encoded, decoder, size=size)
     if size is None:

@@ -11,7 +11,9 @@ import official_archives
 import pytest
 
 from etf_jax import data
-from etf_jax.data import catalog, prepare, sources
+from etf_jax.data import catalog
+from etf_jax.data.prepare import prepare
+from etf_jax.data.sources import prepared
 from etf_jax.errors import InputError
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -66,7 +68,7 @@ def test_nothing_temporary_is_left(official):
 
 def test_two_processes_at_once(tmp_path, data_config):
   program = (
-    "import sys; from etf_jax.data import prepare; "
+    "import sys; from etf_jax.data.prepare import prepare; "
     "prepare.prepare('digits', sys.argv[1])"
   )
   processes = [_start(program, tmp_path) for _ in range(2)]
@@ -82,7 +84,8 @@ def test_two_processes_at_once(tmp_path, data_config):
 def test_the_second_process_waits_for_the_first(tmp_path):
   program = """
 import sys
-from etf_jax.data import digits, prepare
+from etf_jax.data.prepare import prepare
+from etf_jax.data.sources import digits
 generate = digits.ScikitDigits._generate_examples
 def wait_then_generate(self, test):
   print("holding", flush=True)
@@ -103,7 +106,7 @@ prepare.prepare("digits", sys.argv[1])
     while first.stdout.readline() != "holding\n":
       assert first.poll() is None
     second = _start(
-      "import sys; from etf_jax.data import prepare; "
+      "import sys; from etf_jax.data.prepare import prepare; "
       "print(prepare.prepare('digits', sys.argv[1]))",
       tmp_path,
     )
@@ -123,7 +126,8 @@ def test_a_process_that_dies_half_way_leaves_nothing_prepared(
 ):
   program = """
 import os, signal, sys
-from etf_jax.data import digits, prepare
+from etf_jax.data.prepare import prepare
+from etf_jax.data.sources import digits
 generate = digits.ScikitDigits._generate_examples
 def die_half_way(self, test):
   for number, example in enumerate(generate(self, test)):
@@ -137,7 +141,7 @@ prepare.prepare("digits", sys.argv[1])
   process.communicate()
   assert process.returncode == -9
   assert list((tmp_path / "scikit_digits").iterdir())
-  assert not sources.is_prepared(sources.make_builder("digits", tmp_path))
+  assert not prepared.is_prepared(prepared.make_builder("digits", tmp_path))
   prepare.prepare("digits", tmp_path)
   dataset = data.load(data_config("digits", tmp_path))
   assert (len(dataset.train.labels), len(dataset.test.labels)) == (1442, 355)
@@ -240,7 +244,7 @@ def test_a_dead_address_is_reported(tmp_path, monkeypatch):
     ".amazonaws.com: HTTP 404); fetch elsewhere train-images-idx3-ubyte.gz "
     "from http://fashion-mnist."
   )
-  url_infos = sources.make_builder("fashion_mnist", tmp_path).url_infos
+  url_infos = prepared.make_builder("fashion_mnist", tmp_path).url_infos
   for address in catalog.lookup("fashion_mnist").archives:
     assert f"from {address} (sha256 {url_infos[address].checksum})" in str(
       error.value
@@ -275,7 +279,7 @@ def test_wrong_checksums_in_manual_dir(official, tmp_path):
       ("inaturalist2018", "val2018.json.tar.gz"),
     )
   ]
-  assert not sources.is_prepared(sources.make_builder("cifar10", tmp_path))
+  assert not prepared.is_prepared(prepared.make_builder("cifar10", tmp_path))
 
 
 def test_wrong_checksum_of_a_download(official, tmp_path):
@@ -298,8 +302,8 @@ def test_wrong_checksum_of_a_download(official, tmp_path):
   line = done.stderr.splitlines()[-1]
   assert line.startswith("etf_jax.prepare: fashion_mnist: ")
   assert f"{damaged.name} has sha256 {found}, and " in line
-  assert not sources.is_prepared(
-    sources.make_builder("fashion_mnist", tmp_path)
+  assert not prepared.is_prepared(
+    prepared.make_builder("fashion_mnist", tmp_path)
   )
 
 

@@ -11,7 +11,9 @@ import time
 
 import pytest
 
-from etf_jax.data import archives, catalog, prepare, sources
+from etf_jax.data import catalog
+from etf_jax.data.prepare import archives, prepare
+from etf_jax.data.sources import prepared
 from etf_jax.errors import InputError
 
 _REPOSITORY = pathlib.Path(__file__).parents[2]
@@ -27,7 +29,7 @@ def tiny_imagenet(monkeypatch, tmp_path):
   """Two registered archives of a few bytes, and a manual_dir that has them."""
   manual = tmp_path / "manual"
   manual.mkdir()
-  url_infos = sources.make_builder("imagenet", tmp_path).url_infos
+  url_infos = prepared.make_builder("imagenet", tmp_path).url_infos
   for url in catalog.lookup("imagenet").archives:
     content = b"archive " + url.encode()
     (manual / url.rpartition("/")[2]).write_bytes(content)
@@ -95,7 +97,7 @@ def test_an_archive_of_another_content(tiny_imagenet, tmp_path):
 
 
 def test_an_archive_that_is_right(tiny_imagenet, tmp_path):
-  builder = sources.make_builder("imagenet", tmp_path)
+  builder = prepared.make_builder("imagenet", tmp_path)
   for archive in archives.of(catalog.lookup("imagenet"), builder):
     assert archives.difference(archive, str(tiny_imagenet)) is None
 
@@ -127,8 +129,8 @@ def test_class_names_are_added_to_data_that_lack_them(official, tmp_path):
   facts = catalog.lookup("cub200")
 
   def class_names():
-    builder = sources.make_builder("cub200", tmp_path)
-    return sources.open_prepared(builder, "train", facts).class_names
+    builder = prepared.make_builder("cub200", tmp_path)
+    return prepared.open_prepared(builder, "train", facts).class_names
 
   assert class_names() == tuple(map(str, range(200)))
   prepare.prepare("cub200", tmp_path)
@@ -151,7 +153,7 @@ def test_other_machines_wait_for_the_one_that_prepares(tmp_path):
   prepare.prepare("digits", tmp_path)
   waiter.join()
   assert found == [None]
-  assert sources.is_prepared(sources.make_builder("digits", tmp_path))
+  assert prepared.is_prepared(prepared.make_builder("digits", tmp_path))
 
 
 def test_nobody_prepares(tmp_path):
@@ -173,7 +175,8 @@ def test_patience_lasts_while_a_machine_is_at_it(tmp_path):
   """It takes several times the patience, and gives signs."""
   program = """
 import sys, time
-from etf_jax.data import digits, prepare
+from etf_jax.data.prepare import prepare
+from etf_jax.data.sources import digits
 prepare._HEARTBEAT_SECONDS = 0.2
 generate = digits.ScikitDigits._generate_examples
 def slowly(self, test):

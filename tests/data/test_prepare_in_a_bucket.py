@@ -17,7 +17,9 @@ import local_bucket
 import pytest
 
 from etf_jax import prepare as command
-from etf_jax.data import catalog, opening, prepare, remote, upload
+from etf_jax.data import catalog
+from etf_jax.data.prepare import prepare, remote, upload
+from etf_jax.data.sources import splits
 from etf_jax.errors import InputError
 
 INFO = "dataset_info.json"
@@ -82,7 +84,7 @@ def test_prepared_once_and_read_without_a_copy(
   config = data_config(
     "digits", "gs://bucket/tfds", cache_dir=str(tmp_path / "cache")
   )
-  assert len(opening.open_splits(config).test.labels) == 355
+  assert len(splits.open_splits(config).test.labels) == 355
   assert bucket.reads == []
   # What a reader keeps beside the data stays here.
   (here / ".etf_jax-train.npz").write_bytes(b"labels")
@@ -146,7 +148,7 @@ def test_a_run_prepares_and_other_machines_wait(
     config = data_config(
       "digits", "gs://bucket/tfds", cache_dir=cache, prepare=True
     )
-    read[index] = opening.open_splits(config)
+    read[index] = splits.open_splits(config)
 
   other = threading.Thread(target=open_as, args=(1,))
   other.start()

@@ -2,13 +2,14 @@
 import numpy as np
 import pytest
 
-from etf_jax.data import catalog, lists, published_lists, sources
+from etf_jax.data import catalog
+from etf_jax.data.sources import lists, prepared, published_lists
 from etf_jax.errors import InputError
 
 
 def _open(official, name, split="train"):
-  builder = sources.make_builder(name, official.data_dir)
-  return sources.open_prepared(builder, split, catalog.lookup(name))
+  builder = prepared.make_builder(name, official.data_dir)
+  return prepared.open_prepared(builder, split, catalog.lookup(name))
 
 
 def _listing(path, lines):

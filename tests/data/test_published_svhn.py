@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from etf_jax import data
-from etf_jax.data import published_svhn
+from etf_jax.data.sources import published_svhn
 from etf_jax.errors import InputError
 
 

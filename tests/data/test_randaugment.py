@@ -10,7 +10,8 @@ from PIL import Image, ImageEnhance, ImageOps
 import pytest
 import scipy.stats
 
-from etf_jax.data import _randaugment, augment
+from etf_jax.data import augment
+from etf_jax.data.augment import randaugment as _randaugment
 
 NAMES = tuple(_randaugment.OPERATIONS)
 HEIGHT, WIDTH = 26, 22

@@ -17,7 +17,9 @@ import local_bucket
 import numpy as np
 import pytest
 
-from etf_jax.data import _bucket, opening, remote, sources
+from etf_jax.data.prepare import bucket as _bucket
+from etf_jax.data.prepare import remote
+from etf_jax.data.sources import prepared, splits
 from etf_jax.errors import InputError
 
 INFO = "dataset_info.json"
@@ -62,11 +64,11 @@ def test_prepared_digits_are_read_as_from_a_folder(
   bucket, tmp_path, digits_dir, data_config, capsys
 ):
   shutil.copytree(digits_dir, tmp_path / "cloud/bucket/my/tfds")
-  local = opening.open_splits(data_config("digits", digits_dir))
+  local = splits.open_splits(data_config("digits", digits_dir))
   config = data_config(
     "digits", "gs://bucket/my/tfds/", cache_dir=str(tmp_path / "cache")
   )
-  copied = opening.open_splits(config)
+  copied = splits.open_splits(config)
   assert "copying gs://bucket/my/tfds/scikit_digits/1.0.0 to" in (
     capsys.readouterr().err
   )
@@ -78,7 +80,7 @@ def test_prepared_digits_are_read_as_from_a_folder(
       assert ours.read(index) == theirs.read(index)
   assert len(bucket.reads) == len(set(bucket.reads)) > 3
   bucket.reads.clear()
-  again = opening.open_splits(config)
+  again = splits.open_splits(config)
   assert again.test.read(3) == local.test.read(3)
   assert bucket.reads == []
   assert capsys.readouterr().err == ""
@@ -92,7 +94,7 @@ def test_the_data_directory_of_the_environment(
   monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
   config = data_config("digits", "unused")
   config.data_dir = None
-  assert len(opening.open_splits(config).train.labels) == 1442
+  assert len(splits.open_splits(config).train.labels) == 1442
   assert (tmp_path / "home/etf_jax/gs/bucket/scikit_digits/1.0.0").is_dir()
 
 
@@ -226,12 +228,12 @@ def test_shards_that_are_absent(shapes, tmp_path):
 def test_data_that_are_not_in_the_bucket(bucket, tmp_path, data_config):
   cache = str(tmp_path / "a cache")
   config = data_config("digits", "gs://bucket/x/", cache_dir=cache)
-  assert message(opening.open_splits, config) == (
+  assert message(splits.open_splits, config) == (
     "digits is not prepared in gs://bucket/x/scikit_digits/1.0.0; run: python "
     "-m etf_jax.prepare digits --data_dir=gs://bucket/x/ "
     f"'--cache_dir={cache}'"
   )
-  assert message(sources.make_builder, "digits", "gs://bucket/x") == (
+  assert message(prepared.make_builder, "digits", "gs://bucket/x") == (
     "data_dir=gs://bucket/x is in a bucket, and a builder of digits needs a "
     "folder"
   )
@@ -240,7 +242,7 @@ def test_data_that_are_not_in_the_bucket(bucket, tmp_path, data_config):
 @pytest.mark.parametrize("field", ["dir", "manual_dir", "cache_dir"])
 def test_what_cannot_be_in_a_bucket(tmp_path, data_config, field):
   config = data_config("digits", tmp_path, **{field: "gs://bucket/x"})
-  assert message(opening.open_splits, config) == (
+  assert message(splits.open_splits, config) == (
     f"config.data.{field}=gs://bucket/x: of the data, only those that are "
     "prepared (data_dir) may be in a bucket; mount these (gcsfuse) or copy "
     "them (gcloud storage cp --recursive gs://bucket/x DIR), and give the "

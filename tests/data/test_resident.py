@@ -10,7 +10,8 @@ from jax.sharding import Mesh
 import numpy as np
 import pytest
 
-from etf_jax.data import Split, resident, sampling
+from etf_jax.data import Split, sampling
+from etf_jax.data.feeds import resident
 
 SIZE, BATCH = 23, 8
 

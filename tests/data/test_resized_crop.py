@@ -12,11 +12,12 @@ from PIL import Image
 import pytest
 import scipy.stats
 
-from etf_jax.data import _resize, augment
+from etf_jax.data import augment
+from etf_jax.data.augment import resized_crop
 
 SCALE, RATIO = (0.08, 1.0), (3 / 4, 4 / 3)
 RESAMPLE = jax.jit(
-  lambda images, boxes, bounds, size: _resize.resample(
+  lambda images, boxes, bounds, size: resized_crop.resample(
     images, boxes, bounds, size=size
   ),
   static_argnums=3,
@@ -67,13 +68,14 @@ def resample(request):
     return
   with pytest.MonkeyPatch.context() as patch:
     patch.setattr(
-      _resize.lax,
+      resized_crop.lax,
       "platform_dependent",
       lambda *args, **ways: ways[request.param](*args),
     )
     # A new function, so that no program is found in a cache.
     yield jax.jit(
-      lambda *args: _resize.resample(*args[:3], size=args[3]), static_argnums=3
+      lambda *args: resized_crop.resample(*args[:3], size=args[3]),
+      static_argnums=3,
     )
 
 
@@ -143,7 +145,7 @@ def test_within_wider_bounds_pillow_reads_beyond_the_box(resample):
 @jax.jit
 def draw_boxes(sizes, seed):
   keys = augment.example_keys(jax.random.key(seed), sizes.shape[0])
-  return _resize.random_boxes(keys, sizes, scale=SCALE, ratio=RATIO)
+  return resized_crop.random_boxes(keys, sizes, scale=SCALE, ratio=RATIO)
 
 
 def drawn(sizes, seed):
@@ -247,7 +249,7 @@ def test_centre_crops_are_those_of_resize_and_crop(canvas, size, shorter):
     image[:height, :width] = photographs(1, height, width)[0]
     expected.append(pillow_centre(image[:height, :width], size, shorter))
   boxes = jax.jit(
-    lambda sizes: _resize.centre_boxes(
+    lambda sizes: resized_crop.centre_boxes(
       sizes, size=size, fraction=size / shorter
     )
   )(sizes)
@@ -257,7 +259,7 @@ def test_centre_crops_are_those_of_resize_and_crop(canvas, size, shorter):
 
 def test_a_square_of_the_scaled_size_is_cropped_as_it_is():
   images = photographs(2, 32, 32)
-  boxes = _resize.centre_boxes(
+  boxes = resized_crop.centre_boxes(
     jnp.full((2, 2), 32, jnp.int32), size=28, fraction=0.875
   )
   np.testing.assert_array_equal(boxes, [[2, 2, 28, 28]] * 2)

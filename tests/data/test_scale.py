@@ -12,7 +12,7 @@ from PIL import Image
 import pytest
 from sklearn import datasets
 
-from etf_jax.data import _cache_file, _scale
+from etf_jax.data.decode import cache_file, scale
 
 
 def by_pillow(image, box, height, width):
@@ -76,7 +76,7 @@ def cases(draw):
 
 @hypothesis.given(cases())
 def test_it_is_exact_in_256ths(case):
-  np.testing.assert_array_equal(_scale.scale(*case), in_integers(*case))
+  np.testing.assert_array_equal(scale.scale(*case), in_integers(*case))
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_it_is_exact_in_256ths(case):
 def test_it_is_exact_in_every_layout(shape, box, height, width):
   image = np.random.default_rng(0).integers(0, 256, shape, np.uint8)
   np.testing.assert_array_equal(
-    _scale.scale(image, box, height, width),
+    scale.scale(image, box, height, width),
     in_integers(image, box, height, width),
   )
 
@@ -101,9 +101,9 @@ def test_it_is_exact_in_smaller_blocks(most, monkeypatch):
   # As very wide images have them.
   image = np.random.default_rng(0).integers(0, 256, (61, 83, 3), np.uint8)
   options = (1.5, 0, 82, 60.5), 43, 57
-  scaled = _scale.scale(image, *options)
-  monkeypatch.setattr(_scale, "_MULTIPLICATIONS", most)
-  np.testing.assert_array_equal(_scale.scale(image, *options), scaled)
+  scaled = scale.scale(image, *options)
+  monkeypatch.setattr(scale, "_MULTIPLICATIONS", most)
+  np.testing.assert_array_equal(scale.scale(image, *options), scaled)
   np.testing.assert_array_equal(in_integers(image, *options), scaled)
 
 
@@ -112,13 +112,13 @@ def test_weights_by_hand():
   # first row weighs 3/4, 3/4 and 1/4 of 7/4. In 256ths their sums are 109.7,
   # 219.4 and 256: weights 110, 109 and 37.
   image = np.array([[0], [100], [200], [250]], np.uint8)
-  scaled = _scale.scale(image, (0, 0, 1, 4), 2, 1)
+  scaled = scale.scale(image, (0, 0, 1, 4), 2, 1)
   assert scaled.tolist() == [
     [round((100 * 109 + 200 * 37) / 256)],
     [round((100 * 37 + 200 * 109 + 250 * 110) / 256)],
   ]
   # Doubled: a quarter of the neighbour, which there is none of at the border.
-  scaled = _scale.scale(image, (0, 0, 1, 4), 8, 1)
+  scaled = scale.scale(image, (0, 0, 1, 4), 8, 1)
   assert scaled[:, 0].tolist() == [0, 25, 75, 125, 175, 213, 238, 250]
 
 
@@ -127,10 +127,10 @@ def test_one_level_stays(count):
   levels = np.arange(256, dtype=np.uint8)
   for level in levels:
     image = np.full((16, 23), level, np.uint8)
-    assert (_scale.scale(image, (0.3, 0, 22, 15.9), count, 19) == level).all()
+    assert (scale.scale(image, (0.3, 0, 22, 15.9), count, 19) == level).all()
   # And the size as it is, where only a part is taken.
   image = np.tile(levels, (3, 1))
-  scaled = _scale.scale(image, (100, 1, 130, 3), 2, 30)
+  scaled = scale.scale(image, (100, 1, 130, 3), 2, 30)
   np.testing.assert_array_equal(scaled, image[1:, 100:130])
 
 
@@ -146,7 +146,7 @@ def square(shape, size):
 def test_photographs(size):
   for image in (*datasets.load_sample_images().images, photograph(375, 500)):
     options = square(image.shape, size)
-    scaled = _scale.scale(image, *options)
+    scaled = scale.scale(image, *options)
     error = np.abs(scaled - in_float64(image, *options))
     # Rounding is a quarter on average and a half at most. Weights in 256ths
     # add up to 0.5 where neighbours differ by 200: measured 0.23 to 0.25 and
@@ -164,7 +164,7 @@ def test_noise(size):
   # The worst there is: neighbours differ by 85 on average.
   image = np.random.default_rng(0).integers(0, 256, (375, 500, 3), np.uint8)
   options = square(image.shape, size)
-  scaled = _scale.scale(image, *options)
+  scaled = scale.scale(image, *options)
   error = np.abs(scaled - in_float64(image, *options))
   assert error.mean() <= 0.29
   assert error.max() <= 1.5
@@ -174,7 +174,7 @@ def test_noise(size):
 @hypothesis.given(cases())
 def test_no_image_is_further_off_than_its_weights(case):
   _, (left, top, right, bottom), height, width = case
-  error = np.abs(_scale.scale(*case) - in_float64(*case))
+  error = np.abs(scale.scale(*case) - in_float64(*case))
   # A sum of weights is off by half a 256th; there is one between each pair of
   # neighbours that count, which differ by at most 255.
   pairs = sum(
@@ -192,11 +192,11 @@ def test_alignment_order_and_threads_do_not_matter():
     for start in range(3):
       image = whole[start : start + height, start : start + width]
       jobs.append((image, *square(image.shape, size)))
-  alone = [_scale.scale(*job) for job in jobs]
+  alone = [scale.scale(*job) for job in jobs]
   for job, one in zip(jobs, alone, strict=True):
-    np.testing.assert_array_equal(_scale.scale(job[0].copy(), *job[1:]), one)
+    np.testing.assert_array_equal(scale.scale(job[0].copy(), *job[1:]), one)
   with concurrent.futures.ThreadPoolExecutor(8) as pool:
-    together = list(pool.map(lambda job: _scale.scale(*job), jobs * 4))
+    together = list(pool.map(lambda job: scale.scale(*job), jobs * 4))
   for one, other in zip(alone * 4, together, strict=True):
     np.testing.assert_array_equal(one, other)
 
@@ -206,10 +206,10 @@ def test_alignment_order_and_threads_do_not_matter():
 def test_blocks_are_within_what_one_thread_takes(size, step):
   full = round(size * step)
   for outputs, times in (
-    (_scale._ROWS, 3 * (full + 3)),
-    (_scale._COLUMNS // 3, 9 * min(size, _scale._STRIP)),
+    (scale._ROWS, 3 * (full + 3)),
+    (scale._COLUMNS // 3, 9 * min(size, scale._STRIP)),
   ):
-    _, blocks = _scale._bands(full, 0.0, size * step, size, outputs, times)
+    _, blocks = scale._bands(full, 0.0, size * step, size, outputs, times)
     assert blocks[0].size * times <= 2**18
     assert len(blocks) < size
 
@@ -219,9 +219,9 @@ def test_the_version_of_cached_images():
   # were stored before.
   row, column, channel = np.ogrid[:375, :500, :3]
   image = (row * column // 3 + 97 * channel + 41 * row) % 256
-  scaled = _scale.scale(image.astype(np.uint8), (62.3, 0, 437, 375), 256, 256)
+  scaled = scale.scale(image.astype(np.uint8), (62.3, 0, 437, 375), 256, 256)
   found = hashlib.sha256(scaled.tobytes()).hexdigest()
-  assert (_cache_file._VERSION, found) == (
+  assert (cache_file._VERSION, found) == (
     2,
     "b809229ad1871cbf8cb71d6a157b09ee57c207528c3cb487fcc42636ac7d4514",
   )

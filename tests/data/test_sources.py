@@ -15,7 +15,8 @@ from sklearn.datasets import load_digits
 import tensorflow_datasets as tfds
 
 from etf_jax import data
-from etf_jax.data import catalog, sources
+from etf_jax.data import catalog
+from etf_jax.data.sources import prepared as sources
 from etf_jax.errors import InputError
 
 

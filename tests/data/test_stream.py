@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 import pytest
 
-from etf_jax.data import Encoded, Pixels, sampling, stream
+from etf_jax.data import Encoded, Pixels, sampling
+from etf_jax.data.feeds import stream
 from etf_jax.errors import InputError
 
 SIZE, BATCH = 53, 8  # 7 batches an epoch, the last one of 5

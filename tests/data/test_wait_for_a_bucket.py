@@ -9,7 +9,7 @@ import fsspec
 import local_bucket
 import pytest
 
-from etf_jax.data import upload
+from etf_jax.data.prepare import upload
 from etf_jax.errors import InputError
 
 ADDRESS = f"{local_bucket.DATA_DIR}/{local_bucket.FOLDER}"

@@ -9,13 +9,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from etf_jax.data import _windows
+from etf_jax.data.augment import shifted_crop
 
 PADDING = 3
 WAYS = {
-  "chosen": functools.partial(_windows.windows, padding=PADDING),
-  "slices": functools.partial(_windows.slices, padding=PADDING),
-  "products": _windows.products,
+  "chosen": functools.partial(shifted_crop.windows, padding=PADDING),
+  "slices": functools.partial(shifted_crop.slices, padding=PADDING),
+  "products": shifted_crop.products,
 }
 
 

@@ -8,7 +8,8 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
 import pytest
 
-from etf_jax.data import Split, resident
+from etf_jax.data import Split
+from etf_jax.data.feeds import resident
 from etf_jax.evaluation import evaluator
 from etf_jax.models import Classifier, LinearHead
 

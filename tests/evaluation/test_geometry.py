@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from etf_jax import collapse
-from etf_jax.data import Split, resident
+from etf_jax.data import Split
+from etf_jax.data.feeds import resident
 from etf_jax.evaluation import evaluator, geometry
 from etf_jax.models import Classifier, LinearHead
 

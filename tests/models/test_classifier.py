@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from etf_jax.configs import base
-from etf_jax.data import augment, resident
+from etf_jax.data import augment
+from etf_jax.data.batch import Batch
 from etf_jax.errors import InputError
 from etf_jax.models import Classifier, ETFHead, LinearHead, create_model
 from etf_jax.training import durations, objectives, optimizer, state, step
@@ -35,9 +36,7 @@ def batch():
   for image, label in zip(images, labels, strict=True):
     row, column = divmod(label, 2)
     image[4 * row : 4 * row + 4, 4 * column : 4 * column + 4] += 120
-  return resident.Batch(
-    jnp.asarray(images, jnp.uint8), jnp.asarray(labels), None
-  )
+  return Batch(jnp.asarray(images, jnp.uint8), jnp.asarray(labels), None)
 
 
 def train(c, batch, steps):

@@ -9,7 +9,7 @@ import tiny_runs
 
 from etf_jax import models
 from etf_jax.data import augment
-from etf_jax.data.resident import Batch
+from etf_jax.data.batch import Batch
 from etf_jax.errors import InputError
 from etf_jax.training import checkpoint, objectives, optimizer, sharding, state
 from etf_jax.training import step as steps

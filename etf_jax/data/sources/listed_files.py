@@ -4,7 +4,7 @@
 from collections.abc import Sequence
 import os
 
-from etf_jax.data._list_formats import Listing
+from etf_jax.data.sources.list_formats import Listing
 from etf_jax.errors import InputError
 
 

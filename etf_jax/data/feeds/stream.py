@@ -22,7 +22,8 @@ from absl import flags
 import grain
 import numpy as np
 
-from etf_jax.data import Encoded, cache, decode, sampling
+from etf_jax.data import decode, sampling
+from etf_jax.data.dataset import Encoded
 
 _NAMED_AT_MOST = 20
 # Batches that wait for the device, in all and for each worker.
@@ -173,7 +174,7 @@ class Batches:
           images[place], sizes[place] = pixels.decode(source.read(index))
         except decode.CorruptImage as error:
           if pixels.corrupt == "error":
-            raise cache.corrupt_image(source.describe(index), error) from error
+            raise decode.corrupt_image(source.describe(index), error) from error
           messages[index] = f"{source.describe(index)}: {error}"
           where[place] = False
       return time.perf_counter() - started

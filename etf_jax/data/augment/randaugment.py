@@ -12,7 +12,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from etf_jax.data import _colour
+from etf_jax.data.augment import color
 
 # Each with its largest strength, which is reached at magnitude 10: slopes of
 # shears, shares of the side, degrees, changes of a factor from 1, bits dropped,
@@ -102,14 +102,12 @@ def _recolour(images, kinds, signs, amount):
     return (kinds == _NAMES.index(name))[:, None, None, None]
 
   # 1. Blends: with black, the mean grey, the image in grey, or blurred.
-  other = _colour.others(
+  other = color.others(
     x,
     jnp.where(
       kinds == _NAMES.index("contrast"),
-      _colour.MEAN_GREY,
-      jnp.where(
-        kinds == _NAMES.index("saturation"), _colour.GREY, _colour.BLACK
-      ),
+      color.MEAN_GREY,
+      jnp.where(kinds == _NAMES.index("saturation"), color.GREY, color.BLACK),
     ),
   )
   other = jnp.where(at("sharpness"), _smooth(x), other)
@@ -117,7 +115,7 @@ def _recolour(images, kinds, signs, amount):
   for name in ("brightness", "saturation", "contrast", "sharpness"):
     change = jnp.where(kinds == _NAMES.index(name), amount[name], 0)
     factors += signs * change
-  blended = _colour.to_levels(_colour.blend(x, other, factors))
+  blended = color.to_levels(color.blend(x, other, factors))
   # 2. Fewer bits, 3. inverted highlights,
   dropped = round(amount["posterize"])
   images = jnp.where(at("posterize"), (images >> dropped) << dropped, blended)
@@ -128,7 +126,7 @@ def _recolour(images, kinds, signs, amount):
   stretched = (x - low) * (255 / jnp.maximum(high - low, 1))
   flat = high == low
   return jnp.where(
-    at("autocontrast") & ~flat, _colour.to_levels(stretched), images
+    at("autocontrast") & ~flat, color.to_levels(stretched), images
   )
 
 

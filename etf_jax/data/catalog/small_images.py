@@ -3,7 +3,7 @@
 
 import dataclasses
 
-from etf_jax.data._facts import Facts
+from etf_jax.data.catalog.info import Facts
 
 _WORKS = "builder works (small archives in the official format)"
 

@@ -19,9 +19,15 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import numpy as np
 
-from etf_jax.data import _colour, _mixing, _randaugment, _resize, _windows
-from etf_jax.data._mixing import mix, mixup_partners
-from etf_jax.data.resident import Batch
+from etf_jax.data.augment import (
+  color,
+  mixing,
+  randaugment,
+  resized_crop,
+  shifted_crop,
+)
+from etf_jax.data.augment.mixing import mix, mixup_partners
+from etf_jax.data.batch import Batch
 from etf_jax.errors import InputError
 
 __all__ = [
@@ -75,10 +81,10 @@ def training(
     keys = example_keys(examples_key, batch.labels.shape[0])
     if config.crop_size:
       sizes = _sizes(batch.images, batch.sizes)
-      boxes = _resize.random_boxes(
+      boxes = resized_crop.random_boxes(
         keys, sizes, scale=config.crop_scale, ratio=config.crop_ratio
       )
-      images = _resize.resample(
+      images = resized_crop.resample(
         batch.images, boxes, boxes, size=config.crop_size
       )
     else:
@@ -86,14 +92,14 @@ def training(
       images = pad_crop(keys, batch.images, padding=config.crop_padding)
     if config.flip:
       images = flip(keys, images)
-    images = _colour.jitter(
+    images = color.jitter(
       keys,
       images,
       brightness=config.brightness,
       contrast=config.contrast,
       saturation=config.saturation,
     )
-    images = _randaugment.randaugment(
+    images = randaugment.randaugment(
       keys,
       images,
       layers=config.randaugment_layers,
@@ -107,7 +113,7 @@ def training(
     inputs = inputs_of(keys, images)
     if not (config.mixup_alpha or config.cutmix_alpha):
       return inputs, None, None
-    own, lam = _mixing.shares(
+    own, lam = mixing.shares(
       batch_key,
       *inputs.shape[1:3],
       mixup_alpha=config.mixup_alpha,
@@ -115,8 +121,8 @@ def training(
     )
     partners = mixup_partners(keys, batch.where)
     # Fetched as bytes, since they may come from other devices.
-    theirs = inputs_of(keys[partners], _mixing.fetch(images, partners))
-    return _mixing.blend(inputs, theirs, own), partners, lam
+    theirs = inputs_of(keys[partners], mixing.fetch(images, partners))
+    return mixing.blend(inputs, theirs, own), partners, lam
 
   return augmented
 
@@ -148,11 +154,13 @@ def evaluation(
   def prepared(images, sizes=None):
     if config.crop_size:
       sizes = _sizes(images, sizes)
-      boxes = _resize.centre_boxes(
+      boxes = resized_crop.centre_boxes(
         sizes, size=config.crop_size, fraction=config.eval_crop
       )
       whole = jnp.concatenate([jnp.zeros_like(sizes), sizes], axis=1)
-      images = _resize.resample(images, boxes, whole, size=config.crop_size)
+      images = resized_crop.resample(
+        images, boxes, whole, size=config.crop_size
+      )
     else:
       _check_same_size(sizes)
     return normalize(images, mean, std, dtype)
@@ -198,7 +206,7 @@ def pad_crop(keys: jax.Array, images: jax.Array, *, padding: int) -> jax.Array:
       jax.random.fold_in(key, 0), (2,), 0, 2 * padding + 1, jnp.int32
     )
   )(keys)
-  return _windows.windows(images, corners - padding, padding=padding)
+  return shifted_crop.windows(images, corners - padding, padding=padding)
 
 
 def flip(keys: jax.Array, images: jax.Array) -> jax.Array:

@@ -15,7 +15,7 @@ import re
 
 import numpy as np
 
-from etf_jax.data import _fetch
+from etf_jax.data.prepare import fetch
 from etf_jax.errors import InputError
 
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
@@ -61,8 +61,8 @@ def read(location: str, cache_dir: str | os.PathLike | None = None) -> Listing:
   Raises:
     InputError: The list cannot be had, or a line cannot be understood.
   """
-  path = _fetch.fetch(location, cache_dir)
-  address, _ = _fetch.split(location)
+  path = fetch.fetch(location, cache_dir)
+  address, _ = fetch.split(location)
   name = f"list {address}"
   try:
     text = path.read_bytes().decode("utf-8-sig")
@@ -71,7 +71,7 @@ def read(location: str, cache_dir: str | os.PathLike | None = None) -> Listing:
   except UnicodeDecodeError as error:
     raise InputError(f"{name} is not a text in UTF-8") from error
   suffix = os.path.splitext(path.name)[1].lower()
-  from_url = _fetch.is_url(address)
+  from_url = fetch.is_url(address)
   if from_url and suffix not in _READERS:
     suffix = ".json" if text.lstrip().startswith("{") else ".txt"
   if suffix not in _READERS:

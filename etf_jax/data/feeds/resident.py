@@ -17,7 +17,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
-from etf_jax.data import Split
+from etf_jax.data.batch import Batch
+from etf_jax.data.dataset import Split
 
 # A copy on every device makes gathering a batch cheapest; above so many bytes
 # each device holds its share of the images instead.
@@ -51,24 +52,6 @@ class Resident:
   def size(self) -> int:
     """N."""
     return self.labels.shape[0]
-
-
-class Batch(NamedTuple):
-  """One step's examples.
-
-  Attributes:
-    images: uint8 `[B, H, W, C]`.
-    labels: int32 `[B]`.
-    where: booleans `[B]`, False for padding and for images that could not be
-      decoded; None if there are none.
-    sizes: int32 `[B, 2]`, height and width of each image in the top left
-      corner of its array; None if images fill theirs.
-  """
-
-  images: jax.Array
-  labels: jax.Array
-  where: jax.Array | None
-  sizes: jax.Array | None = None
 
 
 class Feed(NamedTuple):

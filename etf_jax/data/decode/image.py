@@ -50,7 +50,7 @@ from PIL import (
   WebPImagePlugin,
 )
 
-from etf_jax.data import _jpeg, _scale
+from etf_jax.data.decode import jpeg, scale
 from etf_jax.errors import InputError
 
 # Pixels that may be decoded, 11,585 x 11,585: half a gigabyte in Pillow. JPEGs
@@ -158,7 +158,7 @@ def decode(
   if size is not None and size < 1:
     raise ValueError(f"size must be at least 1, got {size}")
   try:
-    if encoded.startswith(_jpeg.START):
+    if encoded.startswith(jpeg.START):
       return _decode_jpeg(encoded, channels, size, fit, decoder)
     image, orientation = _open(encoded, channels)
     plan = _plan(image.height, image.width, orientation, size, fit)
@@ -172,7 +172,7 @@ def decode(
 
 
 def _decode_jpeg(encoded, channels, size, fit, decoder):
-  header = _jpeg.read_header(encoded)
+  header = jpeg.read_header(encoded)
   shape = (header.height, header.width)
   plan = _plan(*shape, header.orientation, size, fit)
   reduction = _reduction(*shape, plan)
@@ -227,7 +227,7 @@ def _jpeg_by_opencv(encoded, header, channels, reduction):
 
 
 def _jpeg_by_pillow(encoded, header, channels, reduction):
-  encoded = _jpeg.without_irrelevant(encoded, header)
+  encoded = jpeg.without_irrelevant(encoded, header)
   # Not Image.open: it refuses images by their size before a reduction.
   image = JpegImagePlugin.JpegImageFile(io.BytesIO(encoded))
   # Pillow reduces by the largest of 1, 2, 4, 8 that leaves at least this size.
@@ -268,7 +268,7 @@ def _open(encoded: bytes, channels: int) -> tuple[Image.Image, int]:
     _converted(image, channels),
     1
     if kind is TiffImagePlugin.TiffImageFile
-    else _jpeg.orientation(image.info.get("exif", b"")),
+    else jpeg.orientation(image.info.get("exif", b"")),
   )
 
 
@@ -357,7 +357,7 @@ def _finish(image, shape, reduction, plan, orientation, size, fit):
     if scaled != shape or scaled != (plan.height, plan.width):
       box = _box(shape, reduction, plan)
       if isinstance(image, np.ndarray):
-        image = _scale.scale(image, box, plan.height, plan.width)
+        image = scale.scale(image, box, plan.height, plan.width)
       else:
         image = image.resize(
           (plan.width, plan.height), Image.Resampling.BILINEAR, box=box

@@ -19,8 +19,9 @@ import sys
 
 import numpy as np
 
-from etf_jax.data import _cache_file, decode
 from etf_jax.data._progress import Progress
+from etf_jax.data.decode import cache_file
+from etf_jax.data.decode import image as image_decoder
 from etf_jax.data.sources import Source
 from etf_jax.errors import InputError
 
@@ -90,9 +91,9 @@ def decode_all(
   if cache_dir is None:
     images, state = _in_memory(decode_one, workers, progress)
   else:
-    images, state = _cache_file.load_or_make(
+    images, state = cache_file.load_or_make(
       cache_dir,
-      _cache_file.key(source, options),
+      cache_file.key(source, options),
       len(source.labels),
       lambda: decode_one.shape,
       lambda state, store: _fill(decode_one, state, store, workers, progress),
@@ -173,8 +174,8 @@ class _Decoder:
         f"cannot read {self.source.describe(index)} ({error.strerror or error})"
       ) from error
     try:
-      return decode.decode(encoded, **self._options)
-    except decode.CorruptImage as error:
+      return image_decoder.decode(encoded, **self._options)
+    except image_decoder.CorruptImage as error:
       if self._corrupt == "error":
         raise corrupt_image(self.source.describe(index), error) from error
       bad[index] = str(error)
@@ -230,7 +231,7 @@ def _in_memory(decoder, workers, progress):
   def store(start, block):
     images[start : start + len(block)] = block
 
-  state = _cache_file.new_state(decoder.count)
+  state = cache_file.new_state(decoder.count)
   for _ in _fill(decoder, state, store, workers, progress):
     pass
   return images, state
@@ -238,7 +239,7 @@ def _in_memory(decoder, workers, progress):
 
 def _fill(
   decoder: _Decoder,
-  state: _cache_file.State,
+  state: cache_file.State,
   store: Callable[[int, np.ndarray], None],
   workers: int,
   progress: str | None,

@@ -14,14 +14,15 @@ import os
 import pathlib
 import sys
 import tempfile
-from typing import Protocol
 import zipfile
 
 import numpy as np
 import tensorflow_datasets as tfds
 import tqdm
 
-from etf_jax.data import catalog, digits, remote
+from etf_jax.data import catalog
+from etf_jax.data.prepare import remote
+from etf_jax.data.sources import digits
 from etf_jax.errors import InputError
 
 FILE_FORMAT = "array_record"
@@ -32,54 +33,6 @@ _OWN_BUILDERS = {"scikit_digits": digits.ScikitDigits}
 # Photographs of 100 kB, and images of 1 kB.
 _READ_AT_ONCE = 256
 _SMALL_READ_AT_ONCE = 4096
-
-
-class Source(Protocol):
-  """One split of encoded images; it can be pickled, and reopens its files.
-
-  Attributes:
-    labels: int32 `[N]`, in 0..K-1.
-    class_names: The K names.
-  """
-
-  labels: np.ndarray
-  class_names: tuple[str, ...]
-
-  def read(self, index: int) -> bytes:
-    """Return an encoded image: JPEG, PNG, ..."""
-
-  def describe(self, index: int) -> str:
-    """Name an image in messages."""
-
-
-@dataclasses.dataclass(frozen=True, eq=False)
-class Subset:
-  """Chosen images of a source, in the order of `indices`.
-
-  Attributes:
-    source: Where they are.
-    indices: int64 `[N]` into it.
-    labels: int32 `[N]`.
-    class_names: The K names.
-  """
-
-  source: Source
-  indices: np.ndarray
-  labels: np.ndarray
-  class_names: tuple[str, ...]
-
-  def read(self, index: int) -> bytes:
-    """See `Source`."""
-    return self.source.read(self.indices[index])
-
-  def describe(self, index: int) -> str:
-    """See `Source`."""
-    return self.source.describe(self.indices[index])
-
-
-def choose(source: Source, indices: np.ndarray) -> Subset:
-  """Return the images of a source that `indices` name."""
-  return Subset(source, indices, source.labels[indices], source.class_names)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -4,7 +4,7 @@
 import dataclasses
 import functools
 
-from etf_jax.data._facts import Facts
+from etf_jax.data.catalog.info import Facts
 
 _photographs = functools.partial(
   Facts,

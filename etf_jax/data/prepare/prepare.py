@@ -29,14 +29,9 @@ import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import download_manager
 from tensorflow_datasets.core.download import util as tfds_download_util
 
-from etf_jax.data import (
-  _class_names,
-  archives,
-  catalog,
-  remote,
-  sources,
-  upload,
-)
+from etf_jax.data import catalog
+from etf_jax.data.prepare import archives, class_names, remote, upload
+from etf_jax.data.sources import prepared
 from etf_jax.errors import InputError
 
 _COMMAND = "etf_jax.prepare"
@@ -94,7 +89,7 @@ def prepare(
 def address(name: str, data_dir: str, cache_dir: _PathLike | None) -> str:
   """Return where a data set is in a bucket; arguments as of `prepare`."""
   root = remote.local_root(data_dir, cache_dir)
-  folder = sources.folder(sources.make_builder(name, root))
+  folder = prepared.folder(prepared.make_builder(name, root))
   return remote.address_of(data_dir, folder)
 
 
@@ -115,18 +110,18 @@ def _prepare(
     option: That names data_dir in it.
   """
   facts = catalog.lookup(name)
-  builder = sources.make_builder(name, data_dir)
-  if sources.is_prepared(builder) and _class_names.are_there(builder, facts):
+  builder = prepared.make_builder(name, data_dir)
+  if prepared.is_prepared(builder) and class_names.are_there(builder, facts):
     return builder
   with _only_process(builder, option):
     # Another process may have prepared the data while this one waited.
-    builder = sources.make_builder(name, data_dir)
-    if not sources.is_prepared(builder):
+    builder = prepared.make_builder(name, data_dir)
+    if not prepared.is_prepared(builder):
       _require_modules(name, facts)
       _require_archives(name, builder, manual_dir, again)
       _download_and_prepare(name, builder, manual_dir, again)
-    if not _class_names.are_there(builder, facts):
-      _class_names.write(builder, facts)
+    if not class_names.are_there(builder, facts):
+      class_names.write(builder, facts)
   return builder
 
 
@@ -190,8 +185,8 @@ def wait_until_prepared(
   sign, since = None, time.monotonic()
   while True:
     # A builder knows what was on the disk when it was made.
-    builder = sources.make_builder(name, data_dir)
-    if sources.is_prepared(builder):
+    builder = prepared.make_builder(name, data_dir)
+    if prepared.is_prepared(builder):
       return
     lock = _lock_file(builder)
     latest = lock.stat().st_mtime_ns if lock.exists() else None
@@ -349,7 +344,7 @@ def _download_and_prepare(
       prefix=f".{builder.name}-unpacked-", dir=builder.data_dir_root
     ) as unpacked:
       builder.download_and_prepare(
-        file_format=sources.FILE_FORMAT,
+        file_format=prepared.FILE_FORMAT,
         download_config=tfds.download.DownloadConfig(
           manual_dir=archives.manual_dir(builder, manual_dir),
           extract_dir=unpacked,
@@ -368,7 +363,7 @@ def _download_and_prepare(
     raise InputError(
       f"cannot write {name} to {builder.data_dir}: {_one_line(error)}"
     ) from error
-  if not sources.is_prepared(builder):
+  if not prepared.is_prepared(builder):
     # TFDS leaves a directory alone that exists, whatever is in it.
     raise InputError(
       f"{builder.data_dir} exists but holds no complete data set; remove it "

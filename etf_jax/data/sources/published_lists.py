@@ -15,13 +15,14 @@ one for 5 of the 365.
 from collections.abc import Sequence
 import dataclasses
 
-from etf_jax.data import lists, sources
+from etf_jax.data import sources
 from etf_jax.data.catalog import Facts
+from etf_jax.data.sources import lists, prepared
 from etf_jax.errors import InputError
 
 
 def select(
-  source: sources.Prepared, listing: lists.Listing, facts: Facts
+  source: prepared.Prepared, listing: lists.Listing, facts: Facts
 ) -> sources.Subset:
   """Return the images of a prepared split that a list names.
 

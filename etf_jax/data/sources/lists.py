@@ -22,8 +22,8 @@ import os
 
 import numpy as np
 
-from etf_jax.data import _listed_files, folders
-from etf_jax.data._list_formats import Listing, read
+from etf_jax.data.sources import folders, listed_files
+from etf_jax.data.sources.list_formats import Listing, read
 from etf_jax.errors import InputError
 
 __all__ = ["Listing", "class_names", "join", "labels", "open_listed", "read"]
@@ -134,7 +134,7 @@ def join(
     key = key if has_suffix else key.rpartition(".")[0]
     first = entries.setdefault(key, index)
     if first != index:
-      raise _listed_files.same_image(listing, first, index)
+      raise listed_files.same_image(listing, first, index)
   records = np.full(len(listing.paths), -1, np.int64)
   for record, name in enumerate(file_names):
     index = entries.get(name.rpartition("/")[2])
@@ -150,7 +150,7 @@ def join(
   if missing.size:
     raise InputError(
       f"{listing.place(missing[0])}: no record has this name"
-      + _listed_files.and_more(missing.size)
+      + listed_files.and_more(missing.size)
       + "; the list belongs to other data, or to another split"
     )
   wrong = np.flatnonzero(np.asarray(record_labels)[records] != wanted)
@@ -160,7 +160,7 @@ def join(
     raise InputError(
       f"{listing.place(index)}: the image is of class {actual} "
       f"({names[actual]!r}), and not {wanted[index]} "
-      f"({names[wanted[index]]!r})" + _listed_files.and_more(wrong.size)
+      f"({names[wanted[index]]!r})" + listed_files.and_more(wrong.size)
     )
   return records
 
@@ -219,7 +219,7 @@ def open_listed(
       raise InputError(f"{listing.name} has other categories than {train.name}")
     classes = labels(listing, names)
     root = _root(directory, listing)
-    paths = _listed_files.find(root, listing, names)
+    paths = listed_files.find(root, listing, names)
     _check_folders(listing, paths, names)
     sources[split] = folders.file_source(root, paths, classes, names)
   return sources

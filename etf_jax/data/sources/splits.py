@@ -14,16 +14,9 @@ import jax
 import numpy as np
 import tensorflow_datasets as tfds
 
-from etf_jax.data import (
-  catalog,
-  folders,
-  lists,
-  prepare,
-  published_lists,
-  remote,
-  sources,
-  upload,
-)
+from etf_jax.data import catalog, sources
+from etf_jax.data.prepare import prepare, remote, upload
+from etf_jax.data.sources import folders, lists, prepared, published_lists
 from etf_jax.errors import InputError
 
 # The data set that is no data set of the catalog: images of the user's own.
@@ -171,7 +164,7 @@ def _open_prepared(config, facts: catalog.Facts):
 
   def whole(split):
     if split not in opened:
-      opened[split] = sources.open_prepared(builder, split, facts)
+      opened[split] = prepared.open_prepared(builder, split, facts)
     return opened[split]
 
   locations = _locations(config, facts.lists)
@@ -211,8 +204,8 @@ def _prepared_builder(config, facts: catalog.Facts):
       _prepare_in_bucket(config, data_dir)
     return copied_builder(config.name, data_dir, config.cache_dir)
   where = (config.name, config.data_dir, config.manual_dir)
-  builder = sources.make_builder(config.name, config.data_dir)
-  if sources.is_prepared(builder):
+  builder = prepared.make_builder(config.name, config.data_dir)
+  if prepared.is_prepared(builder):
     return builder
   if not config.prepare:
     raise InputError(
@@ -224,7 +217,7 @@ def _prepared_builder(config, facts: catalog.Facts):
   else:
     prepare.wait_until_prepared(config.name, config.data_dir)
   # A builder knows what was on the disk when it was made.
-  return sources.make_builder(config.name, config.data_dir)
+  return prepared.make_builder(config.name, config.data_dir)
 
 
 def _prepare_in_bucket(config, data_dir: str) -> None:
@@ -256,9 +249,9 @@ def copied_builder(
   """
   facts = catalog.lookup(name)
   root = remote.local_root(data_dir, cache_dir)
-  folder = sources.folder(sources.make_builder(name, root))
+  folder = prepared.folder(prepared.make_builder(name, root))
   splits = {facts.train_split, facts.validation_split, facts.test_split}
   names = {part for split in splits - {None} for part in split.split("+")}
   remote.copy(name, data_dir, folder, names, cache_dir)
   # A builder knows what was on the disk when it was made.
-  return sources.make_builder(name, root)
+  return prepared.make_builder(name, root)

@@ -11,13 +11,13 @@ are registered with the TFDS builder, which checks them.
 
 import difflib
 
-from etf_jax.data import _datasets, _photographs
-from etf_jax.data._facts import Facts
+from etf_jax.data.catalog import photographs, small_images
+from etf_jax.data.catalog.info import Facts
 from etf_jax.errors import InputError
 
 __all__ = ["DATASETS", "Facts", "lookup", "unknown"]
 
-DATASETS: dict[str, Facts] = _datasets.SMALL | _photographs.PHOTOGRAPHS
+DATASETS: dict[str, Facts] = small_images.SMALL | photographs.PHOTOGRAPHS
 
 
 def lookup(name: str) -> Facts:

@@ -18,7 +18,8 @@ import socket
 import threading
 import time
 
-from etf_jax.data import _bucket, remote
+from etf_jax.data.prepare import bucket as _bucket
+from etf_jax.data.prepare import remote
 from etf_jax.errors import InputError
 
 _SIGN = ".being_prepared"

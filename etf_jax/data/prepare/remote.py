@@ -23,7 +23,7 @@ import shutil
 
 import fsspec
 
-from etf_jax.data import _bucket
+from etf_jax.data.prepare import bucket as _bucket
 from etf_jax.errors import InputError
 
 _SCHEME = "gs://"

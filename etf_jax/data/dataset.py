@@ -1,0 +1,299 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Long-tailed data sets: `load` gives everything a run needs to know of one.
+
+dataset = data.load(config.data)
+dataset.train.images, dataset.class_counts
+"""
+
+import dataclasses
+import sys
+from typing import Any
+
+import numpy as np
+
+from etf_jax.data import catalog, decode, long_tail, sources
+from etf_jax.data.sources import published_svhn
+from etf_jax.data.sources import splits as opening
+from etf_jax.errors import InputError
+
+__all__ = ["Dataset", "Encoded", "Pixels", "Split", "load"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+  """Decoded images with their labels.
+
+  Attributes:
+    images: uint8 `[N, H, W, C]`.
+    labels: int32 `[N]`, in 0..K-1.
+    sizes: int32 `[N, 2]`, height and width of each image in the top left corner
+      of its array; None if images fill theirs.
+  """
+
+  images: np.ndarray
+  labels: np.ndarray
+  sizes: np.ndarray | None = None
+
+  def choose(self, indices: np.ndarray) -> "Split":
+    """The images that `indices` name."""
+    sizes = None if self.sizes is None else self.sizes[indices]
+    return Split(np.asarray(self.images[indices]), self.labels[indices], sizes)
+
+
+@dataclasses.dataclass(frozen=True)
+class Pixels:
+  """How encoded images become arrays of one shape.
+
+  Attributes:
+    shape: Height, width and channels of the arrays.
+    size: Side that photographs are scaled to; None: they have this shape.
+    fit: See `decode.decode`.
+    decoder: See `decode.choose`.
+    corrupt: What an image that cannot be decoded is: an `error`, or `skip`.
+  """
+
+  shape: tuple[int, int, int]
+  size: int | None
+  fit: str
+  decoder: str
+  corrupt: str
+
+  @property
+  def has_sizes(self) -> bool:
+    """Whether an image may be smaller than its array."""
+    return self.size is not None and self.fit == "longer"
+
+  def decode(self, encoded: bytes) -> tuple[np.ndarray, tuple[int, int]]:
+    """An array of `shape`, and the height and width of the image in it.
+
+    Raises:
+      decode.CorruptImage: It is no image, or not of this shape.
+    """
+    image, size = decode.decode(
+      encoded,
+      channels=self.shape[2],
+      size=self.size,
+      fit=self.fit,
+      decoder=self.decoder,
+    )
+    if image.shape != self.shape:
+      raise decode.CorruptImage(
+        f"its shape is {image.shape} and that of the others {self.shape}; "
+        "config.data.image_size scales images to one size"
+      )
+    return image, size
+
+
+@dataclasses.dataclass(frozen=True)
+class Encoded:
+  """Images that are decoded when they are needed, with their labels.
+
+  Attributes:
+    source: Where they are.
+    pixels: What they become.
+    corrupt: Indices of images that were found to be corrupt, so far.
+  """
+
+  source: sources.Source
+  pixels: Pixels
+  corrupt: set[int] = dataclasses.field(default_factory=set, compare=False)
+
+  @property
+  def labels(self) -> np.ndarray:
+    """int32 `[N]`."""
+    return self.source.labels
+
+  def choose(self, indices: np.ndarray) -> Split:
+    """The images that `indices` name, decoded; corrupt ones are blank."""
+    images = np.zeros((len(indices), *self.pixels.shape), np.uint8)
+    sizes = np.zeros((len(indices), 2), np.int32)
+    for place, index in enumerate(indices):
+      try:
+        images[place], sizes[place] = self.pixels.decode(
+          self.source.read(index)
+        )
+      except decode.CorruptImage as error:
+        if self.pixels.corrupt == "error":
+          raise decode.corrupt_image(
+            self.source.describe(index), error
+          ) from error
+    labels = self.source.labels[indices]
+    return Split(images, labels, sizes if self.pixels.has_sizes else None)
+
+
+@dataclasses.dataclass(frozen=True)
+class Dataset:
+  """A data set, cut to its long tail.
+
+  Attributes:
+    name: Its name in the catalog.
+    num_classes: K.
+    class_names: The K names, in the order of the labels.
+    train: The long-tailed training images, decoded unless they are streamed.
+    validation: Held-out images: the data set's own, or a share of the training
+      split, as balanced as that was; None if there are none.
+    test: The whole test split.
+    class_counts: int64 `[K]`, training images of each class.
+    mean: Mean per channel, of pixels in [0, 1].
+    std: Standard deviation per channel, of pixels in [0, 1].
+    image_shape: Height, width and channels of every image.
+  """
+
+  name: str
+  num_classes: int
+  class_names: tuple[str, ...]
+  train: Split | Encoded
+  validation: Split | Encoded | None
+  test: Split | Encoded
+  class_counts: np.ndarray
+  mean: tuple[float, ...]
+  std: tuple[float, ...]
+  image_shape: tuple[int, int, int]
+
+
+def load(config: Any) -> Dataset:
+  """Open a data set and cuts it to its long tail.
+
+  Validation images are taken before the tail is cut.
+
+  Args:
+    config: `data` of configs/base.py, with all its fields.
+
+  Returns:
+    The data set: in memory, or encoded if `config.feed` is "stream".
+
+  Raises:
+    InputError: The data are missing, or a field is out of its range.
+  """
+  for field, known in (
+    ("feed", ("resident", "stream")),
+    ("fit", ("shorter", "longer")),
+    ("corrupt", ("error", "skip")),
+  ):
+    value = getattr(config, field)
+    if value not in known:
+      raise InputError(
+        f"config.data.{field}: "
+        + catalog.unknown("choice", value, dict.fromkeys(known))
+      )
+  opened = opening.open_splits(config)
+  names, labels = opened.train.class_names, opened.train.labels
+  # 1. Validation: the data set's own, or a share of every class.
+  training, held_out = long_tail.hold_out(
+    labels, names, fraction=config.validation_fraction, seed=config.seed
+  )
+  validation = opened.validation
+  if held_out.size:
+    if validation is not None:
+      raise InputError(
+        f"{config.name} has validation images of its own: set "
+        "config.data.validation_fraction=0"
+      )
+    validation = sources.choose(opened.train, held_out)
+  # 2. The long tail of the rest.
+  train, counts = _cut(config, opened, training)
+  splits = {
+    "train": train,
+    "validation": validation,
+    "test": opened.test,
+  }
+  # 3. Pixels, now or later.
+  pixels = _pixels(config, opened)
+  ready = {
+    name: source and _ready(source, pixels, config)
+    for name, source in splits.items()
+  }
+  if len(ready["train"].labels) != len(train.labels):  # corrupt ones are gone
+    counts = np.bincount(ready["train"].labels, minlength=len(names))
+    long_tail.check_present(counts, names)
+  return Dataset(
+    name=config.name,
+    num_classes=len(names),
+    class_names=names,
+    class_counts=counts.astype(np.int64),
+    mean=opened.mean,
+    std=opened.std,
+    image_shape=pixels.shape,
+    **ready,
+  )
+
+
+def _cut(config, opened, training) -> tuple[sources.Subset, np.ndarray]:
+  """The long tail of the training images, and its class counts."""
+  names, labels = opened.train.class_names, opened.train.labels[training]
+  if config.profile == published_svhn.PROFILE:
+    if config.images is not None:
+      raise InputError(
+        f"config.data.images={config.images} does nothing with "
+        f"config.data.profile={config.profile!r}; leave it out"
+      )
+    train = published_svhn.cut(
+      config.name,
+      opened.train,
+      training,
+      opened.train_parts,
+      imbalance=config.imbalance,
+      seed=config.seed,
+    )
+    # There may be none of a class: that is what was published.
+    return train, np.bincount(train.labels, minlength=len(names))
+  counts = long_tail.realised_counts(
+    labels,
+    names,
+    profile=config.profile,
+    imbalance=config.imbalance,
+    counts=tuple(config.counts),
+    total=config.images,
+  )
+  kept = training[long_tail.select(labels, counts, config.seed)]
+  return sources.choose(opened.train, kept), counts
+
+
+def _pixels(config, opened) -> Pixels:
+  decoder = decode.choose(config.decoder)
+  size, shape = config.image_size, opened.image_shape
+  if shape is None:  # photographs, whose pixels depend on it
+    print(f"images are decoded by {decoder}", file=sys.stderr)
+  channels = 3 if shape is None else shape[2]
+  if size is not None:
+    if size < 1:
+      raise InputError(f"config.data.image_size={size} must be at least 1")
+    shape = (size, size, channels)
+  elif shape is None:
+    # Images of one size need no scaling; the first one tells which.
+    shape = decode.first_shape(
+      opened.train,
+      channels=channels,
+      fit=config.fit,
+      decoder=decoder,
+      corrupt=config.corrupt,
+    )
+  return Pixels(shape, size, config.fit, decoder, config.corrupt)
+
+
+def _ready(source, pixels, config) -> Split | Encoded:
+  if config.feed == "stream":
+    return Encoded(source, pixels)
+  images, sizes, good = decode.decode_all(
+    source,
+    channels=pixels.shape[2],
+    size=pixels.size,
+    fit=pixels.fit,
+    decoder=pixels.decoder,
+    workers=decode.cpu_threads(),
+    corrupt=pixels.corrupt,
+    cache_dir=config.cache_dir,
+  )
+  if images.shape[1:] != pixels.shape:
+    raise InputError(
+      f"{source.describe(0)} has shape {images.shape[1:]} and not "
+      f"{pixels.shape}; config.data.image_size scales images to one size"
+    )
+  split = Split(images, source.labels, sizes)
+  if good.all():
+    return split
+  print(
+    f"{np.sum(~good)} images are left out, {np.sum(good)} remain",
+    file=sys.stderr,
+  )
+  return split.choose(np.flatnonzero(good))
