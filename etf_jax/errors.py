@@ -1,10 +1,38 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""The one exception that means "the user can mend this".
+"""The exception that means "the user can mend this", and how it names things.
 
-Every command catches it, prints its message as one line and exits with code
-2; every other exception is a bug and keeps its traceback.
+Every command prints the message of an `InputError` as one line and exits with
+code 2; every other exception is a bug and keeps its traceback.
 """
+
+from collections.abc import Iterable
+import difflib
 
 
 class InputError(ValueError):
-  """What is wrong, where, and what to do about it, in one line."""
+  """One line for the user: `FIELD=VALUE: what is wrong; what to do`."""
+
+
+def did_you_mean(name: object, known: Iterable[str]) -> str:
+  """Return "; did you mean 'NEAREST'?", or "" where no known name is near."""
+  near = difflib.get_close_matches(str(name), list(known), 1)
+  return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def unknown_name(
+  field: str, name: object, known: Iterable[str], more: str = ""
+) -> InputError:
+  """Create the error for a value that is none of the known names.
+
+  Args:
+    field: flag or config field that has the value.
+    name: the value.
+    known: names to choose from, in the order of the message.
+    more: another kind of value, put behind the known names.
+  """
+  known = list(known)
+  near = difflib.get_close_matches(str(name), known, 1, 0.0)
+  hint = f"did you mean {near[0]!r}? " if near else "choose one "
+  return InputError(
+    f"{field}={name!r}: unknown; {hint}(known: {', '.join(known)}{more})"
+  )

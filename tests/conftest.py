@@ -20,7 +20,10 @@ import pytest
 import synthetic_runs
 
 from etf_jax.data.prepare import prepare
+from etf_jax.runs import commands
 
+# Log lines are on standard error, as in the commands.
+commands.show_log()
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 jax.config.update("jax_numpy_rank_promotion", "raise")
 

@@ -1,6 +1,13 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""How progress looks on a terminal and in a log file."""
+"""Progress on a terminal and in a log file: of a training run, of other work.
 
+writer = console.writer(total_steps)  # rows of a run, on standard output
+with console.Progress("decoding", len(paths)) as progress:
+  progress.update(64)
+"""
+
+import io
+import logging
 import math
 import sys
 import time
@@ -11,112 +18,151 @@ import tqdm
 from etf_jax.runs import writers
 from etf_jax.runs.writers import Row
 
+_log = logging.getLogger(__name__)
+# Between two lines of a log.
+_SECONDS = 10.0
+# Before a bar appears.
+_DELAY = 1.0
 
-def writer(
-  total_steps: int,
-  *,
-  initial_step: int = 0,
-  name: str = "",
-  stream: TextIO | None = None,
-  plain_seconds: float = 10.0,
-) -> writers.Writer:
-  """Show progress: a live line on a terminal, plain lines in a log file.
 
-  Args:
-    total_steps: the step at which the run ends.
-    initial_step: the step from which it starts or resumes.
-    name: put in front of every line, for instance "etf_dr seed 0".
-    stream: where to; standard output by default.
-    plain_seconds: without a terminal, training rows that come sooner after
-      the last printed one are left out. Evaluations always print.
+class Progress(tqdm.tqdm):
+  """Progress of work on standard error: a bar on a terminal, else log lines.
 
-  Returns:
-    The writer.
+  Work of a few seconds shows nothing.
   """
-  stream = sys.stdout if stream is None else stream
-  if stream.isatty():
-    return _Live(total_steps, initial_step, name, stream)
-  return _Plain(total_steps, initial_step, name, stream, plain_seconds)
 
+  monitor_interval = 0  # no thread
 
-class _Live:
-  """One line that stays in place; evaluations scroll past above it."""
+  def __init__(
+    self,
+    name: str | None,
+    total: int,
+    *,
+    finished: int = 0,
+    unit: str = "images",
+  ):
+    """Begin to count.
 
-  def __init__(self, total_steps, initial_step, name, stream):
-    self._stream = stream
-    self._name = name
-    self._shown: dict[str, str] = {}
-    self._bar = tqdm.tqdm(
-      total=total_steps,
-      initial=initial_step,
-      desc=name or None,
-      unit="step",
-      file=stream,
-      dynamic_ncols=True,
-      bar_format=(
-        "{desc}{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}"
-        " [{elapsed}, ETA {remaining}{postfix}]"
-      ),
+    Args:
+      name: the work, as "decoding"; None: show nothing.
+      total: number of units in all.
+      finished: number of units done before.
+      unit: what is counted, in the plural; "B" are bytes.
+    """
+    self._lines, self._logged = not sys.stderr.isatty(), ""
+    super().__init__(
+      desc=name,
+      total=total,
+      initial=finished,
+      unit=unit if unit == "B" else f" {unit}",
+      unit_scale=unit == "B",
+      delay=_SECONDS if self._lines else _DELAY,
+      mininterval=_SECONDS if self._lines else 0.1,
+      miniters=1,
+      disable=name is None,
+      file=io.StringIO() if self._lines else sys.stderr,
     )
 
-  def write(self, row: Row) -> None:
-    if row["kind"] == "train":
-      self._shown["loss"] = _number(row.get("loss"), ".4f")
-      if row.get("images_per_second") is not None:
-        self._shown["images/s"] = _number(row["images_per_second"], ",.0f")
-      if row.get("limited_by") is not None:
-        self._shown["limit"] = row["limited_by"]
-      self._refresh(row["step"])
+  def display(self, msg: str | None = None, pos: int | None = None) -> None:
+    """Draw the bar, or log a line."""
+    if not self._lines:
+      super().display(msg, pos)
       return
-    tqdm.tqdm.write(_line(row, self._name), file=self._stream)
-    if row["kind"] == "eval":
-      self._shown[row["split"]] = _percent(row.get("accuracy"))
-    self._refresh(row["step"])
+    rate = (self.n - self.initial) / max(self.format_dict["elapsed"], 1e-9)
+    left = self.format_interval((self.total - self.n) / max(rate, 1e-9))
+    done, total, rate = map(self._number, (self.n, self.total, rate))
+    line = f"{self.desc}: {done} of {total}{self.unit}, {rate}/s, {left} left"
+    if line != self._logged:
+      _log.info(line)
+    self._logged = line
+
+  def _number(self, number: float) -> str:
+    if self.unit == "B":
+      return self.format_sizeof(number)
+    return f"{number:,.0f}"
+
+
+def writer(
+  total_steps: int, *, initial_step: int = 0, stream: TextIO | None = None
+) -> writers.Writer:
+  """Show the rows of a run: a live line on a terminal, lines in a log file.
+
+  In a log file training rows come at most every ten seconds; evaluations all.
+
+  Args:
+    total_steps: step at which the run ends.
+    initial_step: step from which the run starts or resumes.
+    stream: standard output by default.
+  """
+  return _Console(total_steps, initial_step, stream or sys.stdout)
+
+
+class _Console:
+  """See `writer`."""
+
+  def __init__(self, total_steps, initial_step, stream):
+    self._total, self._initial, self._stream = total_steps, initial_step, stream
+    self._start, self._printed = time.monotonic(), -math.inf
+    self._postfix: dict[str, str] = {}
+    self._bar = None
+    if stream.isatty():
+      self._bar = tqdm.tqdm(
+        total=total_steps,
+        initial=initial_step,
+        unit="step",
+        file=stream,
+        dynamic_ncols=True,
+        bar_format=(
+          "{percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}"
+          " [{elapsed}, ETA {remaining}{postfix}]"
+        ),
+      )
+
+  def write(self, row: Row) -> None:
+    """Show one row."""
+    if self._bar is None:
+      self._print(row)
+    else:
+      self._draw(self._bar, row)
 
   def close(self) -> None:
-    self._bar.close()
+    """Leave the bar as it is."""
+    if self._bar is not None:
+      self._bar.close()
 
-  def _refresh(self, step: int) -> None:
+  def _draw(self, bar: tqdm.tqdm, row: Row) -> None:
+    if row["kind"] == "train":
+      self._postfix["loss"] = _number(row.get("loss"), ".4f")
+      if row.get("images_per_second") is not None:
+        self._postfix["images/s"] = _number(row["images_per_second"], ",.0f")
+      if row.get("limited_by") is not None:
+        self._postfix["limit"] = row["limited_by"]
+    else:
+      tqdm.tqdm.write(_line(row), file=self._stream)
+      if row["kind"] == "eval":
+        self._postfix[row["split"]] = _percent(row.get("accuracy"))
     # Postfix entries in one fixed order keep the line from jumping.
-    self._bar.set_postfix(self._shown, refresh=False)
-    self._bar.update(max(0, int(step) - self._bar.n))
-    self._bar.refresh()
+    bar.set_postfix(self._postfix, refresh=False)
+    bar.update(max(0, int(row["step"]) - bar.n))
+    bar.refresh()
 
-
-class _Plain:
-  """Lines for log files."""
-
-  def __init__(self, total_steps, initial_step, name, stream, plain_seconds):
-    self._total = total_steps
-    self._initial = initial_step
-    self._name = name
-    self._stream = stream
-    self._seconds = plain_seconds
-    self._start = time.monotonic()
-    self._printed = -math.inf
-
-  def write(self, row: Row) -> None:
-    line = _line(row, self._name)
+  def _print(self, row: Row) -> None:
+    line, step = _line(row), int(row["step"])
     if row["kind"] == "train":
       now = time.monotonic()
-      if now - self._printed < self._seconds and row["step"] < self._total:
+      if now - self._printed < _SECONDS and step < self._total:
         return
       self._printed = now
-      done = int(row["step"]) - self._initial
+      done = step - self._initial
       if done > 0:
-        left = (now - self._start) / done * (self._total - int(row["step"]))
+        left = (now - self._start) / done * (self._total - step)
         line += f"  ETA {tqdm.tqdm.format_interval(left)}"
-      line = line.replace(
-        f"step {row['step']}", f"step {row['step']}/{self._total}", 1
-      )
+      line = line.replace(f"step {step}", f"step {step}/{self._total}", 1)
     print(line, file=self._stream, flush=True)
 
-  def close(self) -> None:
-    pass
 
-
-def _line(row: Row, name: str) -> str:
-  parts = [name] if name else []
+def _line(row: Row) -> str:
+  parts = []
   if row["kind"] == "final":
     last, best = row.get("last") or {}, row.get("best") or {}
     parts += [
@@ -163,7 +209,7 @@ def _number(value: Any, style: str) -> str:
 
 
 def _defined(value: Any, style: str = ".3f") -> str:
-  """A measurement of collapse; a vector of length zero makes them NaN."""
+  """Show a measurement of collapse; a vector of length zero makes NaN."""
   if value is None or math.isnan(value):
     return "undefined"
   return format(float(value), style)

@@ -1,40 +1,141 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""The files that commands write for their users."""
+"""Files that appear whole, locks, and the folder of caches.
 
+files.write(out / "rows.json", text)
+with files.replacing(path) as file:
+  np.savez(file, labels=labels)
+with files.lock(folder / ".lock", waiting=f"waiting for {folder}"):
+  ...
+place = files.cache_folder("lists")
+"""
+
+from collections.abc import Iterator
+import contextlib
+import errno
+import fcntl
+import logging
 import os
 from pathlib import Path
+import socket
+from typing import BinaryIO
 
 from etf_jax.errors import InputError
 
+_log = logging.getLogger(__name__)
 
-def out_folder(text: str) -> Path:
-  """Make the folder of --out, before anything is computed for it.
+
+class LockedError(Exception):
+  """The holder of a lock: "process N on HOST"."""
+
+
+@contextlib.contextmanager
+def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
+  """Open a new file that takes the place of `path` once it is on the disk.
+
+  Whoever reads `path` sees the old content or the new one. An exception, or a
+  process that is killed, leaves the old one.
+
+  Args:
+    path: file to write; the folder is made if it is missing.
+
+  Yields:
+    The new file, open for writing bytes.
+  """
+  path = Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+  try:
+    with temporary.open("wb") as file:
+      yield file
+      file.flush()
+      os.fsync(file.fileno())
+    temporary.replace(path)
+  finally:
+    temporary.unlink(missing_ok=True)
+
+
+def write(path: str | os.PathLike, content: str | bytes) -> None:
+  """Write a file of a user's, see `replacing`; text as UTF-8.
 
   Raises:
-    InputError: it cannot be made.
+    InputError: the file cannot be written.
   """
-  out = Path(text)
+  try:
+    with replacing(path) as file:
+      file.write(content.encode() if isinstance(content, str) else content)
+  except OSError as error:
+    raise InputError(
+      f"cannot write {path}: {error.strerror}; make room, or give another path"
+    ) from error
+
+
+def out_folder(path: str | os.PathLike, flag: str = "--output") -> Path:
+  """Make the folder of --output, before anything is computed for it.
+
+  Raises:
+    InputError: the folder cannot be made.
+  """
+  out = Path(path)
   try:
     out.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise InputError(
-      f"cannot write to --out={out}: {error.strerror}; give another folder"
+      f"{flag}={out}: cannot be written, {error.strerror}; give another folder"
     ) from error
   return out
 
 
-def write(path: Path, content: str | bytes) -> None:
-  """Write a file, which appears only once it is whole; text as UTF-8.
+@contextlib.contextmanager
+def lock(path: str | os.PathLike, waiting: str | None = None) -> Iterator[None]:
+  """Hold a lock file, which no two processes of a machine can.
+
+  The system frees the lock when the process that holds it ends, however it
+  ends. The file stays.
+
+  Args:
+    path: lock file; the folder is made if it is missing.
+    waiting: line to log before waiting for the holder; None: do not wait.
 
   Raises:
-    InputError: it cannot be written.
+    LockedError: another process holds it, and `waiting` is None.
+    OSError: the file cannot be written.
   """
-  temporary = path.with_name(path.name + ".tmp")
+  path = Path(path)
+  path.parent.mkdir(parents=True, exist_ok=True)
+  with path.open("a+") as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+      if waiting is None:
+        file.seek(0)
+        holder = file.read().strip() or "another process"
+        raise LockedError(holder) from error
+      _log.info(waiting)
+      fcntl.flock(file, fcntl.LOCK_EX)
+    except OSError as error:
+      if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
+        raise
+      _log.warning(
+        "warning: %s lies on a file system without locks: see to it that no"
+        " other process uses it",
+        path.parent,
+      )
+    file.truncate(0)
+    file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+    file.flush()
+    yield
+
+
+def cache_folder(*parts: str) -> Path:
+  """Return a folder below etf_jax in $XDG_CACHE_HOME, or in ~/.cache.
+
+  Raises:
+    InputError: there is neither that variable nor a home directory.
+  """
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.write_bytes(
-      content.encode() if isinstance(content, str) else content
-    )
-    os.replace(temporary, path)
-  except OSError as error:
-    raise InputError(f"cannot write {path}: {error.strerror}") from error
+    root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+  except RuntimeError as error:
+    raise InputError(
+      "there is no home directory for caches; set XDG_CACHE_HOME to a folder"
+    ) from error
+  return Path(root, "etf_jax", *parts)

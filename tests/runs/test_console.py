@@ -2,8 +2,11 @@
 """Rows of metrics as a terminal and a log file show them."""
 
 import io
+import logging
+import sys
 
 import numpy as np
+import pytest
 
 from etf_jax.runs import console
 
@@ -58,7 +61,7 @@ def test_plain_console_prints_lines(monkeypatch):
   clock = iter([100.0, 110.0, 112.0, 120.0, 120.5])
   monkeypatch.setattr("time.monotonic", lambda: next(clock))
   stream = io.StringIO()
-  writer = console.writer(30, initial_step=5, name="ce seed 0", stream=stream)
+  writer = console.writer(30, initial_step=5, stream=stream)
   row = {"loss": 0.5, "learning_rate": 0.1, "images_per_second": 4321.6}
   writer.write(train_row(10, **row))  # 5 steps in 10 s: 20 left take 40 s
   writer.write(train_row(11, **row))  # two seconds later: not printed
@@ -68,14 +71,12 @@ def test_plain_console_prints_lines(monkeypatch):
   writer.write(final_row())
   writer.close()
   assert stream.getvalue().splitlines() == [
-    "ce seed 0  step 10/30  epoch 1.00  loss 0.5000  lr 0.1  4,322 images/s"
-    "  ETA 00:40",
-    "ce seed 0  step 25/30  epoch 2.50  loss 0.5000  lr 0.1  4,322 images/s"
-    "  ETA 00:05",
-    "ce seed 0  step 20  epoch 2.00  test accuracy 76.5 %  many 90.0 %"
+    "step 10/30  epoch 1.00  loss 0.5000  lr 0.1  4,322 images/s  ETA 00:40",
+    "step 25/30  epoch 2.50  loss 0.5000  lr 0.1  4,322 images/s  ETA 00:05",
+    "step 20  epoch 2.00  test accuracy 76.5 %  many 90.0 %"
     "  medium 50.0 %  9,000 images/s",
-    "ce seed 0  step 30/30  epoch 3.00  loss nan  lr 0.1  ETA 00:00",
-    "ce seed 0  done in 01:15  test accuracy 70.0 % at the last epoch, 76.5 %"
+    "step 30/30  epoch 3.00  loss nan  lr 0.1  ETA 00:00",
+    "done in 01:15  test accuracy 70.0 % at the last epoch, 76.5 %"
     " at the best (epoch 2, chosen on validation)",
   ]
 
@@ -92,7 +93,7 @@ def test_console_says_what_limits_a_streamed_run():
   )
   plain, live = io.StringIO(), Terminal()
   for stream in (plain, live):
-    writer = console.writer(10, name="", stream=stream)
+    writer = console.writer(10, stream=stream)
     writer.write(row)
     writer.close()
   (line,) = plain.getvalue().splitlines()
@@ -141,3 +142,40 @@ def test_console_goes_to_standard_output(capsys):
   writer = console.writer(30)
   writer.write(evaluation_row())
   assert "test accuracy 76.5 %" in capsys.readouterr().out
+
+
+@pytest.fixture
+def log(monkeypatch, caplog):
+  monkeypatch.setattr(logging.getLogger("etf_jax"), "propagate", True)
+  caplog.set_level(logging.INFO, "etf_jax")
+  return caplog
+
+
+def test_progress_is_logged_where_there_is_no_terminal(monkeypatch, log):
+  now = [1000.0]
+  monkeypatch.setattr("tqdm.std.time", lambda: now[0])
+  with console.Progress("decoding", 10_000, finished=2000) as progress:
+    for seconds in (4, 6, 3, 7):
+      now[0] += seconds
+      progress.update(1000)
+  assert log.messages == [
+    "decoding: 4,000 of 10,000 images, 200/s, 00:30 left",
+    "decoding: 6,000 of 10,000 images, 200/s, 00:20 left",
+  ]
+
+
+@pytest.mark.parametrize("name", ["decoding", None])
+def test_progress_of_a_few_seconds_says_nothing(name, log, capsys):
+  with console.Progress(name, 10) as progress:
+    progress.update(10)
+  assert not log.messages
+  assert capsys.readouterr().err == ""
+
+
+def test_progress_is_a_bar_on_a_terminal(monkeypatch):
+  monkeypatch.setattr("sys.stderr", Terminal())
+  monkeypatch.setattr(console, "_DELAY", 0)
+  with console.Progress("copying", 2 * 10**9, unit="B") as progress:
+    progress.update(10**9)
+  assert "copying:  50%" in sys.stderr.getvalue()
+  assert "1.00G/2.00G" in sys.stderr.getvalue()

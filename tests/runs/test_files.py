@@ -1,5 +1,11 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Files and folders that commands make for their users."""
+"""Files that appear whole, locks, and the folder of caches."""
+
+import logging
+import os
+from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
@@ -16,6 +22,22 @@ def test_a_file_is_written_as_a_whole(tmp_path):
   assert [path.name for path in place.parent.iterdir()] == ["found.txt"]
 
 
+def test_an_error_while_writing_leaves_the_old_file(tmp_path):
+  place = tmp_path / "rows.json"
+  place.write_text("old")
+
+  def fail():
+    with files.replacing(place) as file:
+      file.write(b"new")
+      assert place.read_text() == "old"
+      raise ZeroDivisionError
+
+  with pytest.raises(ZeroDivisionError):
+    fail()
+  assert place.read_text() == "old"
+  assert list(tmp_path.iterdir()) == [place]
+
+
 def test_what_cannot_be_written_is_one_line(tmp_path):
   file = tmp_path / "file"
   file.write_text("kept")
@@ -25,7 +47,7 @@ def test_what_cannot_be_written_is_one_line(tmp_path):
   with pytest.raises(InputError) as caught:
     files.out_folder(str(file))
   assert str(caught.value) == (
-    f"cannot write to --out={file}: File exists; give another folder"
+    f"--output={file}: cannot be written, File exists; give another folder"
   )
   assert file.read_text() == "kept"
 
@@ -34,3 +56,64 @@ def test_a_folder_may_be_there(tmp_path):
   out = files.out_folder(str(tmp_path / "a" / "b"))
   assert out == tmp_path / "a" / "b"
   assert files.out_folder(str(out)).is_dir()
+
+
+_HOLDER = """
+import sys
+from etf_jax.runs import files
+with files.lock(sys.argv[1]):
+  print("held", flush=True)
+  sys.stdin.read(1)
+"""
+
+
+@pytest.fixture
+def holder(tmp_path):
+  process = subprocess.Popen(
+    [sys.executable, "-c", _HOLDER, str(tmp_path / ".lock")],
+    stdin=subprocess.PIPE,
+    stdout=subprocess.PIPE,
+  )
+  assert process.stdout.readline() == b"held\n"
+  yield process
+  process.kill()
+  process.communicate()
+
+
+def test_a_lock_names_its_holder_and_ends_with_it(holder, tmp_path):
+  with (
+    pytest.raises(files.LockedError, match=f"process {holder.pid} on "),
+    files.lock(tmp_path / ".lock"),
+  ):
+    pass
+  holder.kill()
+  holder.wait()
+  with files.lock(tmp_path / ".lock"):
+    line = (tmp_path / ".lock").read_text()
+    assert line.startswith(f"process {os.getpid()} on ")
+
+
+def test_a_lock_can_be_waited_for(holder, tmp_path, monkeypatch):
+  said = []
+
+  def info(line):
+    said.append(line)
+    holder.kill()
+
+  monkeypatch.setattr(logging.getLogger("etf_jax.runs.files"), "info", info)
+  with files.lock(tmp_path / ".lock", waiting="waiting for another"):
+    assert said == ["waiting for another"]
+
+
+def test_caches_are_where_the_environment_says(monkeypatch):
+  monkeypatch.setenv("XDG_CACHE_HOME", "/somewhere")
+  assert files.cache_folder("a") == Path("/somewhere/etf_jax/a")
+  monkeypatch.setenv("XDG_CACHE_HOME", "")
+  monkeypatch.setenv("HOME", "/home/me")
+  assert files.cache_folder() == Path("/home/me/.cache/etf_jax")
+  monkeypatch.setattr(Path, "home", lambda: Path("~").expanduser())
+  monkeypatch.setattr(
+    Path, "expanduser", lambda _: (_ for _ in ()).throw(RuntimeError("none"))
+  )
+  with pytest.raises(InputError, match="set XDG_CACHE_HOME"):
+    files.cache_folder()

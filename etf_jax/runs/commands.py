@@ -1,0 +1,93 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""The frame of every command: arguments, log lines, errors, exit codes.
+
+  @commands.command
+  def main(argv: Sequence[str] | None = None) -> int | None:
+    parser = commands.Parser("python -m etf_jax.convert", __doc__)
+    parser.add_argument("weights", help="...")
+    options = parser.parse_args(argv)
+
+Results go to standard output by `print`. Everything else is a line of
+`logging.getLogger("etf_jax")`, which a command shows on standard error.
+"""
+
+import argparse
+from collections.abc import Callable, Sequence
+import functools
+import logging
+import re
+import sys
+
+from etf_jax.errors import InputError, did_you_mean
+
+# 128 and the number of SIGINT, as shells have it.
+EXIT_INTERRUPTED = 130
+
+
+def command(
+  main: Callable[[Sequence[str] | None], int | None],
+) -> Callable[..., int]:
+  """Show log lines, and turn errors of the user's making into exit code 2.
+
+  Args:
+    main: takes the arguments (None: those of the process) and returns the exit
+      code; None is 0.
+  """
+
+  @functools.wraps(main)
+  def run(argv: Sequence[str] | None = None) -> int:
+    show_log()
+    try:
+      return main(argv) or 0
+    except InputError as error:
+      print(f"error: {error}", file=sys.stderr, flush=True)
+      return 2
+    except KeyboardInterrupt:
+      print("interrupted", file=sys.stderr, flush=True)
+      return EXIT_INTERRUPTED
+
+  return run
+
+
+class _Lines(logging.Handler):
+  """Plain lines on what is standard error at the moment."""
+
+  def emit(self, record: logging.LogRecord) -> None:
+    """Write one line."""
+    print(self.format(record), file=sys.stderr, flush=True)
+
+
+def show_log() -> None:
+  """Show the package's log on standard error, unless it has a handler."""
+  log = logging.getLogger("etf_jax")
+  if not log.handlers:
+    log.addHandler(_Lines())
+    log.setLevel(logging.INFO)
+    log.propagate = False
+
+
+class Parser(argparse.ArgumentParser):
+  """Arguments of a command, by full names; a wrong one is an `InputError`."""
+
+  def __init__(self, prog: str, description: str | None = None, **more):
+    super().__init__(
+      prog=prog,
+      description=description,
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+      allow_abbrev=False,
+      **more,
+    )
+
+  def parse_args(self, args=None, namespace=None):  # type: ignore[override]
+    """Parse arguments, all of which must be known."""
+    options, unknown = self.parse_known_args(args, namespace)
+    if unknown:
+      flag, *_ = unknown[0].split("=")
+      near = did_you_mean(flag, self._option_string_actions)
+      self.error(f"{unknown[0]}: unknown{near}")
+    return options
+
+  def error(self, message: str):
+    """Raise an `InputError`, with the place where arguments are explained."""
+    message = re.sub(r"^argument (\S+): ", r"\1: ", message)
+    raise InputError(f"{message}; see {self.prog} --help")

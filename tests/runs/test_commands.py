@@ -1,0 +1,66 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""The frame of commands: one line on standard error, and the exit code."""
+
+import logging
+
+import pytest
+
+from etf_jax.errors import InputError
+from etf_jax.runs import commands
+
+
+@commands.command
+def main(argv):
+  parser = commands.Parser("python -m pkg.tool", "Does nothing.")
+  parser.add_argument("--batch_size", type=int)
+  parser.add_argument("--output")
+  options = parser.parse_args(argv)
+  logging.getLogger("etf_jax.somewhere").info("size %s", options.batch_size)
+  if options.output == "full":
+    raise InputError("--output=full: no room; give another")
+  if options.output == "endless":
+    raise KeyboardInterrupt
+  return options.batch_size
+
+
+@pytest.mark.parametrize(
+  ("argv", "code", "line"),
+  [
+    (["--batch_size=3"], 3, "size 3"),
+    ([], 0, "size None"),
+    (["--output=full"], 2, "error: --output=full: no room; give another"),
+    (["--output=endless"], 130, "interrupted"),
+    (
+      ["--batch=3"],
+      2,
+      "error: --batch=3: unknown; did you mean '--batch_size'?; see python -m"
+      " pkg.tool --help",
+    ),
+    (
+      ["--batch_size=x"],
+      2,
+      "error: --batch_size: invalid int value: 'x'; see python -m pkg.tool"
+      " --help",
+    ),
+    (["more"], 2, "error: more: unknown; see python -m pkg.tool --help"),
+  ],
+)
+def test_a_command_ends_with_a_line_and_a_code(argv, code, line, capsys):
+  assert main(argv) == code
+  assert capsys.readouterr().err.splitlines()[-1] == line
+
+
+def test_a_fault_of_ours_keeps_its_traceback():
+  @commands.command
+  def broken(argv):
+    raise TypeError("a bug")
+
+  with pytest.raises(TypeError, match="a bug"):
+    broken([])
+
+
+def test_help_ends_well(capsys):
+  with pytest.raises(SystemExit) as end:
+    main(["--help"])
+  assert end.value.code == 0
+  assert "--batch_size" in capsys.readouterr().out
