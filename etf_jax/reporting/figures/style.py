@@ -1,21 +1,25 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""How every figure looks, and how it becomes SVG or PNG.
+"""The look of every figure, and figures as SVG and PNG.
 
 @styled
-def plot(...) -> Figure: ...
+def plot(...) -> Figure:
+  figure = Figure((WIDTH, 3), layout="constrained")
 
 page += svg(plot(...), "curves")
 png(plot(...), "figures/curves.png")
+
+A figure is drawn once, `WIDTH` wide. In a page it is between 350 and 590 pixels
+wide, so its text has 9 to 15 pixels.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 import functools
 import io
 import os
 from pathlib import Path
 import re
 import textwrap
-from typing import Any
+from typing import Any, ParamSpec
 
 import matplotlib
 from matplotlib import font_manager
@@ -23,6 +27,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
 
+# Inches, of every figure.
+WIDTH = 4.8
 INK = "#23272e"
 MUTED = "#6b7380"
 GRID = "#dfe3e8"
@@ -39,29 +45,52 @@ SERIES = (
   "#7a5195",
   "#5f6670",
 )
+# The same colors where the page is dark.
+_DARK = {
+  INK: "#e6e9ee",
+  MUTED: "#97a1af",
+  GRID: "#2d333c",
+  BARS: "#4a5462",
+  SURFACE: "#171a1f",
+  **dict(
+    zip(
+      SERIES,
+      (
+        "#4fa9e0",
+        "#f0883e",
+        "#2fc297",
+        "#e392c0",
+        "#f0b63a",
+        "#9bd3f5",
+        "#b890d6",
+        "#a8adb3",
+      ),
+      strict=True,
+    )
+  ),
+}
 MARKERS = "os^DvPX*"
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
-# What a page may recolour: see `svg`.
-_THEMED = {
-  INK: "--ink",
-  MUTED: "--muted",
-  GRID: "--grid",
-  BARS: "--bars",
-  SURFACE: "--surface",
-  **{colour: f"--s{index}" for index, colour in enumerate(SERIES)},
+_VARIABLES = {
+  INK: "ink",
+  MUTED: "muted",
+  GRID: "grid",
+  BARS: "bars",
+  SURFACE: "surface",
+  **{color: f"s{index}" for index, color in enumerate(SERIES)},
 }
 # Up to this many classes each has its name in a figure.
 NAMED = 30
 
 _STYLE = {
   "font.family": "DejaVu Sans",
-  "font.size": 9.5,
+  "font.size": 9,
   "text.color": INK,
   "text.parse_math": False,  # a class may well be called "$5 bill"
   "axes.labelcolor": MUTED,
   "axes.edgecolor": GRID,
   "axes.facecolor": "none",
-  "axes.titlesize": 10,
+  "axes.titlesize": 9.5,
   "axes.titleweight": "bold",
   "axes.titlelocation": "left",
   "axes.titlecolor": INK,
@@ -90,18 +119,23 @@ _STYLE = {
 }
 
 
-def styled(function: Callable[..., Figure]) -> Callable[..., Figure]:
+P = ParamSpec("P")
+
+
+def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
   """Apply the style without touching the caller's settings."""
 
   @functools.wraps(function)
-  def wrapper(*args, **kwargs):
+  def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
     with matplotlib.rc_context(_STYLE):
-      if kwargs.get("narrow"):
-        matplotlib.rcParams["font.size"] = 8
-        matplotlib.rcParams["axes.titlesize"] = 8.5
       return function(*args, **kwargs)
 
   return wrapper
+
+
+def themes() -> Mapping[str, tuple[str, str]]:
+  """Return the light and the dark color of each CSS variable of `svg`."""
+  return {name: (color, _DARK[color]) for color, name in _VARIABLES.items()}
 
 
 def svg(figure: Figure, prefix: str) -> str:
@@ -112,9 +146,8 @@ def svg(figure: Figure, prefix: str) -> str:
     prefix: put before every id, so that two figures of a page do not meet.
 
   Returns:
-    The element. Its colours are the CSS variables ``--ink``, ``--muted``,
-    ``--grid``, ``--bars``, ``--surface`` and ``--s0`` to ``--s7``, with the
-    light theme's as their defaults; it names no address.
+    The element. Colors are the CSS variables of `themes`, with the light ones
+    as defaults; it names no address.
   """
   buffer = io.StringIO()
   with matplotlib.rc_context(_STYLE):
@@ -130,13 +163,11 @@ def svg(figure: Figure, prefix: str) -> str:
     r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL
   )
   text = re.sub(r' xmlns(:\w+)?="[^"]*"', "", text)
-  # As wide as its column, but never with letters much larger than the page's.
-  widest = f'style="max-width: {110 * figure.get_figwidth():.0f}px"'
-  text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt"', widest, text, count=1)
+  text = re.sub(r'width="[\d.]+pt" height="[\d.]+pt" ?', "", text, count=1)
   text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
   return re.sub(
-    "|".join(_THEMED),
-    lambda found: f"var({_THEMED[found.group()]}, {found.group()})",
+    "|".join(_VARIABLES),
+    lambda found: f"var(--{_VARIABLES[found.group()]}, {found.group()})",
     text,
   )
 
@@ -146,7 +177,7 @@ def png(figure: Figure, path: str | os.PathLike) -> None:
   path = Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
   with matplotlib.rc_context(_STYLE):
-    figure.savefig(path, format="png", dpi=160, facecolor="white")
+    figure.savefig(path, format="png", dpi=220, facecolor="white")
 
 
 def pixels(figure: Figure) -> np.ndarray:
@@ -168,27 +199,34 @@ def pixels(figure: Figure) -> np.ndarray:
 
 
 def series_style(index: int) -> dict[str, Any]:
-  """Colour and dashes of the line number `index` of a figure."""
+  """Return the color and dashes of the line number `index` of a figure."""
   return {
     "color": SERIES[index % len(SERIES)],
     "linestyle": _DASHES[index // len(SERIES) % len(_DASHES)],
   }
 
 
-def band(axes: Axes, x, mean, deviation, colour: str) -> None:
-  """Shades one deviation around a mean; nothing where it is undefined."""
+def band(
+  axes: Axes,
+  x: np.ndarray,
+  mean: np.ndarray,
+  deviation: np.ndarray,
+  color: str,
+) -> None:
+  """Shade one deviation around a mean; nothing where it is undefined."""
   if np.isfinite(deviation).any():
     axes.fill_between(
-      x, mean - deviation, mean + deviation, color=colour, alpha=0.16, lw=0
+      x, mean - deviation, mean + deviation, color=color, alpha=0.16, lw=0
     )
 
 
-def legend(figure: Figure, axes: Axes, narrow: bool) -> None:
+def legend(figure: Figure, axes: Axes, narrow: bool = True) -> None:
   """Name the lines or bars of `axes` above the figure, from the left."""
+  del narrow  # Until every figure is drawn once.
   handles, labels = axes.get_legend_handles_labels()
   if not labels:
     return
-  wrapped = [textwrap.fill(label, 44 if narrow else 60) for label in labels]
+  wrapped = [textwrap.fill(label, 48) for label in labels]
   longest = max(len(line) for text in wrapped for line in text.split("\n"))
   inches = 0.45 + longest * matplotlib.rcParams["font.size"] * 0.0086
   columns = min(max(1, int(figure.get_figwidth() / inches)), len(labels))

@@ -1,0 +1,229 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""One self-contained HTML page of headings, tables and figures.
+
+page.write(
+  "report.html",
+  "Two methods",
+  [
+    page.Heading("Results"),
+    page.table(["method", "accuracy, %"], [["ce", "83.0"]]),
+    page.Figures([page.ReportFigure("curves", "Training", caption, draw)]),
+  ],
+)
+
+The page names no other file or address. Every text is escaped by the template,
+page.html.j2. Each figure is drawn once, `style.WIDTH` wide: it fits a phone,
+and stands beside its caption on a desktop.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+import dataclasses
+import functools
+import os
+from pathlib import Path
+from typing import ClassVar
+
+import jinja2
+import markupsafe
+from matplotlib.figure import Figure
+
+from etf_jax.reporting.figures import style
+from etf_jax.runs import files
+
+
+@dataclasses.dataclass(frozen=True)
+class ReportFigure:
+  """A figure with its texts.
+
+  Attributes:
+    name: file name without suffix, and prefix of the SVG's ids.
+    title: what is drawn, a few words.
+    caption: plain text.
+    draw: called without arguments, `style.WIDTH` inches wide.
+  """
+
+  name: str
+  title: str
+  caption: str
+  draw: Callable[[], Figure]
+
+
+@dataclasses.dataclass(frozen=True)
+class Heading:
+  """A heading of level 2, 3, ..."""
+
+  kind: ClassVar[str] = "heading"
+  text: str
+  level: int = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Paragraph:
+  """A paragraph; `style` is a class of the template's CSS."""
+
+  kind: ClassVar[str] = "paragraph"
+  text: str
+  style: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Notes:
+  """A list of sentences in small print."""
+
+  kind: ClassVar[str] = "notes"
+  items: Sequence[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Preformatted:
+  """Text in a fixed-width font, as it stands."""
+
+  kind: ClassVar[str] = "preformatted"
+  text: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Details:
+  """Blocks folded away under a summary."""
+
+  kind: ClassVar[str] = "details"
+  summary: str
+  blocks: Sequence["Block"]
+  is_open: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Cell:
+  """A cell of a table with more than text.
+
+  Attributes:
+    text: plain text.
+    note: small print after the text, such as a deviation.
+    style: a class of the template's CSS.
+    strong: True for bold text.
+    header: True for a header cell.
+    colspan: columns.
+    rowspan: rows.
+  """
+
+  text: str
+  note: str = ""
+  style: str = ""
+  strong: bool = False
+  header: bool = False
+  colspan: int = 1
+  rowspan: int = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """A row of a table; the first cell names it."""
+
+  cells: Sequence[str | Cell]
+  style: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+  """A table in a box that scrolls sideways where it is wide.
+
+  Attributes:
+    header: rows of header cells.
+    groups: rows, a list for each `<tbody>`.
+    style: classes of the template's CSS: results, stacked, wrap.
+    is_tall: True for a box that scrolls downward too.
+  """
+
+  kind: ClassVar[str] = "table"
+  header: Sequence[Sequence[str | Cell]]
+  groups: Sequence[Sequence[Row]]
+  style: str = ""
+  is_tall: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Figures:
+  """Figures below each other."""
+
+  kind: ClassVar[str] = "figures"
+  figures: Sequence[ReportFigure]
+
+
+Block = Heading | Paragraph | Notes | Preformatted | Details | Table | Figures
+
+
+def table(
+  header: Sequence[str],
+  rows: Iterable[Sequence[str | Cell]],
+  style: str = "",
+  is_tall: bool = False,
+) -> Table:
+  """Create a table with one header row and one group of rows."""
+  return Table([header], [[Row(cells) for cells in rows]], style, is_tall)
+
+
+def write(
+  path: str | os.PathLike,
+  title: str,
+  blocks: Sequence[Block],
+  *,
+  eyebrow: str = "etf_jax",
+  lead: str = "",
+  facts: Sequence[tuple[str, str]] = (),
+  figures_folder: str | os.PathLike | None = None,
+) -> list[Path]:
+  """Write a page, and its figures as PNG files.
+
+  Args:
+    path: HTML file; one that exists is replaced.
+    title: plain text.
+    blocks: in their order.
+    eyebrow: a line above the title.
+    lead: a sentence or two under it.
+    facts: (name, value) pairs under the lead.
+    figures_folder: where the PNG files go; None writes none.
+
+  Returns:
+    The page and the PNG files.
+
+  Raises:
+    InputError: a file cannot be written.
+  """
+  written = [Path(path)]
+
+  def svg(figure: ReportFigure) -> markupsafe.Markup:
+    drawn = figure.draw()
+    if figures_folder is not None:
+      written.append(Path(figures_folder) / f"{figure.name}.png")
+      style.png(drawn, written[-1])
+    return markupsafe.Markup(style.svg(drawn, figure.name))
+
+  text = _template().render(
+    title=title,
+    blocks=blocks,
+    eyebrow=eyebrow,
+    lead=lead,
+    facts=facts,
+    colors=style.themes(),
+    svg=svg,
+  )
+  files.write(written[0], text)
+  return written
+
+
+@functools.cache
+def _template() -> jinja2.Template:
+  environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    autoescape=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+  )
+  environment.filters["breakable"] = _breakable
+  return environment.get_template("page.html.j2")
+
+
+def _breakable(text: object) -> markupsafe.Markup:
+  """Let a long name break after an underscore, as a phone needs it."""
+  return markupsafe.escape(text).replace("_", markupsafe.Markup("_<wbr>"))
