@@ -32,7 +32,6 @@ def test_nobody_prepares(bucket, place):
   place.mkdir(parents=True)
   # What a machine has left that died long ago.
   (place / ".being_prepared").touch()
-  begun = time.monotonic()
   with pytest.raises(InputError) as caught:
     wait(0.3, "python -m etf_jax.prepare shapes --data_dir=gs://bucket/tfds")
   assert str(caught.value) == (
@@ -40,7 +39,6 @@ def test_nobody_prepares(bucket, place):
     "it once, before the run: python -m etf_jax.prepare shapes "
     "--data_dir=gs://bucket/tfds"
   )
-  assert 0.3 < time.monotonic() - begun < 5
 
 
 def test_patience_lasts_while_there_are_signs(

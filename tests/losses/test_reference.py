@@ -125,30 +125,20 @@ def test_command_prints_and_renews(tmp_path, capsys):
     reference.main([str(page)])
 
 
-def test_import_is_cheap_and_needs_jax_and_numpy_only():
-  # The best of three, since machines that run tests are busy.
+def test_import_needs_jax_and_numpy_only():
   code = """
-import sys, time
+import sys
 import jax, jax.numpy
 before = set(sys.modules)
-start = time.perf_counter()
 import etf_jax.losses, etf_jax.etf
-print(time.perf_counter() - start)
 print(*sorted({name.split(".")[0] for name in set(sys.modules) - before}))
 """
-  seconds = []
-  for _ in range(3):
-    run = subprocess.run(
-      [sys.executable, "-c", code],
-      cwd=ROOT,
-      capture_output=True,
-      text=True,
-      check=True,
-    )
-    took, modules = run.stdout.splitlines()
-    seconds.append(float(took))
-    foreign = set(modules.split()) - sys.stdlib_module_names
-    assert foreign <= {"etf_jax", "jax", "numpy"}
-    if seconds[-1] < 0.3:
-      break
-  assert min(seconds) < 0.3
+  run = subprocess.run(
+    [sys.executable, "-c", code],
+    cwd=ROOT,
+    capture_output=True,
+    text=True,
+    check=True,
+  )
+  foreign = set(run.stdout.split()) - sys.stdlib_module_names
+  assert foreign <= {"etf_jax", "jax", "numpy"}

@@ -4,7 +4,6 @@
 import shutil
 import signal
 import subprocess
-import time
 
 from process_results import assert_same_rows, assert_same_state, train
 import process_runs
@@ -47,28 +46,26 @@ def story(unreachable, digits_dir, tmp_path_factory):
   command = process_runs.command(workdir, digits_dir)
   killed = process_runs.Run(workdir, command, 2, 2, ROW_SECONDS=0.4)
   killed.await_row(5)
-  began = time.monotonic()
   killed.running.processes[1].kill()
   killed.running.wait()
-  seconds = time.monotonic() - began
   stopped = process_runs.Run(workdir, command, 2, 2, ROW_SECONDS=0.4)
   stopped.await_row(5)
   stopped.running.processes[1].send_signal(signal.SIGTERM)
   stopped.code = stopped.running.wait()
-  return workdir, killed, seconds, stopped
+  return workdir, killed, stopped
 
 
 def test_a_process_that_is_killed_ends_the_others(story):
-  _, killed, seconds, _ = story
+  _, killed, _ = story
+  # Not the -SIGKILL of one that outlasts the grace of local_processes.py.
   assert killed.codes() == [76, -signal.SIGKILL], killed.output
-  assert seconds < 60
   (line,) = killed.errors
   assert line.startswith("error: another process of the run, or the way to it")
   assert "the same command continues" in line
 
 
 def test_sigterm_to_one_process_stops_all_at_one_step(story):
-  workdir, _, _, stopped = story
+  workdir, _, stopped = story
   assert stopped.codes() == [75, 75], stopped.output
   assert stopped.code == 75
   (line,) = [s for s in stopped.said if "stopped and saved at step" in s]
