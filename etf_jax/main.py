@@ -21,7 +21,7 @@ import sys
 
 from etf_jax.errors import InputError
 from etf_jax.runs import command_line
-from etf_jax.training import distributed, joining
+from etf_jax.training.parallel import bootstrap, distributed
 
 
 def main(argv: list[str]) -> int:
@@ -31,11 +31,11 @@ def main(argv: list[str]) -> int:
     return 0
   try:
     command = command_line.parse_command(argv)
-    with joining.together(command.processes):
+    with bootstrap.together(command.processes):
       # Imported late, so that a mistyped command is answered at once.
-      from etf_jax.training import runs
+      from etf_jax.training import train
 
-      runs.run(command.config, command.workdir)
+      train.run(command.config, command.workdir)
   except distributed.Preempted as stopped:
     if distributed.is_writer():
       print(f"{stopped}; the same command continues", file=sys.stderr)

@@ -45,7 +45,7 @@ from etf_jax.probing import (
 from etf_jax.runs import files, reader
 from etf_jax.serving import run_directory, splits
 from etf_jax.serving.trained import Trained
-from etf_jax.training import saved
+from etf_jax.training.checkpoints import restore
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -275,7 +275,7 @@ def _parser() -> argparse.ArgumentParser:
     default="backbone",
     help="before the head's projector and normalisation (default), or behind",
   )
-  add("--step", choices=saved.CHOICES, default="last", help="checkpoint")
+  add("--step", choices=restore.CHOICES, default="last", help="checkpoint")
   add(
     "--per_class", type=int, help="training images of each class (default: all)"
   )

@@ -22,7 +22,7 @@ import re
 import sys
 
 from etf_jax.errors import InputError
-from etf_jax.training import distributed
+from etf_jax.training.parallel import distributed
 
 
 def main(argv: Sequence[str] | None = None) -> int:

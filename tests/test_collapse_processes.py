@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from etf_jax import collapse
-from etf_jax.training import sharding
+from etf_jax.training.parallel import sharding
 
 PROCESSES, BATCHES, BATCH = 2, 3, 24
 CLASSES, DIM = 6, 4

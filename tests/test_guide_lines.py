@@ -8,7 +8,7 @@ from PIL import Image
 import trained_runs
 
 from etf_jax import main
-from etf_jax.training import memory
+from etf_jax.training.parallel import memory
 
 
 def said(capsys, *arguments):

@@ -23,7 +23,7 @@ from launch_scripts import (
 )
 import pytest
 
-from etf_jax.training import distributed
+from etf_jax.training.parallel import distributed
 
 SCRIPTS = sorted([*LAUNCH.glob("*.sh"), *LAUNCH.glob("*.sbatch")])
 

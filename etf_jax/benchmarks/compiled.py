@@ -261,7 +261,7 @@ def _compile(request: dict[str, Any]) -> dict[str, Any]:
   from jax.experimental import topologies
 
   from etf_jax.runs import command_line
-  from etf_jax.training import memory
+  from etf_jax.training.parallel import memory
 
   config, _ = command_line.parse(request["argv"])
   where = chips.topology(request["topology"])
@@ -291,7 +291,7 @@ def _compile(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _row(plan, lowered, compiled, where):
-  from etf_jax.training import memory
+  from etf_jax.training.parallel import memory
 
   config, used = plan.config, plan.mesh.size
   need = memory.needed(compiled)

@@ -20,7 +20,7 @@ from typing import Any
 from etf_jax.errors import InputError
 
 _COMPILED = "/jax/core/compile/backend_compile_duration"
-# As etf_jax.training.compilation has it for the folder that it chooses itself.
+# As training.parallel.compilation_cache has it for its default folder.
 _CACHED_SECONDS = "0.2"
 
 
@@ -101,7 +101,7 @@ def main(argv: list[str]) -> int:
   from etf_jax import main as command
 
   # `runs` imports all that a run needs.
-  from etf_jax.training import durations, experiment, runs  # noqa: F401
+  from etf_jax.training import durations, experiment
 
   marks = {"imported": time.time()}
   create = experiment.create

@@ -19,9 +19,11 @@ from etf_jax import data
 from etf_jax.data import augment
 from etf_jax.data.feeds import resident
 from etf_jax.runs import command_line
-from etf_jax.training import feeding, objectives, packing, sharding, step
+from etf_jax.training import objectives, step
 from etf_jax.training import plan as plans
 from etf_jax.training import state as states
+from etf_jax.training.feeds import device
+from etf_jax.training.parallel import packing, sharding
 
 
 class Run(NamedTuple):
@@ -68,7 +70,7 @@ def whole_batches(dataset: data.Dataset, batch_size: int) -> data.Dataset:
 
 def start(
   plan: plans.Plan,
-  open_feed: Callable[[int | tuple[int, ...], int], feeding.Feed],
+  open_feed: Callable[[int | tuple[int, ...], int], device.Feed],
   seed: int | tuple[int, ...],
 ) -> Run:
   """Begin a run, or several in one program; nothing is compiled yet.

@@ -158,7 +158,7 @@ def _steps(options, steps, config, dataset, request):
   from etf_jax.benchmarks import limits
   from etf_jax.data.feeds import resident
   from etf_jax.training import plan as plans
-  from etf_jax.training import sharding
+  from etf_jax.training.parallel import sharding
 
   dataset = steps.whole_batches(dataset, config.batch_size)
   plan = plans.create(config, dataset)

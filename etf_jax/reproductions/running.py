@@ -22,7 +22,8 @@ from typing import NamedTuple
 import tqdm
 
 from etf_jax.reproductions.planning import Job
-from etf_jax.training import distributed, durations
+from etf_jax.training import durations
+from etf_jax.training.parallel import distributed
 
 _POLL_SECONDS = 0.2
 # Of a metrics file at first; the last row of a run of 1000 classes has more.

@@ -17,8 +17,9 @@ from etf_jax.data import Pixels, decode
 from etf_jax.data.sources import splits
 from etf_jax.errors import InputError
 from etf_jax.runs import files, reader
-from etf_jax.training import objectives, saved
+from etf_jax.training import objectives
 from etf_jax.training import state as train_state
+from etf_jax.training.checkpoints import restore
 
 CALIBRATION = "calibration.json"
 
@@ -42,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument("--workdir", required=True, help="of the run")
   parser.add_argument(
     "--step",
-    choices=saved.CHOICES,
+    choices=restore.CHOICES,
     default="last",
     help="which checkpoint (default: last, the result of a finished run)",
   )
@@ -159,11 +160,11 @@ def variables(
     InputError: there is no such checkpoint, it cannot be read, or it is of
       another model.
   """
-  checkpoint = saved.find(run, which, choice="--step")
+  checkpoint = restore.find(run, which, choice="--step")
   wanted = train_state.shapes(model, optax.identity(), shape).variables
   try:
-    return saved.read(checkpoint, wanted, whole=True), checkpoint.step
-  except saved.OtherModelError as error:
+    return restore.read(checkpoint, wanted, whole=True), checkpoint.step
+  except restore.OtherModelError as error:
     raise InputError(
       f"{error}: config.json beside it is not as the run wrote it"
     ) from error

@@ -13,14 +13,10 @@ from etf_jax.data import Dataset, Encoded, augment, sampling
 from etf_jax.data.feeds import resident
 from etf_jax.errors import InputError
 from etf_jax.evaluation import evaluator, geometry
-from etf_jax.training import (
-  feeding,
-  methods,
-  optimizer,
-  sharding,
-  sweeps,
-)
+from etf_jax.training import methods, optimizer, sweeps
 from etf_jax.training import plan as plans
+from etf_jax.training.feeds import device
+from etf_jax.training.parallel import sharding
 
 
 class Tail(NamedTuple):
@@ -55,7 +51,7 @@ class Experiment(plans.Plan):
   """
 
   dataset: Dataset
-  open_feed: Callable[[int, int], feeding.Feed]
+  open_feed: Callable[[int, int], device.Feed]
   evaluate: Callable
   measure: Callable
   splits: tuple[str, ...]
@@ -97,7 +93,7 @@ def create(
   if sharding.cuts_state(mesh):
     gather = jax.jit(gather)
   evaluated = functools.partial(
-    feeding.evaluation, config, data=data, mesh=sharding.one_run(mesh)
+    device.evaluation, config, data=data, mesh=sharding.one_run(mesh)
   )
   shared_feeds = evaluated(dataset)
 

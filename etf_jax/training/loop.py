@@ -16,19 +16,13 @@ import jax
 
 from etf_jax.errors import InputError
 from etf_jax.runs import directory
-from etf_jax.training import (
-  distributed,
-  durations,
-  memory,
-  packing,
-  sharding,
-  sweeps,
-)
+from etf_jax.training import durations, sweeps
 from etf_jax.training import state as train_state
 from etf_jax.training.experiment import Experiment, of_run
+from etf_jax.training.parallel import distributed, memory, packing, sharding
 from etf_jax.training.plan import lower_step
-from etf_jax.training.profile import Profile
-from etf_jax.training.records import Run
+from etf_jax.training.records.profiler import Profile
+from etf_jax.training.records.recorder import Run
 
 
 def train(experiment: Experiment, seed: int, workdir: Path) -> dict:

@@ -20,17 +20,10 @@ from etf_jax import models
 from etf_jax.data import Dataset, Encoded, augment, sampling
 from etf_jax.data.feeds import resident
 from etf_jax.errors import InputError
-from etf_jax.training import (
-  durations,
-  feeding,
-  objectives,
-  optimizer,
-  packing,
-  sharding,
-  state,
-  step,
-  two_stage,
-)
+from etf_jax.training import durations, objectives, optimizer, state, step
+from etf_jax.training.checkpoints import two_stage
+from etf_jax.training.feeds import device
+from etf_jax.training.parallel import packing, sharding
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -132,7 +125,7 @@ def create(
 
 def feed(
   run: Plan, dataset: Dataset, data: resident.Resident | None
-) -> Callable[[int, int], feeding.Feed]:
+) -> Callable[[int, int], device.Feed]:
   """What trains a plan, see `feeding.create`.
 
   Args:
@@ -140,7 +133,7 @@ def feed(
     dataset: see `data.load`.
     data: its training images on the devices; None if they are streamed.
   """
-  return feeding.create(
+  return device.create(
     run.config,
     dataset,
     data,
@@ -155,7 +148,7 @@ def feed(
 
 def lower_step(
   run: Plan,
-  open_feed: Callable[[int, int], feeding.Feed],
+  open_feed: Callable[[int, int], device.Feed],
   *,
   single: bool = True,
   runs: int = 1,

@@ -28,7 +28,8 @@ from etf_jax.data.augment import Mixed
 from etf_jax.data.batch import Batch
 from etf_jax.errors import InputError
 from etf_jax.models import Classifier
-from etf_jax.training import objectives, sharding
+from etf_jax.training import objectives
+from etf_jax.training.parallel import sharding
 from etf_jax.training.state import Own, TrainState
 
 

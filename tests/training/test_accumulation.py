@@ -13,8 +13,9 @@ import tiny_runs
 from etf_jax import models
 from etf_jax.data.batch import Batch
 from etf_jax.errors import InputError
-from etf_jax.training import objectives, optimizer, sharding, state
+from etf_jax.training import objectives, optimizer, state
 from etf_jax.training import step as steps
+from etf_jax.training.parallel import sharding
 
 COUNTS = np.array([9, 7, 5, 3])
 BATCH = 24

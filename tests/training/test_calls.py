@@ -12,15 +12,10 @@ import tiny_runs
 
 from etf_jax import data
 from etf_jax.errors import InputError
-from etf_jax.training import (
-  calls,
-  distributed,
-  durations,
-  loop,
-  runs,
-  sharding,
-)
+from etf_jax.training import durations, loop, train
 from etf_jax.training import experiment as experiments
+from etf_jax.training.feeds import multi_step
+from etf_jax.training.parallel import distributed, sharding
 
 FIELDS = tiny_runs.WITH_REST | {"ema_decay": 0.9}
 # Relative, in float32: XLA rounds otherwise where it compiles steps together.
@@ -140,7 +135,7 @@ def test_the_host_neither_waits_nor_moves_data(build, steps, tmp_path):
 def test_the_most_steps_of_a_call(asked, examples, most):
   epoch = durations.Epoch(examples, min(100, examples))
   mesh = sharding.make_mesh(1, 100)
-  assert calls.most_steps(asked, epoch, mesh) == most
+  assert multi_step.most_steps(asked, epoch, mesh) == most
 
 
 def test_a_profile_of_some_steps(build, tmp_path):
@@ -189,6 +184,6 @@ def test_a_profile_of_some_steps(build, tmp_path):
 def test_bad_input(digits_dir, tmp_path, fields, message):
   config = tiny_runs.config(digits_dir, "etf_dr", fields)
   with pytest.raises(InputError) as error:
-    runs.run(config, str(tmp_path / "run"))
+    train.run(config, str(tmp_path / "run"))
   assert str(error.value) == message
   assert not (tmp_path / "run").exists()

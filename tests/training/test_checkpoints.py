@@ -13,7 +13,7 @@ import tiny_runs
 
 from etf_jax.errors import InputError
 from etf_jax.runs import directory as run_directory
-from etf_jax.training import checkpoint, digests
+from etf_jax.training.checkpoints import integrity, manager
 from etf_jax.training.state import TrainState
 
 CONFIG = tiny_runs.config("", "etf_dr").checkpoint
@@ -30,7 +30,7 @@ def state(step):
 
 
 def opened(directory):
-  return checkpoint.Checkpoints(directory, CONFIG)
+  return manager.Checkpoints(directory, CONFIG)
 
 
 def restore(directory, like=None):
@@ -116,12 +116,12 @@ def test_a_damaged_step_is_named_or_not_needed(saved, tmp_path, capsys, damage):
       assert said == (
         f"warning: {directory / 'checkpoints' / '8'} has no SHA256SUMS, so a"
         " flipped bit in it would go unseen\n"
-        if file.name == digests.NAME
+        if file.name == integrity.NAME
         else ""
       )
   unread = {"commit_success.txt", "_CHECKPOINT_METADATA"}
   if damage is os.unlink:
-    unread.add(digests.NAME)
+    unread.add(integrity.NAME)
   assert set(files(saved, 8)) - set(damaged) == {
     file for file in files(saved, 8) if file.name in unread
   }
@@ -131,13 +131,13 @@ def test_digests_are_what_sha256sum_writes(tmp_path):
   (tmp_path / "d").mkdir()
   (tmp_path / "d" / "b").write_bytes(b"abc")
   (tmp_path / "a").touch()
-  digests.write(tmp_path)
+  integrity.write(tmp_path)
   # FIPS 180-2, appendix B.1, and the digest of nothing.
   assert (tmp_path / "SHA256SUMS").read_text() == (
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855  a\n"
     "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad  d/b\n"
   )
-  assert digests.check(tmp_path)
+  assert integrity.check(tmp_path)
 
 
 def test_a_step_that_was_put_aside_is_saved_again(copy):
@@ -196,7 +196,7 @@ def test_a_disk_that_is_full_for_both_folders_is_one_line(tmp_path):
   config = CONFIG.copy_and_resolve_references()
   config.best = True
   limit = resource.getrlimit(resource.RLIMIT_FSIZE)
-  checkpoints = checkpoint.Checkpoints(tmp_path, config)
+  checkpoints = manager.Checkpoints(tmp_path, config)
   try:
     resource.setrlimit(resource.RLIMIT_FSIZE, (8000, limit[1]))
     checkpoints.save(state(4), 4)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from etf_jax.training import compilation
+from etf_jax.training.parallel import compilation_cache as compilation
 
 FIELDS = (
   "jax_compilation_cache_dir",

@@ -11,7 +11,8 @@ import pytest
 from etf_jax import data
 from etf_jax.configs import digits_lt
 from etf_jax.training import experiment as experiments
-from etf_jax.training import sharding, state
+from etf_jax.training import state
+from etf_jax.training.parallel import sharding
 
 STEPS = 20
 

@@ -9,7 +9,7 @@ import process_runs
 import pytest
 import tiny_runs
 
-from etf_jax.training import distributed
+from etf_jax.training.parallel import distributed
 
 # Relative, of float32: the same images in another order of sums. Another batch
 # changes the loss by some percent.

@@ -11,8 +11,10 @@ from etf_jax import models
 from etf_jax.data import augment
 from etf_jax.data.batch import Batch
 from etf_jax.errors import InputError
-from etf_jax.training import checkpoint, objectives, optimizer, sharding, state
+from etf_jax.training import objectives, optimizer, state
 from etf_jax.training import step as steps
+from etf_jax.training.checkpoints import manager
+from etf_jax.training.parallel import sharding
 
 COUNTS = np.array([9, 7, 5, 3])
 DECAY = 0.6  # reached at the fourth step: (1 + t) / (10 + t) < .6 before t = 13
@@ -136,10 +138,10 @@ def test_a_resumed_run_has_the_same_average(tmp_path, programs):
   straight, _ = advance(begin(), train_step, 0, 9)
   config = tiny_runs.config("", "etf_dr").checkpoint
   current, _ = advance(begin(), train_step, 0, 5)
-  saved = checkpoint.Checkpoints(tmp_path, config)
+  saved = manager.Checkpoints(tmp_path, config)
   saved.save(current, 5)
   saved.close()
-  again = checkpoint.Checkpoints(tmp_path, config)
+  again = manager.Checkpoints(tmp_path, config)
   resumed, step = again.restore(begin())
   assert step == 5
   again.close()

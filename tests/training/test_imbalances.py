@@ -17,8 +17,9 @@ import tiny_runs
 from etf_jax import data
 from etf_jax.errors import InputError
 from etf_jax.models import Output
-from etf_jax.training import distributed, loop, methods, objectives, runs
 from etf_jax.training import experiment as experiments
+from etf_jax.training import loop, methods, objectives, train
+from etf_jax.training.parallel import distributed
 
 IMBALANCES, SEEDS = (0.05, 0.3), (0, 3)
 NAMES = [(imbalance, seed) for imbalance in IMBALANCES for seed in SEEDS]
@@ -166,7 +167,7 @@ def test_the_command_names_and_reports_them(
     shutil.copytree(alone[name], place)
   swept = SWEEP | PACKED | {"seeds": (3,)}
   made = tiny_runs.config(digits_dir, "ldam_drw", FIELDS | swept)
-  assert runs.run(made, str(tmp_path)) == list(places.values())
+  assert train.run(made, str(tmp_path)) == list(places.values())
   said = capsys.readouterr().out
   table = said[said.rindex(" seed 3 in ") :]
   page = (tmp_path / "report.html").read_text()
@@ -264,6 +265,6 @@ MUST = " must be different numbers in (0, 1], as in 0.01,0.1; or () for none"
 def test_bad_input(digits_dir, tmp_path, method, fields, message):
   made = tiny_runs.config(digits_dir, method, fields)
   with pytest.raises(InputError) as error:
-    runs.run(made, str(tmp_path / "run"))
+    train.run(made, str(tmp_path / "run"))
   assert str(error.value) == f"config.imbalances{message}"
   assert not (tmp_path / "run").exists()

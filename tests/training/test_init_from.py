@@ -14,7 +14,8 @@ import tiny_runs
 from etf_jax import data
 from etf_jax.errors import InputError
 from etf_jax.training import experiment as experiments
-from etf_jax.training import loop, state, two_stage
+from etf_jax.training import loop, state
+from etf_jax.training.checkpoints import two_stage
 
 
 def fresh_state(experiment, seed=0):

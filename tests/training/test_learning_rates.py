@@ -15,9 +15,10 @@ import tiny_runs
 from etf_jax import data
 from etf_jax.errors import InputError
 from etf_jax.runs import directory as run_directory
-from etf_jax.training import distributed, loop, runs
 from etf_jax.training import experiment as experiments
+from etf_jax.training import loop, train
 from etf_jax.training import plan as plans
+from etf_jax.training.parallel import distributed
 
 RATES, SEEDS = (0.05, 0.2), (0, 3)
 NAMES = [(rate, seed) for rate in RATES for seed in SEEDS]
@@ -120,7 +121,7 @@ def test_the_command_names_and_reports_them(
     shutil.copytree(alone[name], place)
   swept = SWEEP | PACKED | {"seeds": (3,)}
   made = tiny_runs.config(digits_dir, "ce", FIELDS | swept)
-  assert runs.run(made, str(tmp_path)) == list(places.values())
+  assert train.run(made, str(tmp_path)) == list(places.values())
   said = capsys.readouterr().out
   for rate in RATES:
     assert f"ce learning rate {rate} seed 3 in {places[rate, 3]}\n" in said
@@ -164,7 +165,7 @@ def test_without_a_directory_each_is_where_it_would_be_alone(swept, single):
 def test_a_directory_of_a_single_run_is_refused(digits_dir, alone):
   made = tiny_runs.config(digits_dir, "ce", FIELDS | SWEEP)
   with pytest.raises(InputError) as error:
-    runs.run(made, str(alone[NAMES[0]]))
+    train.run(made, str(alone[NAMES[0]]))
   assert str(error.value) == (
     f"{alone[NAMES[0]]} holds the run of one seed; give another --workdir for"
     " config.learning_rates"
@@ -201,6 +202,6 @@ MUST = " must be different finite numbers > 0, as in 0.1,0.2; or () for none"
 def test_bad_input(digits_dir, tmp_path, method, rates, message):
   made = tiny_runs.config(digits_dir, method, {"learning_rates": rates})
   with pytest.raises(InputError) as error:
-    runs.run(made, str(tmp_path / "run"))
+    train.run(made, str(tmp_path / "run"))
   assert str(error.value) == f"config.learning_rates={rates!r}{message}"
   assert not (tmp_path / "run").exists()

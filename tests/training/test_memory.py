@@ -8,8 +8,9 @@ import tiny_runs
 
 from etf_jax import data
 from etf_jax.errors import InputError
-from etf_jax.training import experiment, loop, memory, sharding, state
+from etf_jax.training import experiment, loop, state
 from etf_jax.training import plan as plans
+from etf_jax.training.parallel import memory, sharding
 
 GB = 10**9
 # 4 GB whatever the batch (2 + 3 - 2 + 1), and 8 GB for its 1024 images.

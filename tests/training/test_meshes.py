@@ -13,8 +13,10 @@ import tiny_runs
 from etf_jax import data, models
 from etf_jax.configs import cifar10_lt
 from etf_jax.errors import InputError
-from etf_jax.training import checkpoint, objectives, optimizer, sharding, state
 from etf_jax.training import experiment as experiments
+from etf_jax.training import objectives, optimizer, state
+from etf_jax.training.checkpoints import manager
+from etf_jax.training.parallel import sharding
 
 CLASSES, STEPS = 10, 4
 # 45 images in one step of at most 48: there is padding, on any mesh.
@@ -172,14 +174,14 @@ def test_evaluation_and_collapse_do_not_see_the_mesh(run):
 
 def test_a_checkpoint_is_restored_on_another_mesh(run, tmp_path):
   experiment, saved, _ = run("etf_dr", "data4_fsdp2")
-  folder = checkpoint.Checkpoints(tmp_path, experiment.config.checkpoint)
+  folder = manager.Checkpoints(tmp_path, experiment.config.checkpoint)
   folder.save(saved, STEPS)
   folder.close()
   expected, again = jax.device_get(saved), None
   for mesh in ("one", "data8", "data2_fsdp2_model2"):
     other, like, _ = run("etf_dr", mesh)
     like = jax.tree.map(jnp.zeros_like, like)
-    folder = checkpoint.Checkpoints(tmp_path, other.config.checkpoint)
+    folder = manager.Checkpoints(tmp_path, other.config.checkpoint)
     restored, step = folder.restore(like)
     folder.close()
     assert step == STEPS

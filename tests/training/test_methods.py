@@ -15,7 +15,8 @@ from etf_jax.configs import base
 from etf_jax.errors import InputError
 from etf_jax.models import Output
 from etf_jax.training import experiment as experiments
-from etf_jax.training import loop, objectives, sharding, state
+from etf_jax.training import loop, objectives, state
+from etf_jax.training.parallel import sharding
 
 COUNTS = np.array([160, 51, 50, 10])
 RNG = np.random.default_rng(0)

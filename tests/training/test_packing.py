@@ -14,9 +14,11 @@ import tiny_runs
 
 from etf_jax import data
 from etf_jax.errors import InputError
-from etf_jax.training import distributed, loop, packing, runs, sharding, state
 from etf_jax.training import experiment as experiments
+from etf_jax.training import loop, state
 from etf_jax.training import plan as plans
+from etf_jax.training import train as runs
+from etf_jax.training.parallel import distributed, packing, sharding
 
 # In float32, relative, after twelve steps: XLA rounds sums otherwise.
 TOLERANCE = 1e-5

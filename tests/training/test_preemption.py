@@ -15,8 +15,9 @@ import tiny_process_config
 import tiny_runs
 
 from etf_jax import data, main
-from etf_jax.training import distributed, loop, state
 from etf_jax.training import experiment as experiments
+from etf_jax.training import loop, state
+from etf_jax.training.parallel import distributed
 
 
 class Stopping:

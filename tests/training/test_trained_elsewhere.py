@@ -25,7 +25,8 @@ from etf_jax.configs import cifar20, cifar100_from_cifar20, imagenet
 from etf_jax.models import pretrained
 from etf_jax.runs import command_line
 from etf_jax.training import experiment as experiments
-from etf_jax.training import loop, methods, objectives, state, two_stage
+from etf_jax.training import loop, methods, objectives, state
+from etf_jax.training.checkpoints import two_stage
 
 
 @pytest.fixture(scope="module")

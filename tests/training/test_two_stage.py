@@ -17,7 +17,9 @@ from etf_jax.data import augment
 from etf_jax.errors import InputError
 from etf_jax.reporting import tables
 from etf_jax.training import experiment as experiments
-from etf_jax.training import loop, objectives, sharding, state, two_stage
+from etf_jax.training import loop, objectives, state
+from etf_jax.training.checkpoints import two_stage
+from etf_jax.training.parallel import sharding
 
 # With a projector and BatchNorm before the classifier, which are kept too.
 FIELDS = {

@@ -19,7 +19,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 
 from etf_jax.errors import InputError
-from etf_jax.training import digests, distributed
+from etf_jax.training.checkpoints import integrity
+from etf_jax.training.parallel import distributed
 from etf_jax.training.state import TrainState
 
 # Where steps go that cannot be read; a run does not delete what it was given.
@@ -198,10 +199,10 @@ def _problem(folder: Path, like: TrainState) -> Exception | None:
     multiprocessing_options=alone,
   )
   try:
-    if not digests.check(folder / "default"):
+    if not integrity.check(folder / "default"):
       print(
-        f"warning: {folder} has no {digests.NAME}, so a flipped bit in it would"
-        " go unseen",
+        f"warning: {folder} has no {integrity.NAME}, so a flipped bit in it"
+        " would go unseen",
         file=sys.stderr,
       )
     with contextlib.closing(reader):
@@ -223,7 +224,7 @@ class _Handler(ocp.StandardCheckpointHandler):
   def finalize(self, directory: Path) -> None:
     """In one process, when all have written and before it counts as saved."""
     super().finalize(directory)
-    digests.write(Path(directory))
+    integrity.write(Path(directory))
 
   @classmethod
   def typestr(cls) -> str:

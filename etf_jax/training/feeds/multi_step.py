@@ -20,7 +20,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh
 
 from etf_jax.data.feeds import resident
-from etf_jax.training import durations, packing, sharding
+from etf_jax.training import durations
+from etf_jax.training.parallel import packing, sharding
 
 
 class Programs(NamedTuple):

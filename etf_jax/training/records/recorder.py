@@ -14,12 +14,13 @@ import numpy as np
 
 from etf_jax.evaluation import metrics
 from etf_jax.runs import console, directory, writers
-from etf_jax.training import distributed, two_stage
 from etf_jax.training import state as train_state
-from etf_jax.training.checkpoint import Checkpoints
+from etf_jax.training.checkpoints import two_stage
+from etf_jax.training.checkpoints.manager import Checkpoints
 from etf_jax.training.experiment import Experiment
+from etf_jax.training.parallel import distributed
+from etf_jax.training.records.metrics_window import Window
 from etf_jax.training.state import TrainState
-from etf_jax.training.window import Window
 
 
 class Run:

@@ -20,7 +20,8 @@ import numpy as np
 from etf_jax.data import Dataset
 from etf_jax.errors import InputError
 from etf_jax.runs import directory, reader
-from etf_jax.training import init_from, methods, saved
+from etf_jax.training import methods
+from etf_jax.training.checkpoints import init_from, restore
 from etf_jax.training.state import TrainState
 
 # The first stage must have had the same of these; the rest is its own affair.
@@ -104,7 +105,7 @@ def start(
     return init_from.start(config, state, seed), {}
   wanted = {"params": state.params, "batch_stats": state.batch_stats}
   run = _find(config, seed)
-  trained = saved.read(init_from.checkpoint(run, "last"), wanted)
+  trained = restore.read(init_from.checkpoint(run, "last"), wanted)
 
   def with_classifier(kernel, bias):
     params = trained["params"]

@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from etf_jax.errors import InputError
-from etf_jax.training import distributed
+from etf_jax.training.parallel import distributed
 from etf_jax.training.step import StepMetrics
 
 

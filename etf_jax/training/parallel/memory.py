@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from etf_jax.errors import InputError
-from etf_jax.training import sharding
+from etf_jax.training.parallel import sharding
 
 _GB = 1e9
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}

@@ -19,7 +19,8 @@ import orbax.checkpoint as ocp
 
 from etf_jax.errors import InputError
 from etf_jax.runs import reader
-from etf_jax.training import digests, distributed
+from etf_jax.training.checkpoints import integrity
+from etf_jax.training.parallel import distributed
 
 CHOICES = ("last", "best")
 _FOLDERS = {"last": "checkpoints", "best": "best"}
@@ -147,7 +148,7 @@ def read(
     InputError: the checkpoint is damaged.
   """
   with _reading(checkpoint) as place:
-    digests.check(place)
+    integrity.check(place)
   check(checkpoint, wanted, whole=whole)
   stored = {
     name: jax.tree.map(ocp.utils.to_shape_dtype_struct, tree)

@@ -13,8 +13,8 @@ from typing import Any, Self
 import jax
 
 from etf_jax.errors import InputError
-from etf_jax.training import distributed
 from etf_jax.training.experiment import Experiment
+from etf_jax.training.parallel import distributed
 
 
 class Profile(contextlib.AbstractContextManager):

@@ -11,15 +11,10 @@ from etf_jax import data
 from etf_jax.errors import InputError
 from etf_jax.reporting import report, tables
 from etf_jax.runs import directory
-from etf_jax.training import (
-  compilation,
-  distributed,
-  loop,
-  objectives,
-  records,
-  sweeps,
-)
 from etf_jax.training import experiment as experiments
+from etf_jax.training import loop, objectives, sweeps
+from etf_jax.training.parallel import compilation_cache, distributed
+from etf_jax.training.records import recorder
 
 
 def run(config: ConfigDict, workdir: str | None) -> list[Path]:
@@ -36,7 +31,7 @@ def run(config: ConfigDict, workdir: str | None) -> list[Path]:
     InputError: what the user can mend, in one line.
   """
   objectives.check_choices(config)
-  compilation.use_cache(config)
+  compilation_cache.use_cache(config)
   distributed.check_same(directory.shared_facts(config))
   seeds = tuple(config.seeds)
   distinct = len(set(seeds)) == len(seeds) > 0
@@ -93,7 +88,7 @@ def _groups(places: dict[Any, Path], size: int) -> list[dict[Any, Path]]:
   standing = dict.fromkeys(places, 0)
   if size > 1:
     found = distributed.from_writer(
-      lambda: [records.standing(place) for place in places.values()]
+      lambda: [recorder.standing(place) for place in places.values()]
     )
     standing = dict(zip(places, found, strict=True))
   groups = []

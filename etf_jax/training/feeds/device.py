@@ -20,7 +20,10 @@ import numpy as np
 from etf_jax.data import Dataset, Encoded, sampling
 from etf_jax.data.feeds import resident, stream
 from etf_jax.errors import InputError
-from etf_jax.training import calls, durations, packing, sharding, streaming
+from etf_jax.training import durations
+from etf_jax.training.feeds import multi_step
+from etf_jax.training.feeds import stream as streaming
+from etf_jax.training.parallel import packing, sharding
 
 
 class Feed(Protocol):
@@ -98,9 +101,9 @@ def create(
   """
   rows, asked = sharding.row_multiple(config, mesh), config.steps_per_call
   if data is not None:
-    most = calls.most_steps(asked, epoch, mesh)
+    most = multi_step.most_steps(asked, epoch, mesh)
     alone, together = (
-      calls.create(
+      multi_step.create(
         train_step, epoch, most, mesh, rows, state_sharding, together=together
       )
       for together in (False, True)

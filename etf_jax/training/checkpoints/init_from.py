@@ -21,8 +21,9 @@ from etf_jax.data.feeds import resident
 from etf_jax.errors import InputError
 from etf_jax.models import pretrained
 from etf_jax.runs import directory, reader
-from etf_jax.training import distributed, saved
 from etf_jax.training import state as states
+from etf_jax.training.checkpoints import restore
+from etf_jax.training.parallel import distributed
 from etf_jax.training.state import TrainState
 
 _FILE = ".safetensors"
@@ -87,7 +88,7 @@ def start(config: ConfigDict, state: TrainState, seed: int) -> TrainState:
       wanted,
     )
   else:
-    taken = saved.read(_checkpoint(config, find(config, seed)), wanted)
+    taken = restore.read(_checkpoint(config, find(config, seed)), wanted)
   joined = {
     name: tree | taken.get(name, {}) for name, tree in state.variables.items()
   }
@@ -121,7 +122,7 @@ def find(config: ConfigDict, seed: int) -> reader.RunRecord:
 
 def checkpoint(
   run: reader.RunRecord, which: str, choice: str | None = None
-) -> saved.Checkpoint:
+) -> restore.Checkpoint:
   """A checkpoint to start from.
 
   Args:
@@ -132,7 +133,7 @@ def checkpoint(
   Raises:
     InputError: it is missing.
   """
-  return saved.find(run, which, choice=choice, prefix="config.init_from: ")
+  return restore.find(run, which, choice=choice, prefix="config.init_from: ")
 
 
 def _is_file(config):
@@ -187,8 +188,8 @@ def _check_run(config, seed, wanted):
       " equal"
     )
   try:
-    saved.check(found, wanted, whole=everything)
-  except saved.OtherModelError as error:
+    restore.check(found, wanted, whole=everything)
+  except restore.OtherModelError as error:
     less = ": set config.init_parts='backbone'" if everything else ""
     raise InputError(f"{error}{less}") from error
   # A run that serves all seeds is not told from others by its hash alone.

@@ -19,7 +19,7 @@ import jax
 
 from etf_jax.errors import InputError
 from etf_jax.runs.command_line import Processes
-from etf_jax.training import distributed
+from etf_jax.training.parallel import distributed
 
 # Seconds without a sign of life after which a process counts as dead.
 HEARTBEAT_SECONDS = 30

@@ -18,7 +18,7 @@ from etf_jax.data import Encoded, decode
 from etf_jax.data.batch import Batch
 from etf_jax.data.feeds import resident, stream
 from etf_jax.errors import InputError
-from etf_jax.training import distributed, sharding
+from etf_jax.training.parallel import distributed, sharding
 
 # Steps that the host may be ahead of the devices; each holds a batch there.
 _IN_FLIGHT = 2
