@@ -32,7 +32,6 @@ def unknown_name(
   """
   known = list(known)
   near = difflib.get_close_matches(str(name), known, 1, 0.0)
-  hint = f"did you mean {near[0]!r}? " if near else "choose one "
-  return InputError(
-    f"{field}={name!r}: unknown; {hint}(known: {', '.join(known)}{more})"
-  )
+  hint = f"did you mean {near[0]!r}?" if near else "choose one"
+  names = ", ".join([*known, more] if more else known)
+  return InputError(f"{field}={name!r}: unknown; {hint} (known: {names})")

@@ -231,7 +231,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(refused, tmp_path):
     ),
     (
       ["--config.model.name=resnet_32"],
-      "config.model.name='resnet_32' is unknown; did you mean 'resnet32'?",
+      "config.model.name='resnet_32': unknown; did you mean 'resnet32'?",
     ),
     (
       ["--config.data.name=digitz"],

@@ -6,7 +6,7 @@ dataset.train.images, dataset.class_counts
 """
 
 import dataclasses
-import sys
+import logging
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,8 @@ from etf_jax.data import catalog, decode, long_tail, sources
 from etf_jax.data.sources import published_svhn
 from etf_jax.data.sources import splits as opening
 from etf_jax.errors import InputError
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["Dataset", "Encoded", "Pixels", "Split", "load"]
 
@@ -253,7 +255,7 @@ def _pixels(config, opened) -> Pixels:
   decoder = decode.choose(config.decoder)
   size, shape = config.image_size, opened.image_shape
   if shape is None:  # photographs, whose pixels depend on it
-    print(f"images are decoded by {decoder}", file=sys.stderr)
+    _log.info(f"images are decoded by {decoder}")
   channels = 3 if shape is None else shape[2]
   if size is not None:
     if size < 1:
@@ -292,8 +294,5 @@ def _ready(source, pixels, config) -> Split | Encoded:
   split = Split(images, source.labels, sizes)
   if good.all():
     return split
-  print(
-    f"{np.sum(~good)} images are left out, {np.sum(good)} remain",
-    file=sys.stderr,
-  )
+  _log.info(f"{np.sum(~good)} images are left out, {np.sum(good)} remain")
   return split.choose(np.flatnonzero(good))

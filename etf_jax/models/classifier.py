@@ -6,7 +6,6 @@ output = model.apply(variables, images)   # .features .logits .weights
 """
 
 import dataclasses
-import difflib
 import functools
 import importlib
 import inspect
@@ -17,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, unknown_name
 from etf_jax.models import batch_norm, heads
 from etf_jax.models.densenet import DenseNet
 from etf_jax.models.resnet import BLOCKS, ResNet
@@ -165,10 +164,8 @@ def _create_backbone(config: ConfigDict) -> nn.Module:
   dtype = jnp.dtype(config.dtype)
   if ":" not in name:
     if name not in BACKBONES:
-      near = difflib.get_close_matches(name, BACKBONES, 1, 0) or [""]
-      raise InputError(
-        f"config.model.name={name!r} is unknown; did you mean {near[0]!r}?"
-        f" (known: {', '.join(BACKBONES)}, or package.module:Class)"
+      raise unknown_name(
+        "config.model.name", name, BACKBONES, "package.module:Class"
       )
     taken = {"depth", "width", "dtype"} & set(kwargs)
     if taken:

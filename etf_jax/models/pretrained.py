@@ -41,6 +41,7 @@ import safetensors.numpy
 
 from etf_jax.errors import InputError
 from etf_jax.models import _torchvision
+from etf_jax.runs import files
 
 _COLLECTIONS = ("params", "batch_stats", "etf")
 # PyTorch counts the batches that a BatchNorm has seen, and uses the number
@@ -81,12 +82,7 @@ def save(
   """
   tensors = to_state_dict(variables, model_name)
   data = safetensors.numpy.save(tensors, {"format": "pt", "model": model_name})
-  temporary = f"{os.fspath(path)}.tmp"
-  try:
-    Path(temporary).write_bytes(data)
-    os.replace(temporary, path)
-  except OSError as error:
-    raise InputError(f"cannot write {path}: {error.strerror}") from error
+  files.write(path, data)
 
 
 def from_state_dict(

@@ -1,14 +1,11 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 import concurrent.futures
-import io
 import os
-import sys
 
 from counted_source import Held, decode_all, encode, held, pixels
 import numpy as np
 import pytest
 
-from etf_jax.data import _progress
 from etf_jax.data.decode import cache, cache_file
 from etf_jax.errors import InputError
 
@@ -245,35 +242,7 @@ def test_no_room(tmp_path):
   assert [p.suffix for p in tmp_path.iterdir()] == [".lock"]
 
 
-# Progress.
-
-
-def test_progress_in_a_log(monkeypatch, capsys):
-  monkeypatch.setattr(_progress, "_SECONDS", 0.0)
-  with _progress.Progress("decoding", 3000, 1000) as bar:
-    bar.add(500)
-    bar.add(1500)
-  first, last = capsys.readouterr().err.splitlines()
-  assert first.startswith("decoding: 1,500 of 3,000 images, ")
-  assert first.endswith(" s left")
-  assert last.startswith("decoding: 3,000 of 3,000 images, ")
-  assert last.endswith("/s, 0 s left")
-
-
 def test_quick_work_is_silent(capfd):
   for name in ("decoding", None):
     decode_all(held(20), progress=name)
   assert capfd.readouterr().err == ""
-
-
-def test_progress_on_a_terminal(monkeypatch):
-  class Terminal(io.StringIO):
-    def isatty(self):
-      return True
-
-  monkeypatch.setattr(sys, "stderr", Terminal())
-  monkeypatch.setattr(_progress, "_DELAY", 0.0)
-  with _progress.Progress("decoding", 10, 4) as bar:
-    bar.add(6)
-  assert "decoding: 100%" in sys.stderr.getvalue()
-  assert "10/10" in sys.stderr.getvalue()

@@ -134,8 +134,8 @@ def test_a_test_class_without_training_images(animals, empty):
 def test_a_misspelt_class_of_a_split(animals):
   plant(animals, "val/dogs/1.jpg")
   assert message(animals) == (
-    f"{animals}/val/dogs is a class without an image in {animals}/train (did "
-    "you mean 'dog'?); add training images of it or remove it"
+    f"{animals}/val/dogs is a class without an image in {animals}/train; add"
+    " training images of it or remove it; did you mean 'dog'?"
   )
 
 

@@ -165,8 +165,8 @@ def test_keyword_arguments_reach_the_backbone():
 @pytest.mark.parametrize(
   ("backbone", "kwargs", "message"),
   [
-    ("resnet_32", {}, r"'resnet_32' is unknown; did you mean 'resnet32'\? \("),
-    ("vit", {}, r"or package\.module:Class\)"),
+    ("resnet_32", {}, r"'resnet_32': unknown; did you mean 'resnet32'\? \("),
+    ("vit", {}, r", package\.module:Class\)"),
     ("resnet8", {"deep": 3}, r"\{'deep': 3\} does not fit resnet8: .*'deep'"),
     (
       "resnet50",

@@ -9,11 +9,9 @@ add one, add a row. Sizes and sha256 of archives are not repeated there; they
 are registered with the TFDS builder, which checks them.
 """
 
-import difflib
-
 from etf_jax.data.catalog import photographs, small_images
 from etf_jax.data.catalog.info import Facts
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, did_you_mean
 
 __all__ = ["DATASETS", "Facts", "lookup", "unknown"]
 
@@ -33,6 +31,5 @@ def lookup(name: str) -> Facts:
 
 def unknown(kind: str, name: str, known: dict[str, object]) -> str:
   """Return the message for a name that is not among the known ones."""
-  near = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
-  hint = f"; did you mean {near[0]!r}?" if near else ""
+  hint = did_you_mean(name, known)
   return f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})"

@@ -13,17 +13,19 @@ would have to hand over what they made.
 from collections.abc import Callable, Iterable, Iterator
 import concurrent.futures
 import contextlib
+import logging
 import math
 import os
-import sys
 
 import numpy as np
 
-from etf_jax.data._progress import Progress
 from etf_jax.data.decode import cache_file
 from etf_jax.data.decode import image as image_decoder
 from etf_jax.data.sources import Source
 from etf_jax.errors import InputError
+from etf_jax.runs.console import Progress
+
+_log = logging.getLogger(__name__)
 
 _NAMED_AT_MOST = 20
 # Decoded at once by a thread.
@@ -208,12 +210,11 @@ def _report(source: Source, bad: dict[int, str], corrupt: str) -> None:
   if len(bad) == len(source.labels):
     raise _none_good(source, bad)
   for index in ordered[:_NAMED_AT_MOST]:
-    print(f"skipped {source.describe(index)}: {bad[index]}", file=sys.stderr)
+    _log.warning(f"skipped {source.describe(index)}: {bad[index]}")
   if len(bad) > _NAMED_AT_MOST:
-    print(
+    _log.warning(
       f"skipped {len(bad) - _NAMED_AT_MOST} more, {len(bad)} of "
-      f"{len(source.labels)} images in all",
-      file=sys.stderr,
+      f"{len(source.labels)} images in all"
     )
 
 
@@ -263,14 +264,14 @@ def _fill(
 
   threads = 1 if bytes_each < _SMALL else min(workers, len(starts))
   with (
-    Progress(progress, decoder.count, int(np.sum(state.done))) as bar,
+    Progress(progress, decoder.count, finished=int(np.sum(state.done))) as bar,
     contextlib.closing(_run(work, starts, threads)) as results,
   ):
     for start, (sizes, bad) in zip(starts, results, strict=True):
       those = slice(start, start + length)
       state.sizes[those] = sizes
       state.bad.update(bad)
-      bar.add(int(np.sum(~state.done[those])))
+      bar.update(int(np.sum(~state.done[those])))
       state.done[those] = True
       yield
 

@@ -8,13 +8,12 @@ it is written its name ends in `.partial`; the name changes when all is there.
 from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
-import fcntl
 import hashlib
+import logging
 import math
 import os
 import pathlib
 import shutil
-import sys
 import time
 import zipfile
 
@@ -22,6 +21,9 @@ import numpy as np
 
 from etf_jax.data.sources import Source
 from etf_jax.errors import InputError
+from etf_jax.runs import files
+
+_log = logging.getLogger(__name__)
 
 # Changes when the same arguments give other pixels than before.
 _VERSION = 2
@@ -90,8 +92,10 @@ def load_or_make(
   entry = pathlib.Path(cache_dir, name)
   try:
     if not entry.exists():
-      entry.parent.mkdir(parents=True, exist_ok=True)
-      with _only_process(entry):
+      with files.lock(
+        entry.with_name(f"{entry.name}.lock"),
+        waiting=f"waiting for another process that decodes into {entry}",
+      ):
         if not entry.exists():  # Another process may have made it meanwhile.
           _make(entry, (count, *image_shape()), fill)
   except OSError as error:
@@ -105,21 +109,6 @@ def load_or_make(
     raise InputError(
       f"the decoded images in {entry} are damaged ({error}); remove it"
     ) from error
-
-
-@contextlib.contextmanager
-def _only_process(entry: pathlib.Path) -> Iterator[None]:
-  """Wait until no other process writes; a lock ends with its holder."""
-  with entry.with_name(entry.name + ".lock").open("w") as file:
-    try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      print(
-        f"waiting for another process that decodes into {entry}",
-        file=sys.stderr,
-      )
-      fcntl.flock(file, fcntl.LOCK_EX)
-    yield
 
 
 def _make(entry, shape, fill) -> None:
@@ -169,10 +158,9 @@ def _resume(partial, path, shape) -> State:
       return new_state(shape[0])
   except _UNREADABLE:
     return new_state(shape[0])
-  print(
+  _log.info(
     f"continuing after {np.sum(state.done):,} of {shape[0]:,} images in "
-    f"{partial}",
-    file=sys.stderr,
+    f"{partial}"
   )
   return state
 
@@ -181,8 +169,7 @@ def _save(folder: pathlib.Path, state: State, file) -> None:
   """Write the index, never ahead of the images."""
   os.fsync(file.fileno())
   bad = sorted(state.bad)
-  temporary = folder / "index.tmp.npz"
-  with temporary.open("wb") as index:
+  with files.replacing(folder / "index.npz") as index:
     np.savez(
       index,
       done=state.done,
@@ -190,9 +177,6 @@ def _save(folder: pathlib.Path, state: State, file) -> None:
       bad=np.asarray(bad, np.int64),
       why=np.asarray([state.bad[i] for i in bad], np.str_),
     )
-    index.flush()
-    os.fsync(index.fileno())
-  os.replace(temporary, folder / "index.npz")
 
 
 def _read(folder: pathlib.Path) -> State:

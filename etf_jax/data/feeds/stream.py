@@ -14,7 +14,7 @@ resident feed would make.
 from collections.abc import Iterator
 import concurrent.futures
 import dataclasses
-import sys
+import logging
 import time
 from typing import NamedTuple, Protocol
 
@@ -24,6 +24,8 @@ import numpy as np
 
 from etf_jax.data import decode, sampling
 from etf_jax.data.dataset import Encoded
+
+_log = logging.getLogger(__name__)
 
 _NAMED_AT_MOST = 20
 # Batches that wait for the device, in all and for each worker.
@@ -249,9 +251,9 @@ class Stream:
       if index not in self._corrupt:
         self._corrupt.add(index)
         if len(self._corrupt) <= _NAMED_AT_MOST:
-          print(f"skipped {message}", file=sys.stderr)
+          _log.warning(f"skipped {message}")
         if len(self._corrupt) == _NAMED_AT_MOST:
-          print("further ones are only counted", file=sys.stderr)
+          _log.warning("further ones are only counted")
     return local
 
   @property

@@ -19,9 +19,9 @@ import requests
 import tensorflow_datasets as tfds
 from tensorflow_datasets.core.download import checksums
 from tensorflow_datasets.core.download import resource as tfds_resource
-import tqdm
 
 from etf_jax.data.catalog import Facts
+from etf_jax.runs.console import Progress
 
 _PROBE_SECONDS = 5.0
 _BLOCK = 1 << 22
@@ -112,13 +112,7 @@ def difference(archive: Archive, folder: str) -> str | None:
   found = hashlib.sha256()
   with (
     path.open("rb") as file,
-    tqdm.tqdm(
-      desc=f"checking {archive.name}",
-      total=size,
-      unit="B",
-      unit_scale=True,
-      disable=None,  # where there is no terminal
-    ) as progress,
+    Progress(f"checking {archive.name}", size, unit="B") as progress,
   ):
     while block := file.read(_BLOCK):
       found.update(block)

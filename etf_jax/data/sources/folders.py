@@ -20,13 +20,14 @@ user meets in a folder of photographs is dealt with in one way each:
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 import dataclasses
-import difflib
+import logging
 import os
-import sys
 
 import numpy as np
 
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, did_you_mean
+
+_log = logging.getLogger(__name__)
 
 SUFFIXES = (
   *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm"),
@@ -149,13 +150,13 @@ def scan(directory: str | os.PathLike) -> dict[str, FileSource]:
     _check_known(root, folders[split], classes, names, empty)
   left_out.report(root)
   if empty:
-    _report(
+    _log.info(
       f"{root}: classes without a training image are left out: "
       + some([os.path.join(folders["train"], name) for name in empty])
     )
   if "test" not in found:
     found["test"] = found.pop("validation")
-    _report(
+    _log.info(
       f"{root} has no folder 'test': results are those on the images of "
       f"{folders['validation']!r}"
     )
@@ -177,7 +178,7 @@ class _LeftOut:
 
   def report(self, root: str) -> None:
     for kind, count in self._counts.items():
-      _report(
+      _log.info(
         f"{root}: {kind} are left out: {count}, such as {self._examples[kind]}"
       )
 
@@ -296,12 +297,11 @@ def _check_known(
   for name, paths in sorted(classes.items()):
     if not paths or name in known:
       continue
-    near = difflib.get_close_matches(name, names, n=1)
-    hint = f" (did you mean {near[0]!r}?)" if near and name not in empty else ""
+    hint = "" if name in empty else did_you_mean(name, names)
     raise InputError(
       f"{os.path.join(root, folder, name)} is a class without an image in "
-      f"{os.path.join(root, 'train')}{hint}; add training images of it or "
-      "remove it"
+      f"{os.path.join(root, 'train')}; add training images of it or "
+      f"remove it{hint}"
     )
 
 
@@ -311,7 +311,3 @@ def _source(
   paths = [classes.get(name, []) for name in names]
   labels = np.repeat(np.arange(len(names)), [len(p) for p in paths])
   return file_source(root, (p for some in paths for p in some), labels, names)
-
-
-def _report(line: str) -> None:
-  print(line, file=sys.stderr)

@@ -16,7 +16,6 @@ integers. Every line has to be right: an error names the first that is not.
 """
 
 from collections.abc import Mapping, Sequence
-import difflib
 import itertools
 import os
 
@@ -24,7 +23,7 @@ import numpy as np
 
 from etf_jax.data.sources import folders, listed_files
 from etf_jax.data.sources.list_formats import Listing, read
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, did_you_mean
 
 __all__ = ["Listing", "class_names", "join", "labels", "open_listed", "read"]
 
@@ -83,11 +82,9 @@ def labels(listing: Listing, names: Sequence[str]) -> np.ndarray:
     places = {name: place for place, name in enumerate(names)}
     for index, label in enumerate(listing.labels):
       if label not in places:
-        near = difflib.get_close_matches(label, names, n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
         raise InputError(
           f"{listing.place(index)}: there is no training image of class "
-          f"{label!r}{hint}"
+          f"{label!r}{did_you_mean(label, names)}"
         )
     return np.array([places[label] for label in listing.labels], np.int64)
   wrong = np.flatnonzero((listing.labels < 0) | (listing.labels >= len(names)))

@@ -10,20 +10,22 @@ A `Source` is one split with random access. `folders` and `lists` have others.
 
 from collections.abc import Sequence
 import dataclasses
+import logging
 import os
 import pathlib
-import sys
-import tempfile
 import zipfile
 
 import numpy as np
 import tensorflow_datasets as tfds
-import tqdm
 
 from etf_jax.data import catalog
 from etf_jax.data.prepare import remote
 from etf_jax.data.sources import digits
 from etf_jax.errors import InputError
+from etf_jax.runs import files
+from etf_jax.runs.console import Progress
+
+_log = logging.getLogger(__name__)
 
 FILE_FORMAT = "array_record"
 
@@ -179,11 +181,10 @@ def _scan(records, facts, *, hold):
   labels = np.empty(len(records), np.int64)
   names, held = [], []
   at_once = _SMALL_READ_AT_ONCE if hold else _READ_AT_ONCE
-  starts = range(0, len(records), at_once)
-  if not hold and len(records) > 10_000:
-    starts = tqdm.tqdm(starts, "reading labels", unit_scale=at_once, unit="img")
-  for start in starts:
+  progress = Progress("reading labels", len(records))
+  for start in range(0, len(records), at_once):
     stop = min(start + at_once, len(records))
+    progress.update(stop - start)
     # One call per record would take several times as long.
     for place, record in enumerate(
       records.__getitems__(list(range(start, stop))), start
@@ -193,6 +194,7 @@ def _scan(records, facts, *, hold):
         names.append(_text(record[facts.file_key]))
       if hold:
         held.append(record["image"])
+  progress.close()
   file_names = None if facts.file_key is None else np.asarray(names)
   return labels, file_names, held if hold else None
 
@@ -216,16 +218,14 @@ def _read_index(path: pathlib.Path, size: int, facts: catalog.Facts):
 
 def _write_index(path, labels, file_names) -> None:
   try:
-    with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+    with files.replacing(path) as file:
       np.savez(
         file,
         labels=labels,
         file_names=np.empty(0, "U1") if file_names is None else file_names,
       )
-    os.replace(file.name, path)
   except OSError as error:
-    print(
+    _log.warning(
       f"cannot keep the labels in {path} ({error.strerror}): they will be read "
-      "again next time",
-      file=sys.stderr,
+      "again next time"
     )
