@@ -61,3 +61,11 @@ def runs_dir(tmp_path_factory):
         hash_=f"{method}-hash",
       )
   return root
+
+
+@pytest.fixture(scope="session")
+def official(tmp_path_factory):
+  """Data of stock builders, made from small archives once a session."""
+  import official_data
+
+  return official_data.prepare(tmp_path_factory)

@@ -24,9 +24,7 @@ MAX_MODULES = 12
 CROWDED_FOLDERS = {
   "etf_jax/benchmarks",
   "etf_jax/reporting",
-  "etf_jax/reproductions",
   "etf_jax/theory",
-  "etf_jax/training",
 }
 
 # A part imports itself and the parts before it; commands import all of these.
@@ -43,8 +41,6 @@ ONLY_JAX_AND_NUMPY = {"arrays", "etf", "losses", "collapse"}
 
 # Modules with a leading underscore that another package imports.
 PRIVATE_IMPORTS = {
-  "reporting._page",
-  "reporting._shown",
   "reporting._theory_counts",
   "reporting._theory_shown",
 }

@@ -155,30 +155,39 @@ def markdown(run_dirs: Iterable[str | os.PathLike]) -> str:
   """The same as Markdown; see `text`."""
   parts = []
   for section in _sections(run_dirs):
-    header, *body = [
-      "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
-      for line in _cells(section)
-    ]
-    rule = "|" + "---|" * len(_cells(section)[0])
-    lines = [f"**{section.title}**: {section.facts}", "", header, rule, *body]
-    lines += ["", *(f"* {note}" for note in notes(section))]
+    lines = [f"**{section.title}**: {section.facts}", ""]
+    lines += [markdown_table(_cells(section)), ""]
+    lines += [f"* {note}" for note in notes(section)]
     parts.append("\n".join(lines))
   return "\n\n".join(parts)
 
 
-def text_of(section: reader.Section) -> str:
-  """One section's table for a terminal."""
-  cells = _cells(section)
-  widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-  lines = [
+def markdown_table(lines: Sequence[Sequence[str]]) -> str:
+  """Return cells as a Markdown table; the first line is its header."""
+  header, *body = [
+    "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
+    for line in lines
+  ]
+  return "\n".join([header, "|" + "---|" * len(lines[0]), *body])
+
+
+def aligned(lines: Sequence[Sequence[str]]) -> str:
+  """Return cells for a terminal, a rule below the first line."""
+  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+  rows = [
     "  ".join(
       cell.ljust(width) for cell, width in zip(line, widths, strict=True)
     ).rstrip()
-    for line in cells
+    for line in lines
   ]
-  lines.insert(1, "-" * (sum(widths) + 2 * (len(widths) - 1)))
-  lines.insert(0, f"{section.title}: {section.facts}")
-  return "\n".join([*lines, *notes(section)])
+  rows.insert(1, "-" * (sum(widths) + 2 * (len(widths) - 1)))
+  return "\n".join(rows)
+
+
+def text_of(section: reader.Section) -> str:
+  """One section's table for a terminal."""
+  title = f"{section.title}: {section.facts}"
+  return "\n".join([title, aligned(_cells(section)), *notes(section)])
 
 
 def html(section: reader.Section) -> str:

@@ -1,141 +1,177 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The papers' figures, drawn from the runs that have finished.
 
-shown = figures.of(plan, rows)
+pictures = figures.figures(wanted, rows)
 """
 
-from collections.abc import Mapping, Sequence
-import dataclasses
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+import functools
 
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting._shown import Shown
-from etf_jax.reporting.figures import accuracy as plots
-from etf_jax.reporting.figures import collapse
-from etf_jax.reporting.figures import series as _series
-from etf_jax.reporting.figures import style as _figures
-from etf_jax.reproductions.planning import Plan
+from etf_jax.reporting import page
+from etf_jax.reporting.figures import accuracy, collapse, series, style
+from etf_jax.reproductions.jobs import Reproduction
 from etf_jax.reproductions.results import Row
 
 # One per seed: epochs and values, NaN where undefined.
 Pairs = Sequence[tuple[np.ndarray, np.ndarray]]
-
-_NAMES = {
-  "cos_own_centre": "Cosine to the own class centre",
-  "cos_other_centres": "Cosine to the other class centres",
+_TITLES = {
+  "cos_own_vector": "To the vector of its class",
+  "cos_other_vectors": "To the vectors of others",
+  "cos_own_centre": "To the mean of its class",
+  "cos_other_centres": "To the means of others",
   "numerical_rank": "Numerical rank of a class's features",
   "nc1": "NC1",
   "accuracy": "Test accuracy, %",
 }
+_ANGLES = "The angle tau+ in units of pi/36, at the last epoch"
+_FORCES = 5  # classes whose forces are drawn
+# Suffix of the name, title, caption, and what draws.
+_Part = tuple[str, str, str, Callable[[], Figure]]
 
 
-class Point(NamedTuple):
-  """One place of a sweep: where, mean and deviation over seeds."""
-
-  place: float
-  mean: float
-  deviation: float
-
-
-def of(plan: Plan, rows: Sequence[Row]) -> list[Shown]:
-  """Those figures of a target for which runs have finished.
+def figures(
+  wanted: Reproduction, rows: Sequence[Row]
+) -> list[page.ReportFigure]:
+  """Return the figures of a target for which runs have finished.
 
   Args:
-    plan: of the target.
+    wanted: the reproduction.
     rows: its rows.
   """
-  parts = {
-    "collapse": _collapse,
-    "centres": _centres,
-    "curves": _curves,
-    "classes": _classes,
-  }
-  shown: list[Shown] = []
-  for part in plan.target.shows:
-    if part in parts:
-      for place, held in enumerate(_by_setting(rows)):
-        found = parts[part](held, plan.target.keys)
-        if found:
-          caption = found.caption
-          if part in ("collapse", "centres"):
-            caption += _seldom(plan, held)
-          name = f"{part}-{place + 1}"
-          shown.append(dataclasses.replace(found, name=name, caption=caption))
-    elif part == "sweep":
-      shown += _sweep(rows, plan.target.keys)
-  return shown
-
-
-def _by_setting(rows: Sequence[Row]) -> list[list[Row]]:
-  """The rows that have runs, a list for each setting that is no point."""
-  held: dict[str, list[Row]] = {}
+  settings: dict[str, list[Row]] = {}
+  points = []
   for row in rows:
     if row.runs and row.cell.setting.series is None:
-      held.setdefault(row.cell.setting.label, []).append(row)
-  return list(held.values())
+      settings.setdefault(row.cell.setting.label, []).append(row)
+    elif row.runs:
+      points.append(row)
+  keys = wanted.target.keys
+  pictures = []
+  for name in wanted.target.figures:
+    if name == "sweep":
+      pictures += _sweep(f"{wanted.name}-{name}", points, keys)
+      continue
+    for number, (label, members) in enumerate(settings.items(), 1):
+      less = _less_often(wanted, members) if keys else ""
+      for suffix, title, caption, function in DRAW[name](members, keys):
+        pictures.append(
+          page.ReportFigure(
+            f"{wanted.name}-{name}-{number}{suffix}",
+            f"{title}: {label}",
+            f"{_seeds(members)}{caption}{less}",
+            function,
+          )
+        )
+  return pictures
 
 
-def _seldom(plan: Plan, rows: Sequence[Row]) -> str:
-  """Say so where runs of an earlier command measured less often."""
-  seldom = {}
+def lacking(wanted: Reproduction, rows: Sequence[Row]) -> list[str]:
+  """Return a sentence for every finished job without what a figure shows."""
+  found = {}
   for row in rows:
-    asked = plan.jobs[row.cell.job].config.collapse.every_epochs
+    measured = {k for r in row.runs.values() for c in r.collapse for k in c}
+    missing = [key for key in wanted.target.keys if key not in measured]
+    if row.runs and missing:
+      found[row.cell.job] = (
+        f"runs/{row.cell.job} has not measured {', '.join(missing)}, which this"
+        " figure shows: it is of a command with other config.collapse fields;"
+        " another --output makes it again"
+      )
+  return list(found.values())
+
+
+def last(row: Row, key: str) -> list[float]:
+  """Return a number at the end of each run.
+
+  Args:
+    row: a row of the table.
+    key: of collapse rows of training images; or `accuracy`, in percent.
+
+  Returns:
+    A number a seed; none if it is undefined for one of them.
+  """
+  if key == "accuracy":
+    return [100 * value for value in row.accuracies().values()]
+  numbers = [values[-1] for _, values in _pairs(row, "train", key)]
+  return [] if np.isnan(numbers).any() else numbers
+
+
+def _seeds(rows: Sequence[Row]) -> str:
+  labels = ", ".join(f"{row.cell.method}: {row.cell.label}" for row in rows)
+  numbers = sorted({len(row.runs) for row in rows})
+  ends = " to ".join(map(str, dict.fromkeys((numbers[0], numbers[-1]))))
+  return f"{labels}. Means of {ends} seeds, bands of one standard deviation. "
+
+
+def _less_often(wanted: Reproduction, rows: Sequence[Row]) -> str:
+  """Name the runs of an earlier command that measured less often."""
+  found = {}
+  for row in rows:
+    asked = wanted.jobs[row.cell.job or ""].config.collapse.every_epochs
     for run in row.runs.values():
       every = run.config.get("collapse", {}).get("every_epochs")
       if asked and every and every > asked:
-        seldom[row.cell.method] = every
-  if not seldom:
+        found[row.cell.method] = every
+  if not found:
     return ""
-  found = ", ".join(f"{name}: {every:g}" for name, every in seldom.items())
+  listed = ", ".join(f"{name}: {every:g}" for name, every in found.items())
   return (
     " Runs of an earlier command, which measured after so many epochs only:"
-    f" {found}. Another --output makes them again."
+    f" {listed}. Another --output makes them again."
   )
 
 
-def _labels(rows: Sequence[Row]) -> str:
-  return ", ".join(f"{row.cell.method}: {row.cell.label}" for row in rows)
+def _pairs(row: Row, split: str, key: str, sample: bool = False) -> Pairs:
+  """Return epochs and values of a measurement, of each seed that has it."""
+  seeds = []
+  for run in row.runs.values():
+    rows = [r for r in run.collapse if r["split"] == split]
+    if sample:
+      rows = [
+        {"epoch": r["epoch"]} | r["sample_mean"]
+        for r in rows
+        if "sample_mean" in r
+      ]
+    seeds.append(rows)
+  return series.measured(seeds, key)
 
 
-def _caption(rows: Sequence[Row]) -> str:
-  seeds = sorted({len(row.runs) for row in rows})
-  shown = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
-  return (
-    f"{_labels(rows)}. Means of {shown} seeds, bands of one standard deviation."
-  )
-
-
-def _collapse(rows: Sequence[Row], keys: Sequence[str]) -> Shown | None:
-  series, present = {}, {}
-  for split in ("train", "test"):
-    measured = {
-      row.cell.method: {
-        key: pairs for key in keys if (pairs := _pairs(row, split, key))
+def _collapse(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[_Part]:
+  """Draw the papers' figure, and the same around the other global mean."""
+  for sample, suffix, mean in (
+    (True, "", "the mean over all images, as the paper defines it"),
+    (False, "-class_mean", "the mean of the class means"),
+  ):
+    lines: dict[str, dict[str, dict[str, Pairs]]] = {}
+    present = {}
+    for split in ("train", "test"):
+      measured = {
+        row.cell.method: {
+          key: pairs
+          for key in keys
+          if (pairs := _pairs(row, split, key, sample))
+        }
+        for row in rows
       }
-      for row in rows
-    }
-    if any(measured.values()):
-      series[split] = measured
-      present[split] = _classes_present(rows, split)
-  if not series:
-    return None
-  ideals = {
-    f"-1/{number - 1} = {-1 / (number - 1):.3g}" for number in present.values()
-  }
-  caption = (
-    f"{_caption(rows)} h is a class mean less the global mean, w a classifier"
-    " vector, h′ and w′ those of another class. Thin dashed: the values of a"
-    f" simplex, {' and '.join(sorted(ideals))} between classes, 1 for a class's"
-    " own vector, 0 for spread and distance."
-  )
-  return Shown(
-    "",
-    f"Collapse over epochs: {rows[0].cell.setting.label}",
-    caption,
-    lambda narrow: collapse.convergence(series, present, narrow=narrow),
-  )
+      if any(measured.values()):
+        lines[split] = measured
+        present[split] = _classes_present(rows, split)
+    if lines:
+      between = " and ".join(
+        f"-1/{n - 1} = {-1 / (n - 1):.3g}"
+        for n in sorted(set(present.values()))
+      )
+      caption = (
+        f"h is a class mean less the global mean, which is {mean}; w a"
+        " classifier vector, h′ and w′ those of another class. Thin dashed: the"
+        f" values of a simplex, {between} between classes, 1 for the vector of"
+        " the same class, 0 for spread and distance."
+      )
+      function = functools.partial(collapse.convergence, lines, present)
+      yield suffix, "Collapse over epochs", caption, function
 
 
 def _classes_present(rows: Sequence[Row], split: str) -> int:
@@ -149,155 +185,193 @@ def _classes_present(rows: Sequence[Row], split: str) -> int:
   return len(run.class_counts) - len(absent)
 
 
-def _pairs(row: Row, split: str, key: str) -> Pairs:
-  """Epochs and values of a measurement, of each seed that has it."""
-  of_split = (
-    [r for r in run.collapse if r["split"] == split]
-    for run in row.runs.values()
-  )
-  return _series.measured(of_split, key)
-
-
-def _centres(rows: Sequence[Row], keys: Sequence[str]) -> Shown | None:
+def _epochs(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[_Part]:
   panels = {
-    key: {
-      row.cell.method: pairs
-      for row in rows
-      if (pairs := _pairs(row, "train", key))
-    }
+    _TITLES[key]: lines
     for key in keys
+    if (
+      lines := {
+        row.cell.method: pairs
+        for row in rows
+        if (pairs := _pairs(row, "train", key))
+      }
+    )
   }
-  if not any(panels.values()):
-    return None
-  return Shown(
-    "",
-    f"Cosines to class centres: {rows[0].cell.setting.label}",
-    f"{_caption(rows)} Means over the training images.",
-    lambda narrow: _over_epochs(panels, narrow=narrow),
-  )
+  if panels:
+    caption = "Means over the training images, to classifier vectors and means."
+    function = functools.partial(_over_epochs, panels)
+    yield "", "Cosines of features", caption, function
 
 
-def _curves(rows: Sequence[Row], keys: Sequence[str]) -> Shown | None:
-  del keys
-  loss, accuracy = {}, {}
+def _forces(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[_Part]:
+  counts = next(iter(rows[0].runs.values())).class_counts
+  order = np.argsort(-np.asarray(counts), kind="stable")
+  places = np.linspace(0, len(order) - 1, min(_FORCES, len(order)))
+  panels: dict[str, dict[str, Pairs]] = {}
   for row in rows:
-    found = row.runs.values()
-    loss[row.cell.method] = [_series.loss(run.train) for run in found]
-    accuracy[row.cell.method] = [
-      _series.pairs(run.tests, "accuracy") for run in found
+    for index in order[np.unique(places.round().astype(int))]:
+      pairs = []
+      for run in row.runs.values():
+        known = [
+          r for r in run.collapse if r["split"] == "train" and keys[0] in r
+        ]
+        pull, push = (
+          np.array([r[key][index] for r in known], np.float64) for key in keys
+        )
+        if known:
+          epochs = np.array([r["epoch"] for r in known])
+          ratio = np.full(len(known), np.nan)
+          np.divide(push, pull, out=ratio, where=pull > 0)
+          pairs.append((epochs, ratio))
+      if pairs:
+        label = f"class {index}, {counts[index]:,} images"
+        panels.setdefault(f"|push| / |pull|, {row.cell.method}", {})[label] = (
+          pairs
+        )
+  if panels:
+    caption = (
+      "Length of the push over that of the pull of cross-entropy on a class's"
+      " classifier vector (equations 10 and 11), over all training images."
+    )
+    function = functools.partial(_over_epochs, panels, log=True)
+    yield "", "Push against pull by class", caption, function
+
+
+def _curves(rows: Sequence[Row], _: Sequence[str]) -> Iterator[_Part]:
+  loss, test = {}, {}
+  for row in rows:
+    runs = row.runs.values()
+    loss[row.cell.method] = [series.loss(run.train) for run in runs]
+    test[row.cell.method] = [
+      series.pairs(run.tests, "accuracy") for run in runs
     ]
-  return Shown(
-    "",
-    f"Training: {rows[0].cell.setting.label}",
-    f"{_caption(rows)} Losses of different methods are different functions.",
-    lambda narrow: plots.curves(loss, accuracy, narrow=narrow),
-  )
+  caption = "Losses of different methods are different functions."
+  yield "", "Training", caption, lambda: accuracy.curves(loss, test)
 
 
-def _classes(rows: Sequence[Row], keys: Sequence[str]) -> Shown | None:
-  del keys
-  series = {
-    row.cell.method: np.array(
-      [run.final["last"]["per_class_accuracy"] for run in row.runs.values()],
-      np.float64,
-    )
-    for row in rows
-  }
+def _by_class(row: Row) -> np.ndarray:
+  """Return accuracies `[seeds, K]` at the last epoch."""
+  finals = [run.final for run in row.runs.values() if run.final]
+  return np.array([f["last"]["per_class_accuracy"] for f in finals], np.float64)
+
+
+def _classes(rows: Sequence[Row], _: Sequence[str]) -> Iterator[_Part]:
   run = next(iter(rows[0].runs.values()))
-  return Shown(
-    "",
-    f"Accuracy by class: {rows[0].cell.setting.label}",
-    f"{_labels(rows)}. Classes from the largest to the smallest; last epoch.",
-    lambda narrow: plots.per_class(
-      series, run.class_counts, run.class_names, narrow=narrow
-    ),
+  lines = {row.cell.method: _by_class(row) for row in rows}
+  function = functools.partial(
+    accuracy.per_class, lines, run.class_counts, run.class_names
   )
+  caption = "Classes from the largest to the smallest; last epoch."
+  yield "", "Accuracy by class", caption, function
 
 
-def _sweep(rows: Sequence[Row], keys: Sequence[str]) -> list[Shown]:
-  """What a number is over the points of each series."""
-  measures = keys or ("accuracy",)
-  panels: dict[str, dict[str, list[Point]]] = {key: {} for key in measures}
+@style.styled
+def _gains_figure(label: str, gains: np.ndarray) -> Figure:
+  figure = Figure((style.WIDTH, 3), layout="constrained")
+  axes = figure.subplots()
+  color = style.series_style(0)["color"]
+  axes.bar(np.arange(len(gains)), gains, label=label, color=color)
+  axes.set_title("Gain in test accuracy, points")
+  axes.set_xlabel("class, from the largest to the smallest")
+  style.legend(figure, axes)
+  return figure
+
+
+def _gains(rows: Sequence[Row], _: Sequence[str]) -> Iterator[_Part]:
+  """Draw the gain of the last method over the first, class by class."""
+  if len(rows) < 2:
+    return
+  first, main = rows[0], rows[-1]
+  counts = next(iter(main.runs.values())).class_counts
+  order = np.argsort(-np.asarray(counts), kind="stable")
+  gain = 100 * (_by_class(main).mean(axis=0) - _by_class(first).mean(axis=0))
+  label = f"{main.cell.method} minus {first.cell.method}"
+  caption = "Differences of the means over seeds at the last epoch, in points."
+  yield "", "Gain by class", caption, lambda: _gains_figure(label, gain[order])
+
+
+def _sweep(
+  name: str, rows: Sequence[Row], keys: Sequence[str]
+) -> list[page.ReportFigure]:
+  """Draw what a number is over the points of each series."""
+  panels: dict[str, dict[str, dict[float, list[float]]]] = {}
   for row in rows:
-    if not row.runs or row.cell.setting.series is None:
-      continue
-    name, place = row.cell.setting.series
-    for key in measures:
-      held = last(row, key)
-      if held:
-        spread = float(np.std(held, ddof=1)) if len(held) > 1 else np.nan
-        point = Point(place, float(np.mean(held)), spread)
-        panels[key].setdefault(name, []).append(point)
-  if not any(panels.values()):
+    line, place = row.cell.setting.series or ("", 0.0)
+    for key in keys or ("accuracy",):
+      if numbers := last(row, key):
+        lines = panels.setdefault(_TITLES[key], {}).setdefault(line, {})
+        lines[place] = numbers
+  if not panels:
     return []
+  caption = f"{_ANGLES}: means over seeds, lines of one standard deviation."
+  function = functools.partial(_over_places, panels)
   return [
-    Shown(
-      "sweep",
-      "Over the angle of the cones",
-      "The angle tau+ in units of pi/36, at the last epoch: means over seeds,"
-      " lines of one standard deviation.",
-      lambda narrow: _over_places(panels, narrow=narrow),
-    )
+    page.ReportFigure(name, "Over the angle of the cones", caption, function)
   ]
 
 
-def last(row: Row, key: str) -> list[float]:
-  """A number at the end of each run, by its key in rows or `accuracy`, in %.
-
-  Of collapse, that on training images; nothing if it is undefined for a seed.
-  """
-  if key == "accuracy":
-    return [100 * value for value in row.accuracies().values()]
-  held = [values[-1] for _, values in _pairs(row, "train", key)]
-  return [] if np.isnan(held).any() else held
-
-
-@_figures.styled
+@style.styled
 def _over_epochs(
-  panels: Mapping[str, Mapping[str, Pairs]], *, narrow: bool
+  panels: Mapping[str, Mapping[str, Pairs]], log: bool = False
 ) -> Figure:
-  figure, grid = _panels(panels, narrow)
-  for axes, (key, lines) in zip(grid, panels.items(), strict=True):
+  figure, grid = _grid(len(panels))
+  for axes, (title, lines) in zip(grid, panels.items(), strict=False):
     for index, (label, pairs) in enumerate(lines.items()):
       epochs, seeds = collapse.over_seeds(pairs)
-      mean = np.array([np.mean(at) for at in seeds])
-      spread = np.array(
-        [np.std(at, ddof=1) if len(at) > 1 else np.nan for at in seeds]
-      )
-      style = _figures.series_style(index)
-      axes.plot(epochs, mean, label=label, **style)
-      _figures.band(axes, epochs, mean, spread, style["color"])
-    axes.set_title(_NAMES[key])
+      mean = np.array([np.mean(values) for values in seeds])
+      spread = [np.std(v, ddof=1) if len(v) > 1 else np.nan for v in seeds]
+      line = style.series_style(index)
+      axes.plot(epochs, mean, label=label, marker=".", **line)
+      style.band(axes, epochs, mean, np.array(spread), line["color"])
+    if log:
+      axes.set_yscale("log")
+    axes.set_title(title)
     axes.set_xlabel("epoch")
-  _figures.legend(figure, grid[0], narrow)
+  style.legend(figure, grid[0])
   return figure
 
 
-@_figures.styled
+@style.styled
 def _over_places(
-  panels: Mapping[str, Mapping[str, Sequence[Point]]], *, narrow: bool
+  panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]],
 ) -> Figure:
-  figure, grid = _panels(panels, narrow)
-  for axes, (key, lines) in zip(grid, panels.items(), strict=True):
+  figure, grid = _grid(len(panels))
+  for axes, (title, lines) in zip(grid, panels.items(), strict=False):
     for index, (label, points) in enumerate(lines.items()):
-      place, mean, spread = np.array(sorted(points)).T
+      places = sorted(points)
+      values = [points[place] for place in places]
       axes.errorbar(
-        place,
-        mean,
-        np.nan_to_num(spread),
+        places,
+        [np.mean(v) for v in values],
+        [np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values],
         label=label,
         marker=".",
-        **_figures.series_style(index),
+        **style.series_style(index),
       )
-    axes.set_title(_NAMES[key])
+    axes.set_title(title)
     axes.set_xlabel("tau+, pi/36")
-  _figures.legend(figure, grid[0], narrow)
+  style.legend(figure, grid[0])
   return figure
 
 
-def _panels(panels: Mapping[str, object], narrow: bool):
-  number = len(panels)
-  size = (4, 2.4 * number) if narrow else (5 * number, 3.2)
-  figure = Figure(size, layout="constrained")
-  shape = (number, 1) if narrow else (1, number)
-  return figure, figure.subplots(*shape, squeeze=False).ravel()
+def _grid(panels: int):
+  """Return a figure and its axes, two in a row."""
+  rows = -(-panels // 2)
+  columns = min(2, panels)
+  figure = Figure((style.WIDTH, 2.3 * rows + 0.4), layout="constrained")
+  grid = figure.subplots(rows, columns, squeeze=False).ravel()
+  for axes in grid[panels:]:
+    axes.set_visible(False)
+  return figure, grid
+
+
+DRAW: Mapping[
+  str, Callable[[Sequence[Row], Sequence[str]], Iterator[_Part]]
+] = {
+  "collapse": _collapse,
+  "epochs": _epochs,
+  "forces": _forces,
+  "curves": _curves,
+  "classes": _classes,
+  "gains": _gains,
+}

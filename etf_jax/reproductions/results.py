@@ -1,8 +1,8 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What came out, beside what was published, and what may be said of it.
+"""Our runs beside the published values, and what may be said of them.
 
-rows = results.rows(plan, Path("reproduced"), failed={})
-pairs = results.pairs(plan, rows)
+rows = results.rows(wanted, Path("reproduced"), failed={})
+pairs = results.pairs(wanted, rows)
 
 Accuracies are percentages. A mean of n seeds has the standard error s / sqrt(n)
 with the sample deviation s. Nothing is claimed of fewer than three seeds, nor
@@ -14,23 +14,25 @@ import math
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
+
 from etf_jax.reporting import tables
 from etf_jax.reporting.tables import Stat
-from etf_jax.reproductions import running, variants
-from etf_jax.reproductions.facts import Value
-from etf_jax.reproductions.planning import Cell, Plan
+from etf_jax.reproductions import runner, variants
+from etf_jax.reproductions.jobs import Cell, Reproduction
+from etf_jax.reproductions.targets import Value
 from etf_jax.runs import reader
 
 FEWEST_SEEDS = 3
-_ERRORS = 2.0  # that a claim takes
+_ERRORS = 2.0  # standard errors that a claim takes
 
 
 class Difference(NamedTuple):
-  """Of two means, in points.
+  """Difference of two means.
 
   Attributes:
-    mean: ours, or the one's, minus the other.
-    error: its standard error; None where it cannot be known.
+    mean: points.
+    error: standard error, points; None where it cannot be known.
     verdict: what may be said.
   """
 
@@ -38,18 +40,22 @@ class Difference(NamedTuple):
   error: float | None
   verdict: str
 
+  def __str__(self) -> str:
+    error = "-" if self.error is None else f"{self.error:.2f}"
+    return f"{self.mean:+.2f} ({error})"
+
 
 class Row(NamedTuple):
   """A line of the table.
 
   Attributes:
-    cell: what was planned.
-    runs: the finished ones, by seed.
-    last: of the last epochs.
-    best: of the best epochs.
+    cell: the cell.
+    runs: the finished runs by seed.
+    last: accuracy of the last epochs.
+    best: accuracy of the best epochs.
     selected_on: the split that chose those; empty without runs.
-    difference: to the published value; None without either.
-    state: how far the runs are, or what has happened to them.
+    difference: ours minus the published value; None without either.
+    state: progress of the runs, or why they failed.
   """
 
   cell: Cell
@@ -60,96 +66,96 @@ class Row(NamedTuple):
   difference: Difference | None
   state: str
 
-  def accuracies(self, kind: str = "last") -> dict[int, float]:
-    """Fractions by seed."""
+  def accuracies(self) -> dict[int, float]:
+    """Return the accuracies of the last epoch by seed, in [0, 1]."""
     return {
-      seed: run.final[kind]["accuracy"] for seed, run in self.runs.items()
+      seed: run.final["last"]["accuracy"]
+      for seed, run in self.runs.items()
+      if run.final
     }
 
 
 class Pair(NamedTuple):
-  """The main method minus another, seed by seed."""
+  """The main method compared with another, seed by seed."""
 
-  row: Row
-  other: Row
+  setting: str
+  methods: str
   seeds: tuple[int, ...]
   difference: Difference
+  published: float | None
 
 
 def rows(
-  plan: Plan, output: Path, failed: Mapping[str, running.Failure]
+  wanted: Reproduction, output: Path, failed: Mapping[str, runner.Failure]
 ) -> list[Row]:
-  """Read the runs of a plan.
+  """Read the runs of a reproduction.
 
   Args:
-    plan: of a target.
-    output: the folder of all runs.
-    failed: jobs that have failed, by name.
+    wanted: the reproduction.
+    output: folder of all runs.
+    failed: failures by job.
 
   Raises:
     InputError: a run cannot be read.
   """
-  kind = "best" if variants.BEST_EPOCH in plan.options.variants else "last"
-  held = {name: _finished(job, output) for name, job in plan.jobs.items()}
-  return [_row(cell, plan, held, output, failed, kind) for cell in plan.cells]
-
-
-def _finished(job, output) -> dict[int, reader.RunRecord]:
-  return {
-    seed: reader.load_run(running.directory(output, job, seed))
-    for seed in job.seeds
-    if running.finished(output, job, seed)
+  runs = {
+    name: {
+      seed: reader.load_run(runner.directory(output, job, seed))
+      for seed in job.seeds
+      if runner.finished(output, job, seed)
+    }
+    for name, job in wanted.jobs.items()
   }
+  return [
+    _row(cell, wanted, runs.get(cell.job or "", {}), output, failed)
+    for cell in wanted.cells
+  ]
 
 
-def _row(cell, plan, held, output, failed, kind) -> Row:
-  found = held[cell.job] if cell.job else {}
-  finals = [run.final for run in found.values()]
-  last = tables.stat([final["last"]["accuracy"] for final in finals])
-  best = tables.stat([final["best"]["accuracy"] for final in finals])
+def _row(cell, wanted, runs, output, failed) -> Row:
+  finals = [run.final for run in runs.values()]
+  last, best = (
+    tables.stat([final[kind]["accuracy"] for final in finals])
+    for kind in ("last", "best")
+  )
   difference = None
   if finals and cell.published:
-    ours = best if kind == "best" else last
+    of_best = variants.BEST_EPOCH in wanted.options.variants
+    ours = best if of_best else last
     difference = from_published(ours, len(finals), cell.published)
   selected = sorted({final["best_selected_on"] for final in finals})
-  return Row(
-    cell,
-    found,
-    last,
-    best,
-    " or ".join(selected),
-    difference,
-    _state(cell, plan, found, output, failed),
-  )
+  state = _state(cell, wanted, runs, output, failed)
+  return Row(cell, runs, last, best, " or ".join(selected), difference, state)
 
 
-def _state(cell, plan, found, output, failed) -> str:
+def _state(cell, wanted, runs, output, failed) -> str:
   if cell.job is None:
     return cell.waits
   if cell.job in failed:
     return f"failed: {failed[cell.job].line}"
-  job = plan.jobs[cell.job]
-  if len(found) == len(job.seeds):
+  job = wanted.jobs[cell.job]
+  if len(runs) == len(job.seeds):
     return "finished"
-  done = sum(running.fraction(output, job, seed) for seed in job.seeds)
+  done = sum(runner.fraction(output, job, seed) for seed in job.seeds)
   return f"{100 * done / len(job.seeds):.0f} % done" if done else "not begun"
 
 
 def from_published(ours: Stat, seeds: int, published: Value) -> Difference:
-  """Our mean minus a published one.
+  """Subtract a published mean from ours.
 
   Args:
-    ours: of `seeds` runs.
-    seeds: how many.
-    published: where its deviation or its seeds are not known, the standard
-      error is that of ours alone, which is too small.
+    ours: mean and deviation of `seeds` runs.
+    seeds: number of runs.
+    published: where the deviation or the seeds are not known, the standard
+      error is that of ours, which is too small.
   """
+  assert ours.mean is not None
   mean = ours.mean - published.mean
   if ours.deviation is None:
     return Difference(mean, None, "no claim: one seed")
   squared = ours.deviation**2 / seeds
   known = published.deviation is not None and published.seeds is not None
-  if known:
+  if published.deviation is not None and published.seeds is not None:
     squared += published.deviation**2 / published.seeds
   error = math.sqrt(squared)
   if not known:
@@ -163,31 +169,54 @@ def from_published(ours: Stat, seeds: int, published: Value) -> Difference:
   return Difference(mean, error, verdict)
 
 
-def pairs(plan: Plan, found: Sequence[Row]) -> list[Pair]:
-  """The main method against each other one of its setting, on equal seeds."""
-  held = []
+def pairs(wanted: Reproduction, found: Sequence[Row]) -> list[Pair]:
+  """Compare the main method with each other one, on equal seeds.
+
+  Behind the settings stand the means over each family of settings, as the
+  "average improvement" of Yang et al.: a seed counts that has all of them.
+  """
+  main = wanted.target.main
+  families: dict[tuple[str, str], list] = {}
+  listed: list[Pair] = []
   for row in found:
-    if row.cell.method != plan.target.main:
+    if row.cell.method != main:
       continue
     for other in found:
-      alike = other.cell.setting == row.cell.setting
-      if alike and other.cell.method != row.cell.method:
-        pair = _pair(row, other)
-        held += [pair] if pair else []
-  return held
-
-
-def _pair(row: Row, other: Row) -> Pair | None:
-  one, two = row.accuracies(), other.accuracies()
-  seeds = tuple(sorted(one.keys() & two.keys()))
-  if not seeds:
-    return None
-  return Pair(row, other, seeds, paired([one[s] - two[s] for s in seeds]))
+      setting = row.cell.setting
+      if other.cell.setting != setting or other.cell.method == main:
+        continue
+      one, two = row.accuracies(), other.accuracies()
+      seeds = one.keys() & two.keys()
+      gains = {seed: one[seed] - two[seed] for seed in sorted(seeds)}
+      published = None
+      if row.cell.published and other.cell.published:
+        published = row.cell.published.mean - other.cell.published.mean
+      methods = f"{row.cell.label} minus {other.cell.label}"
+      if setting.family:
+        key = (setting.family, methods)
+        families.setdefault(key, []).append((gains, published))
+      if gains:
+        difference = paired(list(gains.values()))
+        listed.append(
+          Pair(setting.label, methods, tuple(gains), difference, published)
+        )
+  for (family, methods), members in families.items():
+    common = set.intersection(*(set(gains) for gains, _ in members))
+    if common and len(members) > 1:
+      means = [np.mean([g[seed] for g, _ in members]) for seed in common]
+      gaps = [gap for _, gap in members]
+      average = None if None in gaps else float(np.mean(gaps))
+      label = f"{family}, mean of {len(members)} settings"
+      listed.append(
+        Pair(label, methods, tuple(sorted(common)), paired(means), average)
+      )
+  return listed
 
 
 def paired(differences: Sequence[float]) -> Difference:
-  """The mean of differences seed by seed, given as fractions."""
+  """Average differences seed by seed, given as fractions."""
   found = tables.stat(differences)
+  assert found.mean is not None
   seeds = len(differences)
   if found.deviation is None:
     return Difference(found.mean, None, "no claim: one seed")

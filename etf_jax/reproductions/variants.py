@@ -5,17 +5,14 @@ fields = VARIANTS["paper_scaling"].fields(config)
 """
 
 from collections.abc import Callable
-import difflib
 from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
-from etf_jax.errors import InputError
-
-# The best epoch is compared with what was published, in place of the last.
+# The best epoch is compared with the published value, in place of the last.
 BEST_EPOCH = "best_epoch"
 _DEVICES = 8
-# What these do to a class of no images is undefined.
+# Undefined for a class without images.
 _USE_COUNTS = (
   "ce_weighted",
   "ldam_drw",
@@ -30,41 +27,40 @@ class Variant(NamedTuple):
   """One departure.
 
   Attributes:
-    summary: what it does, in a sentence.
-    fields: of a config that it changes, by name; none where it does not apply.
+    summary: a sentence.
+    fields: a config to the fields that change; none where it does not apply.
   """
 
   summary: str
   fields: Callable[[ConfigDict], dict[str, object]]
 
 
-def _published_baseline(config):
-  # Of the authors' networks the small ResNets alone have it frozen.
+def _published_baseline(config: ConfigDict) -> dict[str, object]:
+  # Of the authors' networks only the small ResNets have it frozen.
   if not config.model.name.startswith("resnet") or config.augment.crop_size:
     return {}
-  return {
+  changes: dict[str, dict[str, object]] = {
     "ce": {"method": "ce_frozen"},
     "ce_weighted": {"head.name": "frozen_linear"},
-  }.get(config.method, {})
+  }
+  return changes.get(config.method, {})
 
 
-def _published_svhn(config):
-  if config.data.name != "svhn":
-    return {}
-  return {"data.profile": "published_svhn"}
+def _published_svhn(config: ConfigDict) -> dict[str, object]:
+  svhn = config.data.name == "svhn"
+  return {"data.profile": "published_svhn"} if svhn else {}
 
 
-def _paper_scaling(config):
+def _paper_scaling(config: ConfigDict) -> dict[str, object]:
   return {"loss.scaling": "paper"} if config.method == "etf_dr" else {}
 
 
-def _uniform_qr(config):
-  if not config.method.startswith("etf_"):
-    return {}
-  return {"head.frame": "uniform_qr"}
+def _uniform_qr(config: ConfigDict) -> dict[str, object]:
+  frame = config.method.startswith("etf_")
+  return {"head.frame": "uniform_qr"} if frame else {}
 
 
-def _per_device_batch_norm(config):
+def _per_device_batch_norm(config: ConfigDict) -> dict[str, object]:
   return {"bn_group_size": max(2, config.batch_size // _DEVICES)}
 
 
@@ -90,30 +86,19 @@ VARIANTS = {
   ),
   "per_device_batch_norm": Variant(
     f"BatchNorm over an {_DEVICES}th of the batch, as on {_DEVICES} devices;"
-    " how many the authors had is not known",
+    " the number of the authors' devices is not known",
     _per_device_batch_norm,
   ),
   BEST_EPOCH: Variant(
-    "the best epoch, chosen on the test images, is compared with what was"
-    " published, not the last",
+    "the best epoch, chosen on the test images, is compared with the published"
+    " value, not the last",
     lambda config: {},
   ),
 }
 
 
-def check(names: tuple[str, ...]) -> None:
-  """Refuse unknown names, with the nearest known."""
-  for name in names:
-    if name not in VARIANTS:
-      near = difflib.get_close_matches(name, VARIANTS, 1, 0)[0]
-      raise InputError(
-        f"--variant: {name!r} is unknown; did you mean {near!r}? (known:"
-        f" {', '.join(VARIANTS)})"
-      )
-
-
 def forbids(names: tuple[str, ...], config: ConfigDict) -> str:
-  """Why a config cannot run with some variants, or nothing."""
+  """Say why a config cannot run with some variants; empty if it can."""
   without = "published_svhn" in names and config.data.name == "svhn"
   if without and config.method in _USE_COUNTS:
     return "cannot run: the published labels leave classes without images"

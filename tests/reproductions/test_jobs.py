@@ -1,9 +1,10 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Plans: how many runs, of which configurations, and what they would cost."""
+"""The runs of a target: how many, of which configurations, by which choice."""
 
-import math
+import dataclasses
 import pathlib
 
+import numpy as np
 import optax
 import pytest
 
@@ -16,10 +17,10 @@ from etf_jax.configs import (
   svhn_lt,
 )
 from etf_jax.data import catalog
+from etf_jax.errors import InputError
 from etf_jax.models import heads
-from etf_jax.reproductions import costs, dry_run, pages, planning, running
-from etf_jax.reproductions.planning import Options
-from etf_jax.reproductions.targets import TARGETS
+from etf_jax.reproductions import comparison, jobs, runner
+from etf_jax.reproductions.jobs import TARGETS, Options
 from etf_jax.runs import command_line
 from etf_jax.runs import directory as run_directory
 from etf_jax.training import state
@@ -28,7 +29,7 @@ OUTPUT = pathlib.Path("somewhere")
 
 
 def plan(name, **chosen):
-  return planning.plan(name, Options(**chosen))
+  return jobs.reproduction(name, Options(**chosen))
 
 
 def number_of_runs(found):
@@ -60,19 +61,6 @@ def test_the_number_of_runs(name, paper, with_baselines):
   assert number_of_runs(plan(name)) == with_baselines
 
 
-def test_the_images_of_table_1():
-  """Totals of the tails: 11,203, 12,406, 13,996, 20,431 and 50,000."""
-  found = plan("table1", methods=("paper",))
-  images = sum(3 * job.cost.images for job in found.jobs.values())
-  per_epoch = 11_203 + 12_406 + 13_996 + 20_431 + 50_000
-  assert images == 4 * 2 * 3 * 200 * per_epoch
-  (job,) = plan(
-    "table1", methods=("etf_dr",), imbalance=(0.01,), mixup=(1.0,)
-  ).jobs.values()
-  assert job.cost.steps == 200 * math.ceil(12_406 / 128)
-  assert job.cost.gflop == pytest.approx(0.41 * 200 * 12_406)
-
-
 @pytest.mark.parametrize("name", TARGETS)
 def test_every_cell_is_planned(name, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
@@ -82,14 +70,14 @@ def test_every_cell_is_planned(name, tmp_path, monkeypatch):
   for cell in found.cells:
     job = found.jobs[cell.job]
     assert job.config.method == (cell.method if not cell.setting.then else "ce")
-    assert job.cost.steps > 0 or cell.method == "tau_norm"
     if cell.setting.imbalance is not None:
       assert job.config.data.imbalance == cell.setting.imbalance
     if cell.setting.mixup is not None:
       assert job.config.augment.mixup_alpha == cell.setting.mixup
-  text = dry_run.text(found, OUTPUT)
+  text = comparison.plan(found, OUTPUT)
   assert TARGETS[name].paper in text
-  assert f"{number_of_runs(found)} runs in {len(found.jobs)} program" in text
+  assert f"{number_of_runs(found)} runs in {len(found.jobs)} programs" in text
+  assert all(name in text for name in found.jobs)
 
 
 def test_cells_say_what_they_wait_for(tmp_path, monkeypatch):
@@ -99,7 +87,7 @@ def test_cells_say_what_they_wait_for(tmp_path, monkeypatch):
   assert found.cells[0].waits == (
     "waits for resnet34.safetensors: configs/cub200.py says where it comes from"
   )
-  assert "6 cells cannot be run yet" in dry_run.text(found, OUTPUT)
+  assert "6 cells cannot be run yet" in comparison.plan(found, OUTPUT)
   monkeypatch.setattr(configs, "FOLDER", tmp_path)
   assert plan("table3").cells[0].waits == "waits for configs/imagenet_lt.py"
 
@@ -226,12 +214,10 @@ def test_the_second_stages_start_from_the_right_run():
   assert first.config.data.validation_fraction == 0
   assert found.jobs[tau_norm.first].config.data.validation_fraction == 0.1
   assert crt.config.total_epochs == 10
-  # A tenth of the epochs, and the forward pass alone.
-  assert crt.cost.gflop == pytest.approx(first.cost.gflop / 20 / 3)
   assert crt.config.init_hash == run_directory.fingerprint(first.config)
   names = list(found.jobs)
   assert names.index(crt.first) < names.index(crt.name)
-  arguments = running.command(OUTPUT, found.jobs, crt, (0, 1, 2))
+  arguments = runner.command(OUTPUT, found.jobs, crt, (0, 1, 2))
   where = OUTPUT / "runs" / crt.first
   assert f"--config.init_from={where}" in arguments
 
@@ -247,7 +233,7 @@ def test_the_command_of_a_job_is_that_of_main():
   )
   (job,) = found.jobs.values()
   output = OUTPUT
-  arguments = running.command(output, found.jobs, job, (1, 2))
+  arguments = runner.command(output, found.jobs, job, (1, 2))
   config, directory = command_line.parse(["main", *arguments])
   assert config.seeds == (1, 2)
   assert directory == str(output / "runs" / job.name)
@@ -257,7 +243,7 @@ def test_the_command_of_a_job_is_that_of_main():
     3,
   )
   assert (config.data.imbalance, config.augment.mixup_alpha) == (0.005, 0)
-  arguments = running.command(output, found.jobs, job, (2,))
+  arguments = runner.command(output, found.jobs, job, (2,))
   config, directory = command_line.parse(["main", *arguments])
   assert config.seeds == (2,)
   assert directory == str(output / "runs" / job.name / "seed=2")
@@ -293,8 +279,6 @@ def test_other_data_have_the_tables_methods_and_no_published_values():
     for c in (job.config for job in found.jobs.values())
   }
   assert config == ("resnet8", 20, 0.01)
-  # 14,886 images for 20 epochs.
-  assert {job.cost.images for job in found.jobs.values()} == {297_720}
   more = plan(
     "table1", datasets=("fashion_mnist_lt",), imbalance=(0.005, 1.0), mixup=(0,)
   )
@@ -304,7 +288,7 @@ def test_other_data_have_the_tables_methods_and_no_published_values():
   assert [cell.method for cell in figure.cells] == ["ce", "etf_dr"]
 
 
-def test_on_other_data_another_network_is_named_and_counted():
+def test_on_other_data_another_network_is_named():
   found = plan(
     "figure5",
     datasets=("fashion_mnist_lt:cpu",),
@@ -313,16 +297,6 @@ def test_on_other_data_another_network_is_named_and_counted():
   )
   (label,) = {cell.setting.label for cell in found.cells}
   assert label == "fashion_mnist_lt_cpu, densenet10, imbalance 0.01, mixup 1"
-  for job in found.jobs.values():
-    # Pixels times channels in and out of the convolutions of each resolution,
-    # the stem's in being three, as the estimate has it.
-    products = (
-      28**2 * (9 * 3 * 24 + 24 * 48 + 9 * 48 * 12 + 36 * 18)
-      + 14**2 * (18 * 48 + 9 * 48 * 12 + 30 * 15)
-      + 7**2 * (15 * 48 + 9 * 48 * 12)
-    )
-    each = 3 * 2 * products / 1e9
-    assert job.cost.gflop == pytest.approx(each * 297_720, rel=0.01)
 
 
 @pytest.mark.parametrize(
@@ -331,7 +305,7 @@ def test_on_other_data_another_network_is_named_and_counted():
 def test_on_other_data_the_page_is_named_by_them(name):
   """No name of the paper's data, and none of the notes on its values."""
   found = plan(name, datasets=("digits_lt",))
-  text = dry_run.text(found, OUTPUT) + pages.markdown(found, ())
+  text = comparison.plan(found, OUTPUT) + comparison.markdown(found, ())
   assert f"{TARGETS[name].elsewhere.title}: digits_lt" in text
   assert f"{TARGETS[name].paper}, taken to other data" in text
   for other in ("CIFAR", "ImageNet", "SVHN", "STL", "published values are"):
@@ -339,8 +313,176 @@ def test_on_other_data_the_page_is_named_by_them(name):
   assert plan(name).target == TARGETS[name]
 
 
-def test_users_own_images_are_planned_without_their_number():
+def test_users_images_are_planned_without_their_number():
   found = plan("table1", datasets=("folder",), mixup=(0.0,))
-  (cost,) = {job.cost for job in found.jobs.values()}
-  assert cost == costs.Cost(None, None, None)
-  assert "programs of unknown cost" in dry_run.text(found, OUTPUT)
+  assert len(found.jobs) == 7
+
+
+@pytest.mark.parametrize(
+  ("variant", "target", "chosen", "field", "value"),
+  [
+    (
+      "published_baseline",
+      "table1",
+      {},
+      "method",
+      {"ce_frozen", "ce_weighted", "etf_ce", "etf_dr"},
+    ),
+    (
+      "published_svhn",
+      "table2",
+      {"datasets": ("svhn_lt",)},
+      "data.profile",
+      {"published_svhn"},
+    ),
+    (
+      "paper_scaling",
+      "table2",
+      {"methods": ("etf_dr",)},
+      "loss.scaling",
+      {"paper"},
+    ),
+    (
+      "uniform_qr",
+      "table2",
+      {"methods": ("etf_dr",)},
+      "head.frame",
+      {"uniform_qr"},
+    ),
+    ("per_device_batch_norm", "table3", {}, "bn_group_size", {128}),
+  ],
+)
+def test_variants(variant, target, chosen, field, value):
+  chosen = {"methods": ("paper",)} | chosen
+  found = plan(target, variants=(variant,), **chosen)
+  values = {
+    job.config.to_dict()[field]
+    if "." not in field
+    else job.config[field.split(".")[0]][field.split(".")[1]]
+    for job in found.jobs.values()
+  }
+  assert values == value
+  assert found.name.endswith(f"-{variant}")
+  assert not set(found.jobs) & set(plan(target, **chosen).jobs) - {
+    job.name for job in found.jobs.values() if job.config.method[:3] == "etf"
+  }
+
+
+def test_methods_that_need_every_class_are_not_run_without_one():
+  found = plan(
+    "table2", datasets=("svhn_lt:resnet",), variants=("published_svhn",)
+  )
+  cannot = {cell.method for cell in found.cells if cell.job is None}
+  assert cannot == {"logit_adjusted", "ldam_drw", "crt"}
+  (waits,) = {cell.waits for cell in found.cells if cell.job is None}
+  assert waits.endswith("the published labels leave classes without images")
+
+
+def test_a_second_stage_has_a_learned_classifier_in_its_first():
+  found = plan(
+    "table1",
+    variants=("published_baseline",),
+    methods=("ce", "crt"),
+    imbalance=(0.01,),
+    mixup=(0.0,),
+  )
+  methods = {job.name: job.config.method for job in found.jobs.values()}
+  assert sorted(methods.values()) == ["ce", "ce_frozen", "crt"]
+  (crt,) = (job for job in found.jobs.values() if job.first)
+  assert methods[crt.first] == "ce"
+
+
+def test_the_frozen_baseline_is_that_of_the_small_resnets():
+  found = plan("table2", variants=("published_baseline",), methods=("ce",))
+  methods = {
+    (job.config.model.name, job.config.method) for job in found.jobs.values()
+  }
+  assert methods == {("resnet32", "ce_frozen"), ("densenet150", "ce")}
+  weighted = plan(
+    "table1", variants=("published_baseline",), methods=("ce_weighted",)
+  )
+  assert {job.config.head.name for job in weighted.jobs.values()} == {
+    "frozen_linear"
+  }
+
+
+@pytest.mark.parametrize(
+  ("name", "chosen", "said"),
+  [
+    ("tabel1", {}, "TARGET='tabel1': unknown; did you mean 'table1'?"),
+    ("table1", {"seeds": 0}, "--seeds=0"),
+    ("table1", {"methods": ("etf_dd",)}, "did you mean 'etf_dr'?"),
+    ("table1", {"imbalance": (0.05,)}, "--imbalance=0.05 is not in table1: it"
+                                       " has 0.005, 0.01, 0.02, 0.1, 1"),
+    ("table3", {"mixup": (1.0,)}, "it has none to choose from"),
+    ("table1", {"datasets": ("fashion_mnist",)}, "did you mean"
+                                                 " 'fashion_mnist_lt'?"),
+    ("table1", {"datasets": ("cifar10_lt", "digits_lt")}, "give it alone"),
+    ("table3", {"datasets": ("digits_lt",)}, "table3 is for imagenet_lt alone"),
+    ("table1", {"variants": ("published_svnh",)}, "did you mean"
+                                                  " 'published_svhn'?"),
+    ("table1", {"variants": ("published_svhn",)}, "changes no run of table1"),
+    ("table1", {"overrides": ("--config.seeds=4",)}, "use --seeds"),
+    (
+      "table1",
+      {"overrides": ("--config.learning_rates=1,2",)},
+      "use --config.optimizer.learning_rate",
+    ),
+    ("table1", {"overrides": ("--config.imbalances=.1",)}, "use --imbalance"),
+    ("table1", {"overrides": ("--config.method=ce",)}, "use --methods"),
+    ("table1", {"overrides": ("--config.total_epoch=1",)},
+     "did you mean config.total_epoch"),
+    ("hinge_figure4", {"methods": ("focal",)}, "--methods=focal"),
+  ],
+)  # fmt: skip
+def test_bad_choices_get_a_line(name, chosen, said):
+  with pytest.raises(InputError) as caught:
+    plan(name, **chosen)
+  assert said in str(caught.value)
+  assert "\n" not in str(caught.value)
+
+
+def test_the_sweeps_are_at_the_angles_of_the_paper():
+  target = TARGETS["hinge_figure4"]
+  places = [setting.series[1] for setting in target.settings]
+  assert places[0] == 0
+  assert places[-1] == 17
+  for setting in target.settings:
+    taus = np.array(
+      [setting.fields[f"loss.hinge_tau_{w}"] for w in ("minor", "major")]
+    )
+    np.testing.assert_allclose(taus, setting.series[1] * np.pi / 36, atol=1e-6)
+
+
+def test_targets_stay_as_they_are():
+  before = [dataclasses.asdict(s) for s in TARGETS["table1"].settings]
+  plan(
+    "table1",
+    variants=("published_baseline",),
+    overrides=("--config.dtype=bfloat16",),
+  )
+  assert [dataclasses.asdict(s) for s in TARGETS["table1"].settings] == before
+
+
+def test_a_figure_has_the_measurements_that_it_shows():
+  """ImageNet's config holds no features; cosines and ranks need them."""
+  for name in ("hinge_figure3", "hinge_figure4"):
+    for job in plan(name).jobs.values():
+      assert job.config.collapse.hold_features
+      assert job.config.collapse.rank_images >= 1300  # all of a class
+    assert "10.5 GB" in comparison.plan(plan(name), OUTPUT)
+  # What is measured makes no other run of it.
+  assert set(plan("hinge_figure3").jobs) <= set(plan("hinge_table3").jobs)
+
+
+def test_pictures_are_of_the_first_stage():
+  found = plan("hinge_figure1", methods=("etf_hinge",))
+  coarse, fine = found.jobs
+  (line,) = jobs.probe_commands(found)
+  assert line.endswith(
+    f"--workdir=runs/{coarse} --datasets=cifar100 --view=0,1,2"
+  )
+  assert fine not in line
+  (line,) = jobs.probe_commands(plan("hinge_figure6", methods=("ce",)))
+  assert line.endswith("--view=0,1,2 --view=oxford_flowers102:0,1,2")
+  assert not jobs.probe_commands(plan("table1", methods=("ce",)))

@@ -18,7 +18,7 @@ import jax
 import pytest
 
 from etf_jax import main, reproduce
-from etf_jax.reproductions import costs, planning, running
+from etf_jax.reproductions import jobs, runner
 
 TRAINING = pathlib.Path(__file__).parents[1] / "training"
 sys.path.insert(0, str(TRAINING))
@@ -46,7 +46,7 @@ TINY = (
 
 @pytest.fixture(autouse=True)
 def trackers(monkeypatch):
-  """Process that are started find the tests' modules; compiling is quick."""
+  """Processes that are started find the tests' modules; compiling is quick."""
   monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
   path = os.pathsep.join([str(TRAINING), os.environ.get("PYTHONPATH", "")])
   monkeypatch.setenv("PYTHONPATH", path)
@@ -93,11 +93,11 @@ def test_the_command_stops_goes_on_and_skips(
     *("--methods=etf_dr", "--imbalance=0.1", "--mixup=1", "--seeds=1"),
     *(f"--output={tmp_path}", *overrides),
   ]
-  plan = planning.plan(
-    "table1", planning.Options(seeds=1, overrides=tuple(overrides), **chosen)
+  plan = jobs.reproduction(
+    "table1", jobs.Options(seeds=1, overrides=tuple(overrides), **chosen)
   )
   (job,) = plan.jobs.values()
-  place = running.directory(tmp_path, job, 0)
+  place = runner.directory(tmp_path, job, 0)
 
   monkeypatch.setenv("ROW_SECONDS", "0.2")
   stop_at(place / "metrics.jsonl", 2)
@@ -109,7 +109,7 @@ def test_the_command_stops_goes_on_and_skips(
   assert "stopped and saved; the same command continues" in said.err
   step = max(int(p.name) for p in (place / "checkpoints").iterdir())
   assert 2 <= step < 40
-  assert 0 < running.fraction(tmp_path, job, 0) < 1
+  assert 0 < runner.fraction(tmp_path, job, 0) < 1
   assert "% done" in (tmp_path / "table1.md").read_text()
 
   monkeypatch.setenv("ROW_SECONDS", "0")
@@ -132,26 +132,25 @@ def test_the_command_stops_goes_on_and_skips(
 
 def test_a_job_that_fails_ends_no_other(tmp_path):
   """And what starts from it is not tried."""
-  (job,) = planning.plan(
+  (job,) = jobs.reproduction(
     "table1",
-    planning.Options(seeds=1, methods=("ce",), imbalance=(0.1,), mixup=(1.0,)),
+    jobs.Options(seeds=1, methods=("ce",), imbalance=(0.1,), mixup=(1.0,)),
   ).jobs.values()
   wrong = job._replace(
     name="wrong",
     arguments=("--config=etf_jax:cifar10_tl",),
-    cost=costs.Cost(1, 1, 1.0),
   )
-  jobs = {
+  tasks = {
     "wrong": wrong,
     "second": wrong._replace(name="second", first="wrong"),
     "other": wrong._replace(name="other"),
   }
   said, seen = [], []
-  outcome = running.run(
-    jobs,
+  outcome = runner.run(
+    tasks,
     tmp_path,
     processes=2,
-    say=said.append,
+    log=said.append,
     after=lambda failed: seen.append(sorted(failed)),
   )
   assert not outcome.stopped
@@ -216,41 +215,75 @@ def test_every_family_of_data(family, official, tmp_path, monkeypatch):
     overrides.append(f"--config.head.projector={classes}")
   if family == "cub200":
     overrides.append(f"--config.init_from={trained(official, tmp_path)}")
-  options = planning.Options(
+  options = jobs.Options(
     seeds=1,
     datasets=(dataset,),
     methods=(method,),
     overrides=tuple(overrides),
     variants=("published_svhn",) if family == "svhn" else (),
   )
-  jobs = planning.plan(target, options).jobs
-  *first, job = list(jobs.values())[: 2 if family == "cifar20" else 1]
+  tasks = jobs.reproduction(target, options).jobs
+  *first, job = list(tasks.values())[: 2 if family == "cifar20" else 1]
   for earlier in first:
-    assert main.main(train(tmp_path, jobs, earlier)) == 0
+    assert main.main(train(tmp_path, tasks, earlier)) == 0
   monkeypatch.setenv("TERM_AT_STEP", "2")
-  assert main.main(train(tmp_path, jobs, job)) == 75
-  place = running.directory(tmp_path, job, 0)
+  assert main.main(train(tmp_path, tasks, job)) == 75
+  place = runner.directory(tmp_path, job, 0)
   (saved,) = (int(p.name) for p in (place / "checkpoints").iterdir())
   assert 2 <= saved < STEPS
-  assert 0 < running.fraction(tmp_path, job, 0) < 1
+  assert 0 < runner.fraction(tmp_path, job, 0) < 1
   monkeypatch.setenv("TERM_AT_STEP", "-1")
-  assert main.main(train(tmp_path, jobs, job)) == 0
-  assert running.finished(tmp_path, job, 0)
+  assert main.main(train(tmp_path, tasks, job)) == 0
+  assert runner.finished(tmp_path, job, 0)
   assert rows(place)[-1]["step"] == STEPS
 
 
-def train(folder, jobs, job):
-  return ["main", *running.command(folder, jobs, job, (0,))]
+def train(folder, tasks, job):
+  return ["main", *runner.command(folder, tasks, job, (0,))]
 
 
 def trained(official, folder):
   """A run of the same network on ImageNet, to start from."""
   overrides = [*TINY, f"--config.data.data_dir={official.data_dir}"]
   overrides += [*SMALL_PHOTOGRAPHS, "--config.data.feed=resident"]
-  options = planning.Options(
-    seeds=1, methods=("ce",), overrides=tuple(overrides)
+  options = jobs.Options(seeds=1, methods=("ce",), overrides=tuple(overrides))
+  tasks = jobs.reproduction("hinge_table3", options).jobs
+  (job,) = tasks.values()
+  assert main.main(train(folder, tasks, job)) == 0
+  return runner.directory(folder, job, 0)
+
+
+@pytest.mark.parametrize("number", [1, 2, 3])
+def test_shards_cover_the_jobs_once(number):
+  wanted = jobs.reproduction(
+    "table1", jobs.Options(imbalance=(0.005, 0.01), mixup=(0.0,))
   )
-  jobs = planning.plan("hinge_table3", options).jobs
-  (job,) = jobs.values()
-  assert main.main(train(folder, jobs, job)) == 0
-  return running.directory(folder, job, 0)
+  parts = [runner.shard(wanted.jobs, i + 1, number) for i in range(number)]
+  names = [name for part in parts for name in part]
+  assert sorted(names) == sorted(wanted.jobs)
+  for part in parts:
+    assert all(job.first is None or job.first in part for job in part.values())
+  roots = [sum(job.first is None for job in p.values()) for p in parts]
+  assert max(roots) - min(roots) <= 1
+
+
+def test_how_far_a_run_is(tmp_path):
+  """Its last whole row counts, however long it is."""
+  options = jobs.Options(methods=("ce",), imbalance=(0.01,), mixup=(0.0,))
+  (job,) = jobs.reproduction("table1", options).jobs.values()
+  path = runner.directory(tmp_path, job, 0) / "metrics.jsonl"
+  assert runner.fraction(tmp_path, job, 0) == 0
+  path.parent.mkdir(parents=True)
+  path.touch()
+  assert runner.fraction(tmp_path, job, 0) == 0
+  row = {"kind": "train", "step": 4850, "epoch": 50.0}  # of 200
+  path.write_text(json.dumps(row) + '\n{"kind": "train", "st')
+  assert runner.fraction(tmp_path, job, 0) == 0.25
+  assert not runner.finished(tmp_path, job, 0)
+  # The confusion of 1000 classes.
+  final = {"kind": "final", "step": 19400, "epoch": 200.0}
+  final["confusion"] = 1000 * [1000 * [0]]
+  path.write_text(json.dumps(row) + "\n" + json.dumps(final) + "\n")
+  assert path.stat().st_size > 2e6
+  assert runner.finished(tmp_path, job, 0)
+  assert runner.fraction(tmp_path, job, 0) == 1

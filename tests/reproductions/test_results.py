@@ -4,7 +4,6 @@
 import csv
 import html.parser
 import io
-import json
 import math
 
 from hypothesis import given
@@ -15,14 +14,8 @@ import synthetic_runs
 
 from etf_jax import reproduce
 from etf_jax.reporting import tables
-from etf_jax.reproductions import (
-  figures,
-  pages,
-  planning,
-  results,
-  running,
-)
-from etf_jax.reproductions.facts import Value
+from etf_jax.reproductions import comparison, figures, jobs, results, runner
+from etf_jax.reproductions.targets import Value
 
 # Seed by seed: etf_dr - ce is 8, 8 and 5 points.
 ACCURACIES = {"ce": (0.70, 0.71, 0.75), "etf_dr": (0.78, 0.79, 0.80)}
@@ -32,9 +25,9 @@ ACCURACIES = {"ce": (0.70, 0.71, 0.75), "etf_dr": (0.78, 0.79, 0.80)}
 def written(tmp_path_factory):
   """A column of table 1 with two methods done and one under way."""
   output = tmp_path_factory.mktemp("reproduced")
-  plan = planning.plan(
+  plan = jobs.reproduction(
     "table1",
-    planning.Options(
+    jobs.Options(
       methods=("ce", "etf_ce", "etf_dr", "ldam_drw"),
       imbalance=(0.01,),
       mixup=(1.0,),
@@ -53,14 +46,14 @@ def written(tmp_path_factory):
       synthetic_runs.write_run(
         output / "runs" / name / "seed=0", "etf_ce", 0, 0.6, finished=False
       )
-  failure = running.Failure(1, "out of memory (exit code 1)", output / "log")
+  failure = runner.Failure(1, "out of memory (exit code 1)", output / "log")
   failed = {
     name: failure
     for name, job in plan.jobs.items()
     if job.config.method == "ldam_drw"
   }
   found = results.rows(plan, output, failed)
-  pages.write(plan, found, figures.of(plan, found), output)
+  comparison.write(plan, found, figures.figures(plan, found), output)
   return plan, found, output
 
 
@@ -143,14 +136,14 @@ def test_the_rows(written):
 
 def test_the_best_epoch_can_be_compared(written):
   plan, _, output = written
-  options = planning.Options(
+  options = jobs.Options(
     methods=("ce",), imbalance=(0.01,), mixup=(1.0,), variants=("best_epoch",)
   )
-  best = planning.plan("table1", options)
+  best = jobs.reproduction("table1", options)
   assert set(best.jobs) <= set(plan.jobs)
   (row,) = results.rows(best, output, {})
   assert row.difference.mean == pytest.approx(73 - 72.8)
-  text = pages.markdown(best, [row])
+  text = comparison.markdown(best, [row])
   assert "best_epoch: the best epoch, chosen on the test images" in text
 
 
@@ -187,7 +180,6 @@ def test_csv(written):
   plan, _, output = written
   text = (output / f"{plan.name}.csv").read_text()
   rows = {row["method"]: row for row in csv.DictReader(io.StringIO(text))}
-  assert tuple(rows["ce"]) == pages.COLUMNS
   assert float(rows["ce"]["last_mean"]) == pytest.approx(72)
   assert float(rows["ce"]["last_deviation"]) == pytest.approx(2.6458, abs=1e-4)
   assert float(rows["etf_dr"]["published_mean"]) == 76.5
@@ -217,150 +209,32 @@ def test_html(written):
   assert "http" not in text.replace("http://www.w3.org", "")
 
 
-def test_others_are_published_values_alone():
-  plan = planning.plan("leaderboard", planning.Options())
-  lines = {
-    (data, label): (value, remark)
-    for data, label, value, remark in pages.reported_table(plan)[1:]
-  }
-  assert lines["cifar10_lt", "M2M"][0] == "79.1"
-  assert lines["imagenet_lt", "OLTR"][0] == "unknown to us"
-  only = planning.plan(
-    "leaderboard", planning.Options(datasets=("cifar100_lt:resnet",))
-  )
-  assert {line[0] for line in pages.reported_table(only)[1:]} == {"cifar100_lt"}
-
-
-def collapse(split, epoch):
-  keys = ("cos_features_mean", "cos_features_std", "cos_own_centre")
-  keys += ("cos_features_classifier_mean", "cos_features_classifier_std")
-  keys += ("cos_other_centres", "numerical_rank", "nc1")
-  return dict.fromkeys(keys, 1 / (epoch + 1)) | {"absent_classes": []}
-
-
-@pytest.mark.parametrize(
-  ("target", "chosen", "names"),
-  [
-    ("figure3", {}, ["collapse-1"]),
-    ("figure6", {"datasets": ("imagenet_lt:90",)}, ["curves-1"]),
-    ("hinge_figure3", {}, ["centres-1"]),
-    ("hinge_figure4", {}, ["sweep"]),
-    ("hinge_figure5", {}, ["classes-1", "sweep"]),
-  ],
-)
-def test_figures_are_drawn_of_what_has_finished(
-  target, chosen, names, tmp_path
-):
-  plan = planning.plan(target, planning.Options(seeds=2, **chosen))
-  assert figures.of(plan, results.rows(plan, tmp_path, {})) == []
-  for place, (name, job) in enumerate(plan.jobs.items()):
-    for seed in range(2):
-      synthetic_runs.write_run(
-        tmp_path / "runs" / name / f"seed={seed}",
-        job.config.method,
-        seed,
-        0.5 + 0.01 * place,
-        collapse=collapse,
-        epochs=3,
-      )
-  found = results.rows(plan, tmp_path, {})
-  shown = figures.of(plan, found)
-  assert [figure.name for figure in shown] == names
-  pages.write(plan, found, shown, tmp_path)
-  for name in names:
-    picture = tmp_path / "figures" / f"{plan.name}-{name}.png"
-    assert picture.read_bytes()[:4] == b"\x89PNG"
-    assert (
-      f"figures/{picture.name}" in (tmp_path / f"{plan.name}.md").read_text()
-    )
-
-
-def test_a_figure_says_which_runs_measured_less_often(tmp_path):
-  """As those of a table have, which are not made again."""
-  plan = planning.plan("figure3", planning.Options(seeds=1))
-  for name, job in plan.jobs.items():
-    every = {"ce": 10.0, "etf_dr": 1.0}[job.config.method]
-    synthetic_runs.write_run(
-      tmp_path / "runs" / name / "seed=0",
-      job.config.method,
-      0,
-      0.5,
-      collapse=collapse,
-      changes={"collapse": {"every_epochs": every}},
-    )
-  (shown,) = figures.of(plan, results.rows(plan, tmp_path, {}))
-  assert shown.caption.endswith(
-    " only: ce: 10. Another --output makes them again."
-  )
-
-
-def test_the_points_of_a_sweep(tmp_path):
-  """Accuracies 70 and 72 at angle 0 are 71 ± sqrt(2)."""
-  plan = planning.plan("hinge_figure5", planning.Options(seeds=2))
-  first = next(
-    c for c in plan.cells if c.setting.series == ("minor classes", 0)
-  )
-  for seed, accuracy in enumerate((0.70, 0.72)):
-    synthetic_runs.write_run(
-      tmp_path / "runs" / first.job / f"seed={seed}",
-      "etf_hinge",
-      seed,
-      accuracy,
-      epochs=3,
-    )
-  rows = results.rows(plan, tmp_path, {})
-  row = next(row for row in rows if row.cell == first)
-  assert figures.last(row, "accuracy") == pytest.approx([70, 72])
-  (shown,) = figures.of(plan, rows)
-  axes = shown.draw(narrow=False).axes
-  # Angle 0 is one run, whichever classes it is of.
-  labels = [text.get_text() for text in axes[0].figure.legends[0].get_texts()]
-  assert sorted(labels) == ["major classes", "minor classes"]
-  for container in axes[0].containers:
-    (x,), (y,) = container.lines[0].get_data()
-    assert (x, y) == (0, pytest.approx(71))
-
-
-def test_what_is_made_of_the_runs_by_the_probe():
-  plan = planning.plan("hinge_table1", planning.Options(methods=("etf_hinge",)))
-  (name,) = plan.jobs
-  (note,) = (note for note in pages.notes(plan) if "etf_jax.probe" in note)
-  assert note.endswith(
-    f"python -m etf_jax.probe --workdir=runs/{name} --datasets=nine"
-  )
-  for target in planning.TARGETS.values():
-    assert bool(target.probe) == bool(target.probed)
-
-
-def test_how_far_a_run_is(tmp_path):
-  """Its last whole row counts, however long it is."""
-  plan = planning.plan(
-    "table1",
-    planning.Options(methods=("ce",), imbalance=(0.01,), mixup=(0.0,)),
-  )
-  (job,) = plan.jobs.values()
-  path = running.directory(tmp_path, job, 0) / "metrics.jsonl"
-  assert running.fraction(tmp_path, job, 0) == 0
-  path.parent.mkdir(parents=True)
-  path.touch()
-  assert running.fraction(tmp_path, job, 0) == 0
-  quarter = job.cost.steps // 4
-  row = {"kind": "train", "step": quarter, "epoch": 50.0}
-  path.write_text(json.dumps(row) + '\n{"kind": "train", "st')
-  assert running.fraction(tmp_path, job, 0) == 0.25
-  assert not running.finished(tmp_path, job, 0)
-  # The confusion of 1000 classes.
-  final = {"kind": "final", "step": job.cost.steps, "epoch": 200.0}
-  final["confusion"] = 1000 * [1000 * [0]]
-  path.write_text(json.dumps(row) + "\n" + json.dumps(final) + "\n")
-  assert path.stat().st_size > 2e6
-  assert running.finished(tmp_path, job, 0)
-  assert running.fraction(tmp_path, job, 0) == 1
-
-
 def test_dry_run_says_what_has_finished(written, capsys):
   _, _, output = written
   reproduce.main(
     ["table1", "--dry_run", "--methods=paper", f"--output={output}"]
   )
-  assert "finished of these: 6 runs" in capsys.readouterr().out
+  assert "6 of these runs have finished" in capsys.readouterr().out
+
+
+def test_the_average_improvement_of_table_2(tmp_path):
+  """2.0 points published for ResNet; ours of the seeds that have all."""
+  plan = jobs.reproduction(
+    "table2",
+    jobs.Options(
+      seeds=2,
+      methods=("ce", "etf_dr"),
+      datasets=("cifar10_lt:resnet", "svhn_lt:resnet"),
+      imbalance=(0.02,),
+    ),
+  )
+  for place, cell in enumerate(plan.cells):
+    for seed in range(2 if place else 1):
+      accuracy = (0.5, 0.53, 0.6, 0.61)[place]
+      folder = tmp_path / "runs" / cell.job / f"seed={seed}"
+      synthetic_runs.write_run(folder, cell.method, seed, accuracy)
+  *_, average = results.pairs(plan, results.rows(plan, tmp_path, {}))
+  assert average.setting == "ResNet-32, mean of 2 settings"
+  assert average.seeds == (0,)
+  assert average.difference.mean == pytest.approx((3 + 1) / 2)
+  assert average.published == pytest.approx((2.4 + 0.5) / 2)
