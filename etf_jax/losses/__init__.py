@@ -8,7 +8,7 @@
 
 Data come first, hyper-parameters are keywords, leading axes are free, results
 are not reduced, and `where` says which examples count. Needs jax and numpy
-only. ``python -m etf_jax.losses`` prints the reference page.
+only.
 """
 
 from etf_jax.losses._dot_regression import (
