@@ -3,15 +3,18 @@
 
     from etf_jax import losses, simplex_etf
 
-This import needs jax and numpy only. Models, data and training are subpackages
-to import by name; ``python -m etf_jax.main`` trains, and ``etf_jax.load`` gives
-the trained model to call.
+This import needs jax and numpy only. ``etf_jax.collapse``, ``etf_jax.theory``
+and ``etf_jax.models`` are imported on first use; data and training are
+subpackages to import by name. ``python -m etf_jax.main`` trains, and
+``etf_jax.load`` gives the trained model to call.
 """
 
+import importlib
 import os
+import types
 from typing import TYPE_CHECKING
 
-from etf_jax import losses
+from etf_jax import etf, losses
 from etf_jax.etf import simplex_etf
 
 if TYPE_CHECKING:
@@ -19,12 +22,19 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "load", "losses", "simplex_etf"]
+__all__ = ["__version__", "etf", "load", "losses", "simplex_etf"]
 
 
 def load(workdir: str | os.PathLike, step: str = "last") -> "Trained":
-  """The trained model of a run; see `etf_jax.serving.trained.load`."""
+  """Load the trained model of a run; see `etf_jax.serving.trained.load`."""
   # Not before it is asked for, since it imports all of the package.
   from etf_jax.serving import trained
 
-  return trained.load(workdir, step)
+  return trained.load(os.fspath(workdir), step)
+
+
+def __getattr__(name: str) -> types.ModuleType:
+  """Import a public subpackage on first use."""
+  if name in ("collapse", "models", "theory"):
+    return importlib.import_module(f"etf_jax.{name}")
+  raise AttributeError(f"module 'etf_jax' has no attribute {name!r}")

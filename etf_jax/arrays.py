@@ -28,7 +28,7 @@ def known(x: ArrayLike | None) -> np.ndarray | None:
   return np.asarray(x)
 
 
-def result_dtype(*arrays: jax.Array | None) -> np.dtype:
+def result_dtype(*arrays: jax.Array | np.ndarray | None) -> np.dtype:
   """Return the widest floating dtype among `arrays`, at least float32.
 
   Where none of them is floating it is JAX's default float.
@@ -50,7 +50,7 @@ def check_labels(
   shape: tuple[int, ...],
   where: ArrayLike | None,
 ) -> tuple[jax.Array, jax.Array, jax.Array | None]:
-  """Check integer labels and makes them safe to index with.
+  """Check integer labels and make them safe to index with.
 
   Args:
     labels: integers, the classes of the examples.
@@ -113,7 +113,7 @@ def _refuse(labels, wrong, num_classes):
 def check_mask(
   where: ArrayLike | None, shape: tuple[int, ...]
 ) -> jax.Array | None:
-  """Return the mask as an array, or None; checks its dtype and shape."""
+  """Return the mask as an array, or None, after a check of dtype and shape."""
   if where is None:
     return None
   mask = jnp.asarray(where)
@@ -128,7 +128,7 @@ def check_mask(
 def finish(
   loss: jax.Array, valid: jax.Array, mask: jax.Array | None
 ) -> jax.Array:
-  """Mark examples of out-of-range labels NaN and zeroes the masked ones."""
+  """Mark examples of out-of-range labels NaN and zero the masked ones."""
   # A product, not a `where`, so that the gradient is NaN as well.
   loss = loss * jnp.where(valid, 1.0, jnp.nan).astype(loss.dtype)
   return loss if mask is None else jnp.where(mask, loss, 0)
@@ -185,7 +185,7 @@ def check_vectors(
   return features, prototypes
 
 
-def check_features(features: jax.Array) -> None:
+def check_features(features: jax.Array | np.ndarray) -> None:
   """Raise ValueError unless `features` are floating ``[..., d]``."""
   if features.ndim == 0 or not jnp.issubdtype(features.dtype, jnp.floating):
     raise ValueError(
@@ -246,11 +246,11 @@ def take_rows(table: jax.Array, labels: jax.Array) -> jax.Array:
 
 
 def _take_columns_on_cpu(table: jax.Array, labels: jax.Array) -> jax.Array:
-  """What `take_columns` returns, without jumping from row to row of the table.
+  """Compute `take_columns` without jumps from row to row of the table.
 
   XLA fuses the usual form on CPUs into a loop that reads one number from each
   row in turn, a cache miss each time. Pinned layouts keep the gather and the
-  transpose apart, which makes the head about twice as fast; of the two, the
+  transpose separate, which makes the head about twice as fast; of the two, the
   smaller is transposed, the table or what is taken from it.
   """
   if table.shape[1] <= labels.size:
@@ -275,8 +275,8 @@ def replicated(x: jax.Array) -> NamedSharding | None:
   return NamedSharding(jax.typeof(x).sharding.mesh, PartitionSpec())
 
 
-def own_class(labels: jax.Array, like: jax.Array) -> jax.Array:
-  """One-hot booleans, ``[...]`` labels to the shape and layout of `like`.
+def label_mask(labels: jax.Array, like: jax.Array) -> jax.Array:
+  """Return one-hot booleans of ``[...]`` labels, laid out as `like`.
 
   A comparison and not a gather, so that it follows every sharding.
   """
@@ -288,7 +288,7 @@ def own_class(labels: jax.Array, like: jax.Array) -> jax.Array:
 
 
 def _explicit(x: jax.Array) -> bool:
-  """Whether `x` lives on a mesh where every layout is named."""
+  """Tell if `x` lives on a mesh where every layout is named."""
   return AxisType.Explicit in jax.typeof(x).sharding.mesh.axis_types
 
 

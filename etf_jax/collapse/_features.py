@@ -27,13 +27,13 @@ def centre_cosines(
     labels: integers ``[...]`` in ``[0, num_classes)``.
     centres: floating ``[feature_dim, num_classes]``, a column per class:
       prototypes, or ``class_means(stats).T``. A column that is all NaN is an
-      absent class: nobody's other centre.
+      absent class: nobody's other center.
     where: boolean ``[...]``, the examples that count. The others give 0.
 
   Returns:
-    Two ``[...]`` arrays in ``[-1, 1]``: the cosine to the centre of the own
+    Two ``[...]`` arrays in ``[-1, 1]``: the cosine to the center of the own
     class, and the mean of the cosines to the others. NaN where a feature or a
-    centre is zero, or where there is no other centre. float64 if an input is,
+    center is zero, or where there is no other center. float64 if an input is,
     else float32. Under ``jit`` an out-of-range label makes its example's NaN.
 
   Raises:
@@ -60,16 +60,17 @@ def centre_cosines(
   features, centres = features.astype(dtype), centres.astype(dtype)
   present = ~jnp.all(jnp.isnan(centres), axis=0)
   towards = matmul(unit(features, axis=-1), unit(centres, axis=0))
-  own = arrays.own_class(labels, towards)
+  is_label = arrays.label_mask(labels, towards)
   present = present.reshape((1,) * labels.ndim + present.shape)
-  counted = ~own & present
+  counted = ~is_label & present
   number = jnp.sum(counted, axis=-1, dtype=dtype)
   others = jnp.sum(jnp.where(counted, towards, 0), axis=-1)
   others /= jnp.where(number > 0, number, jnp.nan)
-  mine = jnp.sum(jnp.where(own, towards, 0), axis=-1)
-  return tuple(
-    arrays.finish(jnp.clip(x, -1, 1), valid, mask) for x in (mine, others)
+  to_label = jnp.sum(jnp.where(is_label, towards, 0), axis=-1)
+  to_label, others = (
+    arrays.finish(jnp.clip(x, -1, 1), valid, mask) for x in (to_label, others)
   )
+  return to_label, others
 
 
 def in_cone(
@@ -199,14 +200,14 @@ def nearest_mean_agreement(
   dtype = arrays.result_dtype(logits, features, columns)
   features, columns = features.astype(dtype), columns.astype(dtype)
   present = ~jnp.any(jnp.isnan(columns), axis=0, keepdims=True)
-  # Around their centre, so that a common offset costs no digits.
+  # Around their center, so that a common offset costs no digits.
   columns = jnp.where(present, columns, 0)
-  centre = jnp.sum(columns, axis=1) / jnp.maximum(
+  center = jnp.sum(columns, axis=1) / jnp.maximum(
     jnp.sum(present, dtype=dtype), 1
   )
   lead = (1,) * (features.ndim - 1)
-  columns = columns - centre[:, None]
-  features = features - centre.reshape(*lead, -1)
+  columns = columns - center[:, None]
+  features = features - center.reshape(*lead, -1)
   squares = jnp.sum(columns * columns, axis=0).reshape(*lead, -1)
   distance = squares - 2 * matmul(features, columns)
   distance = jnp.where(present.reshape(*lead, -1), distance, jnp.inf)
@@ -289,7 +290,7 @@ def numerical_rank(
     if not matrix.any():
       continue
     if len(matrix) > 2 * matrix.shape[1]:
-      matrix = np.linalg.qr(matrix, mode="r")
+      matrix = np.asarray(np.linalg.qr(matrix, mode="r"))
     sizes = np.linalg.svd(matrix, compute_uv=False)
     sizes /= sizes[0]
     ranks.append(sizes.sum() ** 2 / np.sum(sizes**2))

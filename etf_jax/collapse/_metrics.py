@@ -35,7 +35,7 @@ class Metrics:
     nc3_alignment_mean: of the cosines between m_k and w_k, over classes.
     nc3_alignment_std: their standard deviation.
     nc3_distance: the squared Frobenius norm of B, from 0 to 4.
-    cdnv: class-distance normalised variance, >= 0, the mean over pairs.
+    cdnv: class-distance normalized variance, >= 0, the mean over pairs.
   """
 
   nc1: jax.Array
@@ -79,22 +79,22 @@ def measure(
   weights = jnp.where(by_sample, count, 1)
   weights = jnp.where(present, weights, 0)
   weights /= jnp.maximum(jnp.sum(weights), 1)
-  centre = jnp.sum(weights[:, None] * means, axis=0, keepdims=True)
-  centred = jnp.where(rows, means - centre, 0)
+  center = jnp.sum(weights[:, None] * means, axis=0, keepdims=True)
+  centered = jnp.where(rows, means - center, 0)
 
   same = jnp.eye(present.size, dtype=bool)
   both = rows & present[None]
   pairs = both & ~same
-  between = cosines(centred.T)
-  to_prototypes = cosines(centred.T, prototypes)
+  between = cosines(centered.T)
+  to_prototypes = cosines(centered.T, prototypes)
   frame = jnp.where(same, 1, -1 / jnp.maximum(classes - 1, 1))
   missed = jnp.where(both, jnp.abs(between - frame), 0)
-  lengths = jnp.sqrt(jnp.sum(centred * centred, axis=1))
+  lengths = jnp.sqrt(jnp.sum(centered * centered, axis=1))
   length_mean, length_std = _moments(lengths, present)
   features_mean, features_std = _moments(between, pairs)
   classifier_mean, classifier_std = _moments(to_prototypes, pairs)
   aligned_mean, aligned_std = _moments(to_prototypes, both & same)
-  apart = unit(centred.T, axis=None) - unit(
+  difference = unit(centered.T, axis=None) - unit(
     jnp.where(rows.T, prototypes, 0), axis=None
   )
 
@@ -113,7 +113,7 @@ def measure(
     nc1=_nc1(
       shifted_scatter,
       shifted_sum / jnp.sqrt(size)[:, None],
-      centred,
+      centered,
       jnp.sum(jnp.where(present, count, 0)),
       classes,
     ),
@@ -126,7 +126,7 @@ def measure(
     cos_features_classifier_std=classifier_std,
     nc3_alignment_mean=aligned_mean,
     nc3_alignment_std=aligned_std,
-    nc3_distance=jnp.sum(apart * apart),
+    nc3_distance=jnp.sum(difference * difference),
     cdnv=fuzziness,
   )
   defined = classes >= 2
@@ -136,23 +136,23 @@ def measure(
 def _nc1(
   scatter: jax.Array,
   spokes: jax.Array,
-  centred: jax.Array,
+  centered: jax.Array,
   examples: jax.Array,
   classes: jax.Array,
 ) -> jax.Array:
-  """Tr(S_W S_B^+)/K by the singular vectors of the centred means.
+  """Tr(S_W S_B^+)/K by the singular vectors of the centered means.
 
   The within-class scatter is `scatter` minus the squares of the `spokes`. Only
   its products with the singular vectors are formed.
   """
   safe = jnp.maximum(classes, 1)
   basis, sizes, _ = jnp.linalg.svd(
-    centred.T / jnp.sqrt(safe), full_matrices=False
+    centered.T / jnp.sqrt(safe), full_matrices=False
   )
   within = jnp.sum(basis * matmul(scatter, basis), axis=0)
   within -= jnp.sum(jnp.square(matmul(spokes, basis)), axis=0)
   within = jnp.maximum(within, 0) / jnp.maximum(examples, 1)
-  # One direction at least is zero up to rounding: the means are centred.
+  # One direction at least is zero up to rounding: the means are centered.
   resolution = 1e-12 if sizes.dtype == jnp.float64 else 1e-5
   kept = sizes > resolution * sizes[0]
   ratios = jnp.where(kept, within / jnp.where(kept, sizes, 1) ** 2, 0)
@@ -165,7 +165,7 @@ def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
 
 
 def _moments(x: jax.Array, where: jax.Array) -> tuple[jax.Array, jax.Array]:
-  """Mean and population standard deviation of the entries that count."""
+  """Return the mean and population standard deviation of what counts."""
   size = jnp.maximum(jnp.sum(where, dtype=x.dtype), 1)
   mean = jnp.sum(jnp.where(where, x, 0)) / size
   square = jnp.sum(jnp.where(where, jnp.square(x - mean), 0)) / size

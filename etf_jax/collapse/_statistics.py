@@ -25,7 +25,7 @@ class Statistics(NamedTuple):
     reference: ``[K, d]``, the r_k; shared, never summed.
   """
 
-  count: jax.Array
+  count: jax.Array  # type: ignore[assignment]  # Hides tuple.count.
   shifted_sum: jax.Array
   shifted_square: jax.Array
   shifted_scatter: jax.Array
@@ -254,7 +254,7 @@ def compute(
 
   With K the classes present, :math:`\mu_k` and :math:`v_k` the mean of
   :math:`h_i` and of :math:`|h_i - \mu_k|^2` in class k, N the number of
-  examples, :math:`m_k = \mu_k - \mu_G` the centred means and :math:`w_k` the
+  examples, :math:`m_k = \mu_k - \mu_G` the centered means and :math:`w_k` the
   prototypes, `Metrics` are made of
 
   .. math::
@@ -341,9 +341,7 @@ def _astype(stats: Statistics, dtype: DTypeLike) -> Statistics:
 def _add(
   stats: Statistics, sums: Iterable[jax.Array], valid: jax.Array
 ) -> Statistics:
-  """Add to the four sums; makes them NaN unless `valid`."""
+  """Add to the four sums; make them NaN unless `valid`."""
   nothing = jnp.where(valid, 0, jnp.nan).astype(stats.reference.dtype)
-  return Statistics(
-    *(x + (y + nothing) for x, y in zip(stats[:4], sums, strict=True)),
-    stats.reference,
-  )
+  sums = [x + (y + nothing) for x, y in zip(stats[:4], sums, strict=True)]
+  return Statistics(*[*sums, stats.reference])

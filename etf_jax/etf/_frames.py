@@ -92,7 +92,7 @@ def uniform_qr_etf(
     M = \sqrt{\tfrac{K}{K-1}} \, U \left( I_K - \tfrac{1}{K} \mathbf{1}
     \mathbf{1}^\top \right)
 
-  with :math:`U` from the QR factorisation of a matrix of numbers uniform in
+  with :math:`U` from the QR factorization of a matrix of numbers uniform in
   [0, 1), signs as LAPACK leaves them. Angles and lengths are those of
   `simplex_etf`; the rotation is not uniform, since all columns of that matrix
   point near :math:`\mathbf{1}`. For comparison with published numbers.
@@ -131,8 +131,8 @@ def uniform_qr_etf(
   with jax.ensure_compile_time_eval():
     uniform = jax.random.uniform(key, (feature_dim, num_classes), jnp.float32)
   q, _ = np.linalg.qr(np.asarray(uniform, np.float64))
-  centred = q - q.mean(axis=1, keepdims=True)
-  return constant(np.sqrt(num_classes / (num_classes - 1)) * centred, dtype)
+  centered = q - q.mean(axis=1, keepdims=True)
+  return constant(np.sqrt(num_classes / (num_classes - 1)) * centered, dtype)
 
 
 def _check_frame(key: jax.Array, num_classes: int, dtype: DTypeLike) -> None:

@@ -62,10 +62,10 @@ def softmax_code(
     )
   start = normal(key, (2, feature_dim, num_classes))
   with jax.ensure_compile_time_eval():
-    codes = np.asarray(_widen_margin(start), np.float64)
-  codes /= np.linalg.norm(codes, axis=0)
-  margin = certified_margin(codes)
-  return constant(codes, jnp.float32), constant(margin, jnp.float32)
+    wide = np.asarray(_widen_margin(start), np.float64)
+  unit = wide / np.linalg.norm(wide, axis=0)
+  margin = certified_margin(unit)
+  return constant(unit, jnp.float32), constant(margin, jnp.float32)
 
 
 @jax.jit
@@ -103,7 +103,7 @@ def _widen_margin(start: jax.Array) -> jax.Array:
 
 
 def certified_margin(codes: np.ndarray, steps: int = 2000) -> float:
-  """A lower bound of the smallest distance to the hull of the others.
+  """Bound from below the smallest distance to the hull of the others.
 
   Finds the nearest points of all hulls at once by accelerated projected
   gradient on the simplex; any direction bounds the distance from below, and
@@ -127,16 +127,16 @@ def certified_margin(codes: np.ndarray, steps: int = 2000) -> float:
       direction = codes - codes @ weights
       distance = np.linalg.norm(direction, axis=0)
       inner = codes.T @ (direction / np.maximum(distance, 1e-12))
-      own = np.diag(inner).copy()
+      itself = np.diag(inner).copy()
       np.fill_diagonal(inner, -np.inf)
-      best = np.maximum(best, own - inner.max(axis=0))
+      best = np.maximum(best, itself - inner.max(axis=0))
       if np.all(distance - best < 1e-5):
         break
   return float(best.min())
 
 
 def _onto_simplex(columns: np.ndarray) -> np.ndarray:
-  """Euclidean projection of each column onto the probability simplex."""
+  """Project each column onto the probability simplex."""
   descending = -np.sort(-columns, axis=0)
   finite = np.isfinite(descending)
   excess = np.cumsum(np.where(finite, descending, 0.0), axis=0) - 1

@@ -14,7 +14,7 @@ class Examples(NamedTuple):
   """Logits and labels that are safe to compute with."""
 
   logits: jax.Array  # [..., K], at least float32, 0 where masked
-  own: jax.Array  # [..., K], True for the class of the example
+  is_label: jax.Array  # [..., K], True for the class of the example
   valid: jax.Array  # [...], False where the label was out of range
   mask: jax.Array | None  # [...]
 
@@ -35,7 +35,7 @@ def examples(
   if mask is not None:
     # Before any arithmetic, or NaN would come back through the gradient.
     logits = jnp.where(mask[..., None], logits, 0)
-  return Examples(logits, arrays.own_class(labels, logits), valid, mask)
+  return Examples(logits, arrays.label_mask(labels, logits), valid, mask)
 
 
 def check_logits(logits: jax.Array) -> None:
@@ -52,16 +52,16 @@ def along_classes(x: jax.Array, ndim: int) -> jax.Array:
   return x.reshape((1,) * (ndim - 1) + x.shape)
 
 
-def pick(x: jax.Array, own: jax.Array) -> jax.Array:
+def pick(x: jax.Array, is_label: jax.Array) -> jax.Array:
   """Return the entry of the own class, ``[..., K] -> [...]``."""
-  return jnp.sum(jnp.where(own, x, 0), axis=-1)
+  return jnp.sum(jnp.where(is_label, x, 0), axis=-1)
 
 
 def cross_entropy(
-  logits: jax.Array, own: jax.Array, label_smoothing: float = 0.0
+  logits: jax.Array, is_label: jax.Array, label_smoothing: float = 0.0
 ) -> jax.Array:
   """Softmax cross entropy, ``[..., K] -> [...]``."""
-  wanted = pick(logits, own)
+  wanted = pick(logits, is_label)
   if label_smoothing:
     mean = jnp.mean(logits, axis=-1)
     wanted = (1 - label_smoothing) * wanted + label_smoothing * mean

@@ -178,12 +178,12 @@ def dot_regression_with_integer_labels(
 def feature_length_penalty(
   features: ArrayLike, *, where: ArrayLike | None = None
 ) -> jax.Array:
-  r"""Compute the length of each feature, to be penalised.
+  r"""Compute the length of each feature, to be penalized.
 
   .. math::
     r(h) = |h|_2
 
-  Where features are not normalised, dot regression with
+  Where features are not normalized, dot regression with
   ``feature_length=None`` leaves their length free; the ImageNet-LT recipe adds
   0.01 times the mean of this term.
 
@@ -228,7 +228,7 @@ def _dot_regression(
   scaling: str,
   mask: jax.Array | None,
 ) -> jax.Array:
-  """The loss; finite, also in its gradient, where the mask is False."""
+  """Compute the loss, with finite gradients where the mask is False."""
   if scaling not in SCALINGS:
     raise ValueError(f"scaling must be one of {SCALINGS}, got {scaling!r}")
   goal = None if feature_length is None else jnp.asarray(feature_length)

@@ -143,10 +143,10 @@ def hinge_cross_entropy_with_integer_labels(
     raise ValueError(
       f"label_smoothing must lie in [0, 1], got {label_smoothing:g}"
     )
-  logits, own, valid, mask = _hinged(
+  logits, is_label, valid, mask = _hinged(
     features, labels, prototypes, tau_plus, tau_minus, where
   )
-  loss = ce.cross_entropy(logits, own, label_smoothing)
+  loss = ce.cross_entropy(logits, is_label, label_smoothing)
   return arrays.finish(loss, valid, mask)
 
 
@@ -180,7 +180,7 @@ def _hinged(
     # Before any arithmetic, or NaN would come back through the gradient.
     features = jnp.where(mask[..., None], features, 0)
   logits = jnp.matmul(features, prototypes)
-  own = arrays.own_class(labels, logits)
+  is_label = arrays.label_mask(labels, logits)
 
   tau_plus = jnp.asarray(tau_plus, dtype)
   if tau_plus.ndim:
@@ -197,4 +197,4 @@ def _hinged(
   outside = (tau_minus < np.pi) & (logits <= largest * jnp.cos(tau_minus))
   pulled = jnp.where(inside, largest * jnp.cos(tau_plus), logits)
   pushed = jnp.where(outside, largest * jnp.cos(tau_minus), logits)
-  return ce.Examples(jnp.where(own, pulled, pushed), own, valid, mask)
+  return ce.Examples(jnp.where(is_label, pulled, pushed), is_label, valid, mask)

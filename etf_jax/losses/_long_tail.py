@@ -73,11 +73,11 @@ def ldam(
   arrays.check_range("max_margin", max_margin, 0.0, float("inf"))
   arrays.check_positive("scale", scale)
   counts = _counts(class_counts, logits)
-  z, own, valid, mask = ce.examples(logits, labels, where, counts)
+  z, is_label, valid, mask = ce.examples(logits, labels, where, counts)
   counts = counts.astype(z.dtype)
   margins = max_margin * (jnp.min(counts) / counts) ** 0.25
   margins = ce.along_classes(margins, z.ndim)
-  loss = ce.cross_entropy(scale * jnp.where(own, z - margins, z), own)
+  loss = ce.cross_entropy(scale * jnp.where(is_label, z - margins, z), is_label)
   return arrays.finish(loss, valid, mask)
 
 
@@ -130,9 +130,9 @@ def logit_adjusted(
     <https://arxiv.org/abs/2007.07314>`_, 2020
   """
   counts = _counts(class_counts, logits)
-  z, own, valid, mask = ce.examples(logits, labels, where, counts)
+  z, is_label, valid, mask = ce.examples(logits, labels, where, counts)
   z = z + _shift(counts, temperature, z)
-  return arrays.finish(ce.cross_entropy(z, own), valid, mask)
+  return arrays.finish(ce.cross_entropy(z, is_label), valid, mask)
 
 
 def balanced_softmax(
@@ -269,12 +269,12 @@ def focal(
     <https://arxiv.org/abs/1708.02002>`_, 2017
   """
   arrays.check_range("gamma", gamma, 0.0, float("inf"))
-  z, own, valid, mask = ce.examples(logits, labels, where)
+  z, is_label, valid, mask = ce.examples(logits, labels, where)
   if z.shape[-1] < 2:
     raise ValueError("focal needs logits of at least two classes")
   gamma = jnp.asarray(gamma, z.dtype)
-  others = jax.nn.logsumexp(jnp.where(own, -jnp.inf, z), axis=-1)
-  lead = ce.pick(z, own) - others
+  others = jax.nn.logsumexp(jnp.where(is_label, -jnp.inf, z), axis=-1)
+  lead = ce.pick(z, is_label) - others
   # log p and log(1 - p) by softplus: neither cancels when p is near 1 or 0.
   log_miss = -jax.nn.softplus(lead)
   loss = jnp.exp(gamma * log_miss) * jax.nn.softplus(-lead)
@@ -290,7 +290,7 @@ def _counts(class_counts: ArrayLike, logits: ArrayLike) -> jax.Array:
 def _shift(
   counts: jax.Array, temperature: ArrayLike, logits: jax.Array
 ) -> jax.Array:
-  """The log priors times the temperature, with the logits' dtype and rank."""
+  """Return temperature times log priors, in the logits' dtype and rank."""
   counts = counts.astype(logits.dtype)
   priors = jnp.log(counts / jnp.sum(counts))
   shift = jnp.asarray(temperature, logits.dtype) * priors

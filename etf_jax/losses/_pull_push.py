@@ -86,11 +86,11 @@ def pull_push(
   dtype = arrays.result_dtype(features, weights)
   features, weights = features.astype(dtype), weights.astype(dtype)
   logits = features @ weights
-  own = arrays.own_class(labels, logits)
-  others = jnp.where(own, 0, jax.nn.softmax(logits))
+  is_label = arrays.label_mask(labels, logits)
+  others = jnp.where(is_label, 0, jax.nn.softmax(logits))
   others = arrays.finish(others, valid[:, None], None)
   # The sum of the others' probabilities keeps the digits that 1 - p loses.
-  missing = jnp.where(own, jnp.sum(others, axis=-1, keepdims=True), 0)
+  missing = jnp.where(is_label, jnp.sum(others, axis=-1, keepdims=True), 0)
 
   def over_batch(coefficients):
     return jnp.einsum(

@@ -17,7 +17,9 @@ _DEPTHS = {(blocks, depth >= 50): depth for depth, blocks in BLOCKS.items()}
 
 
 def backbone_names(depth: int) -> dict[str, Place]:
-  """Every tensor of a ResNet but the classifier's, in torchvision's order.
+  """Map every tensor of a ResNet but the classifier's to its place.
+
+  In torchvision's order.
 
   Args:
     depth: 18, 34, 50 or 101.
@@ -26,19 +28,20 @@ def backbone_names(depth: int) -> dict[str, Place]:
   bottleneck = depth >= 50
   for stage, blocks in enumerate(BLOCKS[depth], 1):
     for block in range(blocks):
-      theirs, ours = f"layer{stage}.{block}.", f"stage{stage}_block{block + 1}"
+      tensor = f"layer{stage}.{block}."
+      module = f"stage{stage}_block{block + 1}"
       for n in range(1, 4 if bottleneck else 3):
-        found |= _conv(f"{theirs}conv{n}", ours, f"conv_{n}")
-        found |= _norm(f"{theirs}bn{n}", ours, f"norm_{n}")
+        found |= _conv(f"{tensor}conv{n}", module, f"conv_{n}")
+        found |= _norm(f"{tensor}bn{n}", module, f"norm_{n}")
       # A basic block of the first stage keeps its input's shape.
       if block == 0 and (stage > 1 or bottleneck):
-        found |= _conv(f"{theirs}downsample.0", ours, "conv_shortcut")
-        found |= _norm(f"{theirs}downsample.1", ours, "norm_shortcut")
+        found |= _conv(f"{tensor}downsample.0", module, "conv_shortcut")
+        found |= _norm(f"{tensor}downsample.1", module, "norm_shortcut")
   return found
 
 
 def head_names(places: Iterable[Place]) -> dict[str, Place]:
-  """The tensors of a head, by the places that its arrays have.
+  """Map the tensors of a head to the places of its arrays.
 
   The classifier is `fc`. What our heads may have before it, torchvision's
   networks have not: that is `head.projector` and `head.norm`. Arrays for which
@@ -66,7 +69,7 @@ def head_names(places: Iterable[Place]) -> dict[str, Place]:
 
 
 def depth_of_tensors(names: Iterable[str]) -> int | None:
-  """The depth of the ResNet to which the tensors belong; None: of no such."""
+  """Return the depth of the ResNet that has these tensors, or None."""
   return _depth(
     re.fullmatch(r"layer([1-4])\.(\d+)\.conv([1-3])\.weight", name)
     for name in names
@@ -74,7 +77,7 @@ def depth_of_tensors(names: Iterable[str]) -> int | None:
 
 
 def depth_of_places(places: Iterable[Place]) -> int | None:
-  """The same, told by the places of the arrays in our backbone."""
+  """Return the depth of the ResNet that has arrays at these places, or None."""
   # The ResNets for small images have three stages, and so none of the depths.
   pattern = r"params/stage([1-4])_block(\d+)/conv_([1-3])/kernel"
   return _depth(re.fullmatch(pattern, "/".join(place)) for place in places)

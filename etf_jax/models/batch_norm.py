@@ -1,13 +1,13 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """BatchNorm over groups of a batch, for any model that has linen's BatchNorm.
 
-Published models of several devices were trained with each device normalising
+Published models of several devices were trained with each device normalizing
 its own examples. A group here stands for such a device, whatever the devices::
 
   with batch_norm.groups_of(32):
     output = model.apply(variables, images, train=True, mask=mask)
 
-Groups are consecutive examples, and each is normalised exactly as if the model
+Groups are consecutive examples, and each is normalized exactly as if the model
 ran on it alone. The running statistics are updated with the mean over the
 groups of what each alone would make of them, weighted by the examples that
 count: padding is left out, and a group of nothing else has no weight.
@@ -26,7 +26,7 @@ from etf_jax.errors import InputError
 
 
 def groups_of(size: int | None) -> contextlib.AbstractContextManager:
-  """Inside, every `flax.linen.BatchNorm` that trains normalises groups.
+  """Make every `flax.linen.BatchNorm` that trains normalize groups.
 
   Args:
     size: examples in a group; None: the whole batch, as outside.
@@ -53,22 +53,22 @@ def groups_of(size: int | None) -> contextlib.AbstractContextManager:
 
 
 def _normalize(call, module, size, x, use_running_average=None, *, mask=None):
-  given = {"use_running_average": use_running_average}
+  mode = {"use_running_average": use_running_average}
   if module.use_running_average or use_running_average:
-    return call(x, **given)
+    return call(x, **mode)
   if len(x) % size:
     raise InputError(
       f"a batch of {len(x)} examples is no multiple of config.bn_group_size="
       f"{size}"
     )
-  alone = module.clone(parent=None, name=None)
+  unbound = module.clone(parent=None, name=None)
   variables = module.variables
 
   def on_group(x, mask):
     if mask is not None:
-      # A group of padding alone normalises that, to something finite.
+      # A group of padding alone normalizes that, to something finite.
       mask = mask | ~jnp.any(mask)
-    return alone.apply(variables, x, mask=mask, **given, mutable="batch_stats")
+    return unbound.apply(variables, x, mask=mask, **mode, mutable="batch_stats")
 
   x_groups, masks = jax.tree.map(
     lambda array: array.reshape(-1, size, *array.shape[1:]), (x, mask)

@@ -5,6 +5,7 @@ model = create_model(config)
 output = model.apply(variables, images)   # .features .logits .weights
 """
 
+from collections.abc import Callable
 import dataclasses
 import functools
 import importlib
@@ -32,7 +33,7 @@ BACKBONES = {
   for depth in depths
 }
 
-HEADS = {
+HEADS: dict[str, Callable[..., nn.Module]] = {
   "cosine": heads.CosineHead,
   "etf": heads.ETFHead,
   "linear": heads.LinearHead,
@@ -63,7 +64,7 @@ class Classifier(nn.Module):
     """Classify `[B, H, W, C]` float images.
 
     Args:
-      images: normalised as in training.
+      images: normalized as in training.
       train: batch statistics instead of running ones, which are updated.
       mask: `[B]` booleans; False keeps an example out of the statistics.
 
@@ -82,7 +83,7 @@ class Classifier(nn.Module):
     train: bool = False,
     mask: jax.Array | None = None,
   ) -> jax.Array:
-    """The backbone alone: `[B, d]`. Arguments as those of a call."""
+    """Return the `[B, d]` features; arguments as those of a call."""
     name, accepted = type(self.backbone).__name__, keywords(self.backbone)
     if mask is not None and train and "mask" not in accepted:
       raise InputError(
@@ -103,7 +104,7 @@ class Classifier(nn.Module):
 
 
 def keywords(backbone: nn.Module) -> frozenset[str]:
-  """Which of `train` and `mask` the backbone's `__call__` takes."""
+  """Return the ones of `train` and `mask` that a backbone's call takes."""
   parameters = inspect.signature(type(backbone).__call__).parameters.values()
   if any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters):
     return frozenset({"train", "mask"})
@@ -134,7 +135,7 @@ def create_model(config: ConfigDict) -> Classifier:
 
 
 def _classes(config: ConfigDict) -> dict[str, Any]:
-  """The classes of a head; of a frame also how it is made, what is spare."""
+  """Return the fields of a head that say its classes, and a frame's kind."""
   classes, head = config.model.num_classes, config.head
   if head.name != "etf":
     for field, absent in (("num_prototypes", None), ("frame", "haar")):
@@ -173,7 +174,7 @@ def _create_backbone(config: ConfigDict) -> nn.Module:
         f"config.model.kwargs sets {min(taken)!r} of {name}, which"
         " config.model.name, config.model.width and config.dtype decide"
       )
-    build = functools.partial(BACKBONES[name], dtype=dtype)
+    build: Any = functools.partial(BACKBONES[name], dtype=dtype)
     if widens := name.startswith("resnet"):
       build = functools.partial(build, width=config.model.width)
   else:

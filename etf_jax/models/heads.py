@@ -3,7 +3,7 @@
 
 Each maps a backbone's features to an `Output`. All share the steps before the
 classifier: an optional linear projector, BatchNorm, and scaling to
-unit length. What is fixed lives in the collection `etf`, where no optimiser
+unit length. What is fixed lives in the collection `etf`, where no optimizer
 and no weight decay can reach it.
 
   head = ETFHead(num_classes=10)
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from etf_jax import etf
-from etf_jax.models.resnet_cifar import BATCH_NORM
+from etf_jax.models.resnet_cifar import BatchNorm
 
 # Frames by their names in configs: every rotation alike, or as in the code that
 # Yang et al. (2022) published.
@@ -57,7 +57,7 @@ class Output(NamedTuple):
 class ETFHead(nn.Module):
   """A classifier fixed as a random simplex ETF (Yang et al. 2022, section 4.1).
 
-  The frame is drawn when the head is initialised, which therefore cannot be
+  The frame is drawn when the head is initialized, which therefore cannot be
   traced (`jax.jit(head.init)` raises); pass a frame in `etf` to avoid that.
 
   Spare prototypes are the last ones of the frame. They have no class yet, so
@@ -68,7 +68,7 @@ class ETFHead(nn.Module):
 
   Attributes:
     num_classes: prototypes of the frame, >= 2, spare ones included.
-    batch_norm: normalise the features by the batch, with a learned affine map.
+    batch_norm: normalize the features by the batch, with a learned affine map.
     l2_normalize: scale the features to length 1.
     projector: width of a linear layer after the backbone, whose output, unlike
       a ReLU's, can be negative; -1: as wide as its input; None or 0: no layer.
@@ -160,7 +160,7 @@ class LinearHead(nn.Module):
 class CosineHead(nn.Module):
   """Cosines between features and learned columns (Cao et al. 2019, LDAM).
 
-  No bias; whoever takes the logits scales them. The columns are normalised
+  No bias; whoever takes the logits scales them. The columns are normalized
   where they are used: the parameter may have any length.
 
   Attributes:
@@ -195,35 +195,35 @@ _KAIMING_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
 def _unit_columns(key, shape, dtype):
-  """Columns spread evenly over the unit sphere."""
+  """Draw columns evenly from the unit sphere."""
   return unit_length(jax.random.normal(key, shape[::-1], dtype)).T
 
 
 def _uniform(limit: float):
-  """PyTorch's default for the bias of a linear layer."""
+  """Return PyTorch's initializer for the bias of a linear layer."""
   return lambda key, shape, dtype: jax.random.uniform(
     key, shape, dtype, -limit, limit
   )
 
 
 def _prepare(features, head, train, mask):
-  """The steps before a classifier, in at least float32."""
+  """Apply the steps before a classifier, in at least float32."""
   features = features.astype(np.promote_types(features.dtype, np.float32))
   dtype = {"dtype": features.dtype, "param_dtype": features.dtype}
   if head.projector:
     width = projected_width(head.projector, features.shape[-1])
     features = nn.Dense(width, name="projector", **dtype)(features)
   if head.batch_norm:
-    features = nn.BatchNorm(
-      use_running_average=not train, name="norm", **BATCH_NORM, **dtype
-    )(features, mask=None if mask is None else mask[:, None])
+    features = BatchNorm(use_running_average=not train, name="norm", **dtype)(
+      features, mask=None if mask is None else mask[:, None]
+    )
   if head.l2_normalize:
     features = unit_length(features)
   return features
 
 
 def projected_width(projector: int | None, feature_dim: int) -> int:
-  """The width of what a classifier sees; `projector` as `ETFHead`'s."""
+  """Return the width that a classifier sees; `projector` as `ETFHead`'s."""
   return feature_dim if projector in (None, 0, -1) else projector
 
 

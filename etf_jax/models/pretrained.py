@@ -116,10 +116,10 @@ def from_state_dict(
     if not name.endswith(_COUNT)
     and (has_head or not name.startswith(("fc.", "head.")))
   }
-  there = _torchvision.depth_of_tensors(given)
-  if there not in (None, depth):
+  file_depth = _torchvision.depth_of_tensors(given)
+  if file_depth not in (None, depth):
     raise InputError(
-      f"{source} holds a resnet{there}, and the model is a resnet{depth}:"
+      f"{source} holds a resnet{file_depth}, and the model is a resnet{depth}:"
       " change one of them"
     )
   if has_head and "fc.bias" not in names and not np.any(given.get("fc.bias")):
@@ -203,7 +203,7 @@ def _read(path):
 
 
 def _places(variables):
-  """The leaves of variables by their collection and the names below it.
+  """Map the collection and the names of a leaf to the leaf.
 
   The names of a backbone's begin with its own, also inside a `Classifier`.
   """
@@ -220,7 +220,7 @@ def _places(variables):
 
 
 def _nested(arrays, like):
-  """The inverse of `_places`."""
+  """Invert `_places`."""
   if "backbone" not in like["params"]:
     return arrays
   return {
@@ -230,7 +230,7 @@ def _nested(arrays, like):
 
 
 def _names(depth, places):
-  """The place of every tensor, of the backbone and of the head if any."""
+  """Map every tensor of the backbone and the head to its place."""
   head = [
     (collection, *rest)
     for collection, first, *rest in places

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from etf_jax.models.resnet_cifar import BATCH_NORM
+from etf_jax.models.resnet_cifar import BatchNorm
 
 BLOCKS = {18: (2, 2, 2, 2), 34: (3, 4, 6, 3), 50: (3, 4, 6, 3)}
 BLOCKS |= {101: (3, 4, 23, 3)}
@@ -125,7 +125,7 @@ class BottleneckBlock(nn.Module):
 
 
 def _shortcut(x, filters, stride, train, mask):
-  """The input, through a 1x1 convolution where its shape would not fit."""
+  """Return the input, through a 1x1 convolution where its shape differs."""
   if stride == 1 and x.shape[-1] == filters:
     return x
   x = conv(x, filters, 1, stride=stride, name="conv_shortcut")
@@ -174,10 +174,9 @@ def norm(
     mask: `[B]` booleans; False keeps an example out of the statistics.
     name: of the parameters in the calling module.
   """
-  return nn.BatchNorm(
+  return BatchNorm(
     use_running_average=not train,
     dtype=x.dtype,
     param_dtype=np.promote_types(x.dtype, np.float32),
     name=name,
-    **BATCH_NORM,
   )(x, mask=None if mask is None else mask[:, None, None, None])

@@ -10,6 +10,8 @@ never negative.
   features = backbone.apply(variables, images)  # [B, H, W, C] -> [B, 64]
 """
 
+import functools
+
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
@@ -17,7 +19,8 @@ import numpy as np
 
 from etf_jax.models import convolution
 
-BATCH_NORM = {"momentum": 0.9, "epsilon": 1e-5}  # PyTorch's .1 and 1e-5
+# As PyTorch's momentum of .1 and epsilon.
+BatchNorm = functools.partial(nn.BatchNorm, momentum=0.9, epsilon=1e-5)
 _KAIMING_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
@@ -106,10 +109,9 @@ def _conv_norm(x, filters, stride, train, mask, suffix):
     conv_general_dilated=convolution.conv_general_dilated,
     name=f"conv_{suffix}",
   )(x)
-  return nn.BatchNorm(
+  return BatchNorm(
     use_running_average=not train,
     dtype=x.dtype,
     param_dtype=param_dtype,
     name=f"norm_{suffix}",
-    **BATCH_NORM,
   )(x, mask=None if mask is None else mask[:, None, None, None])

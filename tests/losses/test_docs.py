@@ -114,6 +114,15 @@ print(*sorted(set(sys.modules) - before))
   assert parts == {"arrays", "etf", "losses"}
 
 
+def test_subpackages_are_attributes():
+  assert etf_jax.theory.collapse_thresholds
+  assert etf_jax.collapse.compute
+  assert etf_jax.models.ETFHead
+  with pytest.raises(AttributeError, match="no attribute 'colapse'"):
+    _ = etf_jax.colapse
+  assert (ROOT / "etf_jax" / "py.typed").is_file()
+
+
 def test_example_is_short():
   assert len([line for line in EXAMPLE.splitlines() if line.strip()]) < 40
   assert "etf_jax.training" not in EXAMPLE
