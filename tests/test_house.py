@@ -70,13 +70,9 @@ FOLDERS = {
 QUESTIONS = {"What", "Whether", "How", "Where", "Of"}
 # Parts with docstrings that begin with one of these words.
 PARTS_WITH_QUESTIONS = {
-  "arrays",
   "benchmarks",
-  "collapse",
   "data",
   "evaluation",
-  "losses",
-  "models",
   "probing",
   "reporting",
   "reproductions",

@@ -16,7 +16,7 @@ EXACT = jax.lax.Precision.HIGHEST
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Metrics:
-  """What `collapse.compute` returns: scalars, in its docstring's symbols.
+  """The scalars that `collapse.compute` returns, in the symbols given there.
 
   Standard deviations are those of a population. Pairs are ordered, j != k.
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What the losses on logits share: their checks, masks and cross entropy."""
+"""Checks, masks and cross entropy of the losses on logits."""
 
 from typing import NamedTuple
 

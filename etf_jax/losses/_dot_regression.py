@@ -241,7 +241,7 @@ def _dot_regression(
     features = jnp.where(mask[..., None], features, 0)
     targets = jnp.where(mask[..., None], targets, 1)
   target_length = jnp.sqrt(jnp.sum(targets * targets, axis=-1))
-  if goal is None:
+  if goal is None or feature_length is None:
     detached = jax.lax.stop_gradient(features)
     goal = jnp.sqrt(jnp.sum(detached * detached, axis=-1))
     goal = jnp.maximum(goal, _SMALLEST_LENGTH)

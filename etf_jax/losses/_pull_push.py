@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What cross entropy does to a classifier and to features, in two parts.
+"""The gradient of cross entropy in two parts, pull and push.
 
 In use::
 

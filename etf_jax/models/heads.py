@@ -29,7 +29,7 @@ FRAMES = {"haar": etf.simplex_etf, "uniform_qr": etf.uniform_qr_etf}
 
 
 class Output(NamedTuple):
-  """What a model gives for a batch.
+  """The output of a model for a batch.
 
   The logits are computed where they are asked for, so that a loss which needs
   none, as dot regression, never holds them.
