@@ -18,16 +18,19 @@ saved, 76 another process is lost: the same command continues.
 """
 
 import sys
+import textwrap
 
+from etf_jax import configs
 from etf_jax.errors import InputError
-from etf_jax.runs import command_line
+from etf_jax.runs import command_line, commands
 from etf_jax.training.parallel import bootstrap, distributed
 
 
 def main(argv: list[str]) -> int:
   """Run the command; returns its exit code."""
+  commands.show_log()
   if {"--help", "-h"} & set(argv):
-    print(__doc__)
+    print(_help())
     return 0
   try:
     command = command_line.parse_command(argv)
@@ -44,6 +47,29 @@ def main(argv: list[str]) -> int:
     print(f"error: {error}", file=sys.stderr)
     return 2
   return 0
+
+
+def _help() -> str:
+  from etf_jax.training import methods
+
+  parser = command_line.parser()
+  parser.description = __doc__
+  names = {
+    "experiments (--config=etf_jax:NAME)": command_line.experiments(),
+    "methods (--config.method=NAME)": list(methods.METHODS),
+  }
+  listed = "\n\n".join(
+    f"{title}:\n"
+    + textwrap.fill(
+      ", ".join(words), 78, initial_indent="  ", subsequent_indent="  "
+    )
+    for title, words in names.items()
+  )
+  parser.epilog = (
+    f"{listed}\n\nfields (--config.FIELD=VALUE): {configs.FOLDER / 'base.py'}"
+    " explains each"
+  )
+  return parser.format_help()
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ PARTS += ["data", "theory", "models", "evaluation", "training", "reporting"]
 PARTS += ["serving", "probing", "reproductions", "benchmarks"]
 COMMANDS = {"main", "prepare", "evaluate", "predict", "export", "convert"}
 COMMANDS |= {"probe", "reproduce", "benchmark", "theory_lab", "__init__"}
+COMMANDS |= {"__main__"}
 IMPORTS_BACKWARD = {
   ("benchmarks", "main"),
   ("training", "reporting"),

@@ -2,6 +2,7 @@
 """The command: a whole run, and one clear line for every kind of bad input."""
 
 import json
+import os
 import pathlib
 
 import flax.linen as nn
@@ -9,6 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from etf_jax import __main__ as package
 from etf_jax import main
 from etf_jax.configs import base
 from etf_jax.runs import directory
@@ -174,7 +176,7 @@ def test_a_field_at_its_default_does_not_name_the_run():
 def test_a_foreign_directory_is_refused(refused, tmp_path):
   (tmp_path / "thesis.tex").write_text("years of work")
   line = refused(*QUICK, f"--workdir={tmp_path}")
-  assert f"{tmp_path} has files but no config.json" in line
+  assert f"--workdir={tmp_path}: has files but no config.json" in line
   assert [p.name for p in tmp_path.iterdir()] == ["thesis.tex"]
 
 
@@ -283,7 +285,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(refused, tmp_path):
     ),
     (
       ["--workdri=x"],
-      "Unknown command line flag 'workdri'. Did you mean: workdir ?",
+      "--workdri=x: unknown; did you mean '--workdir'?",
     ),
     (
       ["train"],
@@ -306,7 +308,64 @@ def test_the_remedies_for_narrow_features_are_named(refused, tmp_path):
 
 def test_help_shows_a_command(capsys):
   assert main.main(["main", "--help"]) == 0
-  assert "--config=configs/digits_lt.py" in capsys.readouterr().out
+  shown = capsys.readouterr().out
+  assert "--config=configs/digits_lt.py" in shown
+  for name in ("--workdir DIR", "cifar100_lt", "etf_hinge", "configs/base.py"):
+    assert name in shown
+
+
+def test_a_value_can_be_none_or_words_and_the_last_one_counts():
+  config, workdir = main.command_line.parse(
+    [
+      "main",
+      "--config=etf_jax:cifar10_lt",
+      "--config.augment.crop_size=None",
+      "--config.init_from=None",
+      "--config.collapse.splits=train,validation",
+      "--config.seeds=0,1",
+      "--config.seeds=2,",
+      "--config.total_steps",
+      "7",
+      "--config.data.image_size=8",
+      "--config.data.image_size=None",
+      "--workdir=~/run",
+    ]
+  )
+  assert config.augment.crop_size is None
+  assert config.init_from is None
+  assert config.collapse.splits == ("train", "validation")
+  assert config.seeds == (2,)
+  assert config.total_steps == 7
+  assert config.data.image_size is None
+  assert workdir == os.path.expanduser("~/run")
+  with pytest.raises(main.InputError, match=r"batch_size=None: cannot be None"):
+    main.command_line.parse(
+      ["", "--config=etf_jax:cifar10_lt", "--config.batch_size=None"]
+    )
+
+
+def test_a_directory_with_a_pattern_in_its_path_is_refused(refused, tmp_path):
+  line = refused(*QUICK, f"--workdir={tmp_path}/lr=[0.1]")
+  assert line.startswith(f"error: --workdir={tmp_path}/lr=[0.1]: has one of")
+  assert not list(tmp_path.iterdir())
+
+
+def test_the_package_lists_its_commands_and_runs_one(capsys, monkeypatch):
+  folder = pathlib.Path(main.__file__).parent
+  found = {path.stem for path in folder.glob("*.py") if path.stem[0] != "_"}
+  found -= {"errors", "configs", "arrays"}
+  assert set(package.COMMANDS) == found | {"reporting"}
+  monkeypatch.setattr("sys.argv", ["etf-jax"])
+  assert package.main() == 0
+  assert "  predict     classify photographs" in capsys.readouterr().out
+  monkeypatch.setattr("sys.argv", ["etf-jax", "convrt"])
+  assert package.main() == 2
+  assert "did you mean 'convert'?" in capsys.readouterr().err
+  monkeypatch.setattr("sys.argv", ["etf-jax", "convert", "--help"])
+  with pytest.raises(SystemExit) as end:
+    package.main()
+  assert end.value.code == 0
+  assert "python -m etf_jax.convert" in capsys.readouterr().out
 
 
 def test_missing_config_files(refused):

@@ -1,7 +1,12 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Command lines: --config=FILE --config.field=value --workdir=DIR."""
+"""The command line of training: a config file, values of fields, a directory.
 
+config, workdir = command_line.parse(["main", "--config=etf_jax:digits_lt"])
+"""
+
+import ast
 import difflib
+import os
 import re
 from typing import NamedTuple
 
@@ -9,9 +14,12 @@ from absl import flags
 from ml_collections import ConfigDict, config_flags
 
 from etf_jax import configs
-from etf_jax.errors import InputError
+from etf_jax.configs import base
+from etf_jax.errors import InputError, unknown_name
+from etf_jax.runs import commands
 
-_USAGE = "--config=FILE.py [--config.field=value ...] [--workdir=DIR]"
+_OVERRIDE = re.compile(r"--?(no)?config\.([\w.]+)(?:=(.*))?", re.DOTALL)
+_USAGE = "usage: --config=FILE.py [--config.field=value ...] [--workdir=DIR]"
 
 
 class Processes(NamedTuple):
@@ -29,12 +37,12 @@ class Processes(NamedTuple):
 
 
 class Command(NamedTuple):
-  """What a command line asks for.
+  """A parsed command line.
 
   Attributes:
-    config: of the experiment.
-    workdir: as given, or None.
-    processes: None: this one alone.
+    config: config of the experiment, with the fields of the command line.
+    workdir: directory of the command line, or None.
+    processes: how to find the other processes; None: there is only this one.
   """
 
   config: ConfigDict
@@ -42,127 +50,182 @@ class Command(NamedTuple):
   processes: Processes | None
 
 
+def experiments() -> list[str]:
+  """Return the names that `--config=etf_jax:NAME` takes."""
+  return sorted(path.stem for path in configs.FOLDER.glob("*.py"))
+
+
+def parser() -> commands.Parser:
+  """Create the parser of training's flags, without the fields of a config."""
+  parser = commands.Parser("python -m etf_jax.main", _USAGE)
+  add = parser.add_argument
+  add("--config", metavar="FILE.py", help="experiment, or etf_jax:NAME")
+  add(
+    "--workdir",
+    metavar="DIR",
+    help="directory of the run (default: runs/NAME-METHOD-HASH/seed=N)",
+  )
+  add(
+    "--distributed",
+    action="store_true",
+    help="there are several processes, which the environment names",
+  )
+  add("--coordinator_address", metavar="HOST:PORT", help="where process 0 is")
+  add("--num_processes", type=int, metavar="N", help="number of processes")
+  add("--process_id", type=int, metavar="I", help="number of this one, from 0")
+  return parser
+
+
 def parse_command(argv: list[str]) -> Command:
-  """Like `parse`, and how this process finds the others of its run.
+  """Parse the command line of one process of training.
 
   Args:
-    argv: with the program's name first.
+    argv: arguments, with the program's name first.
 
   Raises:
-    InputError: as `parse`, or flags that do not fit together.
+    InputError: a file that cannot be loaded, an unknown field (with the
+      nearest known name), a value of the wrong type, or flags that do not fit
+      together.
   """
-  # Flags of their own, since other commands run in one process.
-  values = flags.FlagValues()
-  flags.DEFINE_bool("distributed", False, "find the others", values)
-  flags.DEFINE_string("coordinator_address", None, "host:port", values)
-  flags.DEFINE_integer(
-    "num_processes", None, "in all", flag_values=values, lower_bound=1
-  )
-  flags.DEFINE_integer(
-    "process_id", None, "this one", flag_values=values, lower_bound=0
-  )
-  try:
-    rest = values(argv, known_only=True)
-  except flags.Error as error:
-    raise InputError(_one_line(error)) from error
-  config, workdir = parse(rest)
-  return Command(config, workdir, _processes(values))
+  flags_of_training = parser()
+  options, rest = flags_of_training.parse_known_args(argv[1:])
+  fields = {}
+  while rest:
+    word = rest.pop(0)
+    match = _OVERRIDE.fullmatch(word)
+    if not match and word.startswith("-"):
+      flags_of_training.parse_args([word])  # names the nearest flag
+    if not match:
+      raise InputError(f"cannot tell what {word!r} is; {_USAGE}")
+    negated, field, value = match.groups()
+    if value is None and rest and not rest[0].startswith("-"):
+      value = rest.pop(0)
+    if value is None:
+      value = str(not negated)
+    # The last value of a field counts.
+    fields.pop(field, None)
+    fields[field] = value
+  if options.config is None:
+    raise InputError(f"no --config was given; {_USAGE}")
+  workdir = options.workdir
+  if workdir is not None and workdir.startswith("~"):
+    workdir = os.path.expanduser(workdir)
+  config = _with_fields(_locate(options.config), fields)
+  return Command(config, workdir, _processes(options))
 
 
-def _processes(values) -> Processes | None:
+def parse(argv: list[str]) -> tuple[ConfigDict, str | None]:
+  """Return the config and the directory of a command line.
+
+  Args:
+    argv: arguments, with the program's name first.
+
+  Raises:
+    InputError: see `parse_command`.
+  """
+  command = parse_command(argv)
+  return command.config, command.workdir
+
+
+def _processes(options) -> Processes | None:
   given = Processes(
-    values.coordinator_address, values.num_processes, values.process_id
+    options.coordinator_address, options.num_processes, options.process_id
   )
   missing = [
     f"--{name}" for name, value in given._asdict().items() if value is None
   ]
   if len(missing) == len(given):
-    return given if values.distributed else None
-  if missing and not values.distributed:
+    return given if options.distributed else None
+  if missing and not options.distributed:
     raise InputError(
       f"{' and '.join(missing)} must be given too, or --distributed to find"
       " them in the environment"
     )
-  address = given.coordinator_address
+  address, number, index = given
   if address is not None and not re.fullmatch(r".+:\d+", address):
     raise InputError(f"--coordinator_address={address} must be host:port")
-  if not missing and given.process_id >= given.num_processes:
+  if number is not None and number < 1:
+    raise InputError(f"--num_processes={number} must be at least 1")
+  if index is not None and not 0 <= index < (number or index + 1):
     raise InputError(
-      f"--process_id={given.process_id} must be less than"
-      f" --num_processes={given.num_processes}"
+      f"--process_id={index} must be from 0 and less than"
+      f" --num_processes={number}"
     )
   return given
 
 
-def parse(argv: list[str]) -> tuple[ConfigDict, str | None]:
-  """The config and the working directory that a command line names.
-
-  Args:
-    argv: with the program's name first.
-
-  Raises:
-    InputError: a file that cannot be loaded, an unknown field (with the
-      nearest known name), or a value of the wrong type.
-  """
-  argv = [_locate(argument) for argument in argv]
-  try:
-    config, workdir, rest = _parse(argv)
-  except (AttributeError, KeyError) as error:
-    raise InputError(_unknown_field(argv) or str(error)) from error
-  except (flags.Error, OSError, TypeError, ValueError) as error:
-    raise InputError(_one_line(error)) from error
-  if config is None:
-    raise InputError(f"no --config was given; usage: {_USAGE}")
-  if rest:
-    raise InputError(f"cannot tell what {rest[0]!r} is; usage: {_USAGE}")
-  return config, workdir
-
-
-def _parse(argv):
-  # Flags of our own, so that a program may call this more than once.
-  values = flags.FlagValues()
-  config_flags.DEFINE_config_file("config", flag_values=values, sys_argv=argv)
-  flags.DEFINE_string("workdir", None, "the run's place", flag_values=values)
-  rest = values(argv)[1:]
-  if values.config is not None:
-    # A file that failed to load raises when it is first looked into.
-    _ = values.config.is_locked
-  return values.config, values.workdir, rest
-
-
-def _locate(argument: str) -> str:
-  """`--config=etf_jax:NAME` as the path of that file."""
-  match = re.fullmatch(r"(--?config=)etf_jax:(\w+)(:.*)?", argument)
+def _locate(config: str) -> str:
+  """Return etf_jax:NAME as the path of that file."""
+  match = re.fullmatch(r"etf_jax:(\w+)(:.*)?", config)
   if not match:
-    return argument
-  known = sorted(path.stem for path in configs.FOLDER.glob("*.py"))
-  if match[2] not in known:
-    near = difflib.get_close_matches(match[2], known, 1, 0)[0]
-    raise InputError(
-      f"no experiment is named {match[2]!r}; did you mean {near!r}?"
-      f" (known: {', '.join(known)})"
-    )
-  return f"{match[1]}{configs.FOLDER / match[2]}.py{match[3] or ''}"
+    return config
+  if match[1] not in experiments():
+    raise unknown_name("--config", match[1], experiments())
+  return f"{configs.FOLDER / match[1]}.py{match[2] or ''}"
 
 
-def _unknown_field(argv: list[str]) -> str | None:
-  """Name the first field of the command line that the config lacks."""
-  given = [re.match(r"--?config\.([\w.]+)", argument) for argument in argv]
-  fields = [match[1] for match in given if match]
-  base, *_ = _parse([a for a in argv if not re.match(r"--?config\.", a)])
-  known = list(_field_names(base))
-  for field in fields:
+def _with_fields(file: str, given: dict[str, str]) -> ConfigDict:
+  """Load a config file and set the fields that the command line names."""
+  known = dict(_fields(_load(file, {})))
+  defaults = dict(_fields(base.get_config()))
+  values, none = {}, []
+  for field, text in given.items():
     if field not in known:
-      near = difflib.get_close_matches(field, known, 1, 0)[0]
-      return f"config.{field} is unknown; did you mean config.{near}?"
-  return None
+      near = difflib.get_close_matches(field, list(known), 1, 0.0)[0]
+      raise InputError(
+        f"config.{field} is unknown; did you mean config.{near}?"
+      )
+    if text != "None":
+      values[field] = _quoted(text) if _is_tuple(known[field]) else text
+    elif defaults.get(field) is None:
+      none.append(field)
+    else:
+      raise InputError(
+        f"config.{field}=None: cannot be None; give a value like"
+        f" {defaults[field]!r}"
+      )
+  config = _load(file, values)
+  for field in none:
+    config.update_from_flattened_dict({field: None})
+  return config
 
 
-def _field_names(config: ConfigDict, prefix: str = ""):
+def _is_tuple(value) -> bool:
+  return isinstance(value, tuple | list)
+
+
+def _quoted(text: str) -> str:
+  """Return words with commas between as a tuple of strings."""
+  try:
+    ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    if re.fullmatch(r"[\w.-]+(,[\w.-]+)*,?", text):
+      return repr(tuple(text.rstrip(",").split(",")))
+  return text
+
+
+def _load(file: str, values: dict[str, str]) -> ConfigDict:
+  argv = ["", f"--config={file}"]
+  argv += [f"--config.{field}={text}" for field, text in values.items()]
+  # Flags of our own, so that a program may call this more than once.
+  found = flags.FlagValues()
+  config_flags.DEFINE_config_file("config", flag_values=found, sys_argv=argv)
+  try:
+    found(argv)
+    # A file that failed to load raises when it is first looked into.
+    _ = found.config.is_locked
+  except (
+    flags.Error, AttributeError, KeyError, OSError, TypeError, ValueError
+  ) as error:  # fmt: skip
+    raise InputError(_one_line(error)) from error
+  return found.config
+
+
+def _fields(config: ConfigDict, prefix: str = ""):
   for key, value in config.items():
-    yield prefix + key
+    yield prefix + key, value
     if isinstance(value, ConfigDict):
-      yield from _field_names(value, f"{prefix}{key}.")
+      yield from _fields(value, f"{prefix}{key}.")
 
 
 def _one_line(error: Exception) -> str:

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""A run's directory: whose it is, and the facts written beside its results.
+"""The directory of a run: which run it holds, and how runs are told apart.
 
 `config.json` says which run a directory holds. A directory of another run, or
 with other files in it, is refused and left as it is.
@@ -8,7 +8,6 @@ with other files in it, is refused and left as it is.
 from collections.abc import Iterator, Mapping
 import contextlib
 import errno
-import fcntl
 import functools
 import hashlib
 import importlib.metadata
@@ -17,7 +16,6 @@ import os
 from pathlib import Path
 import platform
 import shlex
-import socket
 import subprocess
 import sys
 from typing import Any
@@ -28,8 +26,11 @@ import numpy as np
 
 from etf_jax.configs import base
 from etf_jax.errors import InputError
+from etf_jax.runs import files
 
 _LOCK = ".lock"
+# Names of the files of a directory before it is a run.
+_FIRST = (_LOCK, "class_counts.json", "class_names.json", "config.json.")
 # No space, no quota, or no longer file.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 # Fields that change where a run reads and writes, not what it computes.
@@ -63,16 +64,22 @@ def choose(
   seed: int,
   values: Mapping[str, float] | None = None,
 ) -> Path:
-  """The directory of one seed's run.
+  """Return the directory of the run of one seed.
 
   Args:
-    config: resolved.
-    workdir: as given, or None for `runs/<name>-<method>-<hash>`. A run of one
-      seed that was given a directory is in it; others in its `seed=N`.
-    seed: of the run.
+    config: resolved config.
+    workdir: directory of the command line; None: `runs/<name>-<method>-<hash>`.
+      The run of a single seed is in `workdir` itself, others in its `seed=N`.
+    seed: seed of the run.
     values: its own by field, where runs differ in more than their seed: that
       run is in `FIELD=VALUE/seed=N` of a given directory.
   """
+  # Checkpoints are found by patterns, in which these mean something else.
+  if set("[]*?") & set(os.path.abspath(workdir or ".")):
+    raise InputError(
+      f"--workdir={workdir or os.getcwd()}: has one of [ ] * ? in its path, and"
+      " checkpoints could not be read; choose another --workdir"
+    )
   if workdir is None:
     place = f"{config.name}-{config.method}-{fingerprint(config)}"
     return Path("runs", place, f"seed={seed}")
@@ -83,8 +90,8 @@ def choose(
     if values:
       several = f"{next(iter(values))}s"
     raise InputError(
-      f"{workdir} holds the run of one seed; give another --workdir for"
-      f" config.{several}"
+      f"--workdir={workdir}: holds the run of one seed; give another --workdir"
+      f" for config.{several}"
     )
   below = (f"{field}={value}" for field, value in (values or {}).items())
   return Path(workdir, *below, f"seed={seed}")
@@ -100,20 +107,18 @@ def only_run(workdir: Path) -> Iterator[None]:
     InputError: another run is there, the directory holds other files, it
       cannot be written, or its disk is full later on.
   """
-  try:
-    if not (workdir / "config.json").exists() and any(
-      path.name != _LOCK for path in workdir.glob("*")
-    ):
+  if not (workdir / "config.json").exists():
+    _refuse_other_files(workdir)
+  with contextlib.ExitStack() as stack:
+    try:
+      stack.enter_context(files.lock(workdir / _LOCK))
+    except files.LockedError as holder:
       raise InputError(
-        f"{workdir} has files but no config.json, so it holds no run of ours:"
-        " choose another --workdir"
-      )
-    workdir.mkdir(parents=True, exist_ok=True)
-    file = (workdir / _LOCK).open("a+")
-  except OSError as error:
-    raise _cannot_write(workdir, error) from error
-  with file:
-    _lock(file, workdir)
+        f"--workdir={workdir}: a run of {holder} is in it; wait for it, end it,"
+        " or choose another --workdir"
+      ) from holder
+    except OSError as error:
+      raise _cannot_write(workdir, error) from error
     try:
       yield
     except OSError as error:
@@ -125,32 +130,23 @@ def only_run(workdir: Path) -> Iterator[None]:
       ) from error
 
 
-def _lock(file, workdir):
+def _refuse_other_files(workdir: Path) -> None:
   try:
-    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-  except BlockingIOError as error:
-    file.seek(0)
-    holder = file.read().strip() or "another process"
-    raise InputError(
-      f"a run of {holder} is in {workdir}: wait for it, end it, or choose"
-      " another --workdir"
-    ) from error
+    names = {path.name for path in workdir.glob("*")}
   except OSError as error:
-    if error.errno not in (errno.ENOLCK, errno.ENOTSUP):
-      raise _cannot_write(workdir, error) from error
-    print(
-      f"warning: {workdir} lies on a file system without locks: see to it that"
-      " no other run uses it",
-      file=sys.stderr,
+    raise _cannot_write(workdir, error) from error
+  # A run that was killed in its first moments has left some of ours.
+  if any(not name.startswith(_FIRST) for name in names):
+    raise InputError(
+      f"--workdir={workdir}: has files but no config.json, so it holds no run"
+      " of ours; choose another --workdir"
     )
-  file.truncate(0)
-  file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
-  file.flush()
 
 
 def _cannot_write(workdir, error):
   return InputError(
-    f"cannot write to {workdir}: {error.strerror}; choose another --workdir"
+    f"--workdir={workdir}: cannot write to it, {error.strerror}; choose another"
+    " --workdir"
   )
 
 
@@ -161,7 +157,7 @@ def open_run(
   class_counts: np.ndarray,
   class_names: tuple[str, ...],
 ) -> None:
-  """Make a directory that of a run, or checks that it holds this very run.
+  """Write the description of a run, or check that the directory has the same.
 
   Raises:
     InputError: it holds another run, or cannot be written.
@@ -171,16 +167,20 @@ def open_run(
     _check_same(recorded, config, seed)
     return
   try:
-    _write(workdir / "class_counts.json", class_counts.tolist())
-    _write(workdir / "class_names.json", list(class_names))
-    # Last, and in one operation: with it the directory is a run.
-    _write(recorded, _facts(config, seed))
+    for path, value in {
+      workdir / "class_counts.json": class_counts.tolist(),
+      workdir / "class_names.json": list(class_names),
+      # Last, and in one operation: with it the directory is a run.
+      recorded: _description(config, seed),
+    }.items():
+      with files.replacing(path) as file:
+        file.write((json.dumps(value, indent=1) + "\n").encode())
   except OSError as error:
     raise _cannot_write(workdir, error) from error
 
 
 def shared_facts(config: ConfigDict) -> dict[str, Any]:
-  """What the processes of one run must have in common, by name."""
+  """Return what the processes of one run must have in common, by name."""
   versions = {name: _version(name) for name in ("python", *_PACKAGES)}
   fields = _plain(config)
   # Where its files lie may differ from host to host.
@@ -192,28 +192,28 @@ def shared_facts(config: ConfigDict) -> dict[str, Any]:
 
 
 def fingerprint(config: ConfigDict) -> str:
-  """Eight hexadecimal digits of what the run computes, seeds apart."""
+  """Return eight hexadecimal digits for what a run of any seed computes."""
   text = json.dumps(_identity(_plain(config)), sort_keys=True)
   return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
-def differences(there: dict, here: ConfigDict, *parts: str) -> list[str]:
-  """The fields that decide what a run computes, where two configs differ.
+def differences(recorded: dict, config: ConfigDict, *parts: str) -> list[str]:
+  """List the fields in which two configs compute different things.
 
   Args:
-    there: a config as `config.json` records it. None, 0, False and a field
-      that it lacks are the same.
-    here: a resolved config.
-    parts: the top-level fields to compare.
+    recorded: config as `config.json` records it. None, 0, False and a missing
+      field are the same.
+    config: resolved config.
+    parts: top-level fields to compare.
   """
   old, new = (
     {k: v for k, v in _identity(c).items() if k.split(".")[0] in parts}
-    for c in (there, _plain(here))
+    for c in (recorded, _plain(config))
   )
   return _differing(old, new, lambda x: x or None)
 
 
-def _facts(config, seed) -> dict[str, Any]:
+def _description(config, seed) -> dict[str, Any]:
   devices = jax.devices()
   return {
     "config": _plain(config),
@@ -228,12 +228,12 @@ def _facts(config, seed) -> dict[str, Any]:
 
 
 def _plain(config) -> dict:
-  """As JSON would give it back."""
+  """Return the config as JSON would give it back."""
   return json.loads(json.dumps(config.to_dict()))
 
 
 def _identity(config: dict) -> dict[str, Any]:
-  """The fields that decide what a run computes, by their dotted names.
+  """Return the fields that decide what a run computes, by dotted names.
 
   Those that have their default are left out: a field that is added later, with
   a default that changes nothing, leaves every run the one that it was.
@@ -253,16 +253,16 @@ def _defaults() -> dict[str, Any]:
 
 
 def _differing(old, new, key=lambda value: value):
-  """Where two identities differ, in words; values of equal keys do not."""
+  """List where two identities differ; values of equal keys do not."""
   defaults = _defaults()
   pairs = {
     name: [one.get(name, defaults.get(name)) for one in (old, new)]
     for name in sorted(old | new)
   }
   return [
-    f"{name}: {there!r} there, {here!r} here"
-    for name, (there, here) in pairs.items()
-    if key(there) != key(here)
+    f"{name}: {before!r} there, {now!r} here"
+    for name, (before, now) in pairs.items()
+    if key(before) != key(now)
   ]
 
 
@@ -279,25 +279,20 @@ def _flat(config: dict, prefix: str = "") -> dict[str, Any]:
 
 def _check_same(recorded: Path, config: ConfigDict, seed: int) -> None:
   try:
-    facts = json.loads(recorded.read_text())
-    there = _identity(facts["config"]) | {"seed": facts["seed"]}
+    description = json.loads(recorded.read_text())
+    before = _identity(description["config"])
+    before["seed"] = description["seed"]
   except (OSError, ValueError, KeyError, TypeError) as error:
     raise InputError(
-      f"{recorded} cannot be read ({error}): choose another --workdir"
+      f"{recorded} cannot be read ({error}); choose another --workdir"
     ) from error
-  here = _identity(_plain(config)) | {"seed": seed}
-  different = _differing(there, here)
+  now = _identity(_plain(config)) | {"seed": seed}
+  different = _differing(before, now)
   if different:
     raise InputError(
-      f"{recorded.parent} holds another run ({'; '.join(different)}): choose"
-      " another --workdir"
+      f"--workdir={recorded.parent}: holds another run"
+      f" ({'; '.join(different)}); choose another --workdir"
     )
-
-
-def _write(path: Path, value: Any) -> None:
-  temporary = path.with_name(path.name + ".tmp")
-  temporary.write_text(json.dumps(value, indent=1) + "\n")
-  os.replace(temporary, path)
 
 
 def _version(package: str) -> str | None:
@@ -310,7 +305,7 @@ def _version(package: str) -> str | None:
 
 
 def _git_revision() -> str | None:
-  """The revision of the checkout that the package runs from, if it is one."""
+  """Return the git revision that the package runs from; None: no checkout."""
   try:
     return subprocess.run(
       ["git", "rev-parse", "HEAD"],

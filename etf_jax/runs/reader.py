@@ -17,7 +17,6 @@ from typing import Any
 from etf_jax.errors import InputError
 from etf_jax.runs import writers
 
-# Many, medium and few by training images: > 100, 20..100, < 20.
 _IDENTITY = ("config", "name", "seed", "hash")
 # Without these a row cannot be shown; everything else may be missing.
 _REQUIRED = {
@@ -218,17 +217,17 @@ def group(runs: Sequence[RunRecord]) -> list[Group]:
 
 def sections(groups: Sequence[Group]) -> list[Section]:
   """Separate groups that were trained on different classes or counts."""
-  held: dict[tuple, list[Group]] = {}
+  found: dict[tuple, list[Group]] = {}
   for entry in groups:
-    held.setdefault(_data(entry.first), []).append(entry)
+    found.setdefault(_data(entry.first), []).append(entry)
   return [
     Section(title, counts, names, tuple(entries))
-    for (title, counts, names), entries in held.items()
+    for (title, counts, names), entries in found.items()
   ]
 
 
 def differences(groups: Sequence[Group]) -> dict[str, list[str]]:
-  """The configuration fields in which groups differ.
+  """List the configuration fields in which groups differ.
 
   Args:
     groups: what to compare.
@@ -340,14 +339,14 @@ def _label(run: RunRecord, peers: Sequence[RunRecord]) -> str:
   if len(same) == 1:
     return run.method
   others = [_flatten(peer.config) for peer in same]
-  own = _flatten(run.config)
+  config = _flatten(run.config)
   differing = [
     key
-    for key in own
-    if any(other.get(key, "not set") != own[key] for other in others)
+    for key in config
+    if any(other.get(key, "not set") != config[key] for other in others)
   ]
   if 0 < len(differing) <= 2:
-    values = ", ".join(f"{key}={own[key]}" for key in differing)
+    values = ", ".join(f"{key}={config[key]}" for key in differing)
     return f"{run.method} ({values})"
   return f"{run.method} ({run.name} {run.hash})"
 

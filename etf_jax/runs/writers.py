@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Where the rows of metrics of a run go: file, terminal, TensorBoard, others.
+"""Writers of a run's rows of metrics: file, TensorBoard, other trackers.
 
 A writer is anything with ``write(row)`` and ``close()``. A row is a flat
 dictionary of numbers with a ``kind`` (see README.md in this folder)::
@@ -15,7 +15,6 @@ dictionary of numbers with a ``kind`` (see README.md in this folder)::
 
 from collections.abc import Callable, Mapping, Sequence
 import contextlib
-import difflib
 import importlib
 import json
 import math
@@ -25,7 +24,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, did_you_mean
+from etf_jax.runs import files
 
 Row = Mapping[str, Any]
 
@@ -37,7 +37,7 @@ class Writer(Protocol):
     """Record one row."""
 
   def close(self) -> None:
-    """Flush and releases everything; a second call does nothing."""
+    """Flush and release everything; a second call does nothing."""
 
 
 def jsonl(path: str | os.PathLike) -> Writer:
@@ -80,12 +80,8 @@ def truncate_after(path: str | os.PathLike, step: int) -> int:
     if row and row["kind"] != "final" and row["step"] <= step
   ]
   dropped = sum(row is not None for row in rows) + torn - len(kept)
-  temporary = path.with_name(path.name + ".tmp")
-  with temporary.open("wb") as file:
+  with files.replacing(path) as file:
     file.writelines(line + b"\n" for line in kept)
-    file.flush()
-    os.fsync(file.fileno())
-  temporary.replace(path)
   return dropped
 
 
@@ -199,8 +195,7 @@ def _import_function(spec: str) -> Callable[..., Any]:
     ) from error
   function = getattr(module, function_name, None)
   if function is None:
-    near = difflib.get_close_matches(function_name, dir(module), n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
+    hint = did_you_mean(function_name, dir(module))
     raise InputError(
       f"tracker {spec!r}: {module_name} has no {function_name!r}{hint}"
     )

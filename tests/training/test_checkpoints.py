@@ -220,8 +220,8 @@ def test_a_second_run_in_a_directory_names_the_first(tmp_path):
     with pytest.raises(InputError) as error, run_directory.only_run(place):
       pass
     line = str(error.value)
-    assert line.startswith(f"a run of process {os.getpid()} on ")
-    assert f" is in {place}: wait for it" in line
+    assert f"--workdir={place}: a run of process {os.getpid()} on " in line
+    assert "wait for it" in line
   with run_directory.only_run(place):
     pass
 

@@ -167,8 +167,8 @@ def test_a_directory_of_a_single_run_is_refused(digits_dir, alone):
   with pytest.raises(InputError) as error:
     train.run(made, str(alone[NAMES[0]]))
   assert str(error.value) == (
-    f"{alone[NAMES[0]]} holds the run of one seed; give another --workdir for"
-    " config.learning_rates"
+    f"--workdir={alone[NAMES[0]]}: holds the run of one seed; give another"
+    " --workdir for config.learning_rates"
   )
 
 
