@@ -41,7 +41,7 @@ from etf_jax.serving.trained import Trained, load
 
 
 class Seen(NamedTuple):
-  """What a model said of each image of a split; N of them can be decoded.
+  """The outputs of a model for each image of a split; N can be decoded.
 
   Attributes:
     labels: int32 `[N]`.

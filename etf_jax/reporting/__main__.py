@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import sys
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import report, tables
+from etf_jax.reporting import report, results
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
   )
   flags = parser.parse_args(arguments)
   try:
-    show = tables.markdown if flags.markdown else tables.text
+    show = results.markdown if flags.markdown else results.text
     print(show(flags.run_dirs))
     out = report.write(flags.run_dirs, flags.out)
   except InputError as error:

@@ -27,6 +27,7 @@ import jinja2
 import markupsafe
 from matplotlib.figure import Figure
 
+from etf_jax.errors import InputError
 from etf_jax.reporting.figures import style
 from etf_jax.runs import files
 
@@ -195,7 +196,13 @@ def write(
     drawn = figure.draw()
     if figures_folder is not None:
       written.append(Path(figures_folder) / f"{figure.name}.png")
-      style.png(drawn, written[-1])
+      try:
+        style.png(drawn, written[-1])
+      except OSError as error:
+        raise InputError(
+          f"cannot write {written[-1]}: {error.strerror or error}; name"
+          " another file or folder"
+        ) from error
     return markupsafe.Markup(style.svg(drawn, figure.name))
 
   text = _template().render(

@@ -67,7 +67,7 @@ def markdown(
   """Return the tables, figures and notes as Markdown."""
   parts = [f"# {wanted.title}", _lead(wanted, rows)]
   for heading, lines in _tables(wanted, rows):
-    parts += [f"## {heading}", tables.markdown_table(lines)]
+    parts += [f"## {heading}", tables.markdown(lines)]
   for figure in figures:
     parts.append(
       f"![{figure.title}](figures/{figure.name}.png)\n\n{figure.caption}"
@@ -165,16 +165,21 @@ def plan(
     shown = "" if setting == before else setting
     lines.append([shown, cell.method, run, str(cell.published or "-")])
     before = setting
-  parts = [f"{wanted.title} ({wanted.target.paper})", tables.aligned(lines)]
+  parts = [
+    f"{wanted.title} ({wanted.target.paper})",
+    tables.aligned(lines, rule=True),
+  ]
   if reported := _reported(wanted):
-    parts.append("published values of others\n" + tables.aligned(reported))
+    parts.append(
+      "published values of others\n" + tables.aligned(reported, rule=True)
+    )
   lines, finished = [["run", "seeds", "finished", "starts from"]], 0
   for name, job in shard.items():
     ended = [s for s in job.seeds if runner.finished(output, job, s)]
     finished += len(ended)
     seeds = [_seeds(job.seeds), _seeds(ended) or "-"]
     lines.append([name, *seeds, job.first or "-"])
-  parts.append(tables.aligned(lines))
+  parts.append(tables.aligned(lines, rule=True))
   total = sum(len(job.seeds) for job in shard.values())
   part = f"part {index} of {number}: " if number > 1 else ""
   parts.append(f"{part}{total} runs in {len(shard)} programs")

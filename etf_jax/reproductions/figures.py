@@ -317,7 +317,7 @@ def _over_epochs(
   figure, grid = _grid(len(panels))
   for axes, (title, lines) in zip(grid, panels.items(), strict=False):
     for index, (label, pairs) in enumerate(lines.items()):
-      epochs, seeds = collapse.over_seeds(pairs)
+      epochs, seeds = series.by_epoch(pairs)
       mean = np.array([np.mean(values) for values in seeds])
       spread = [np.std(v, ddof=1) if len(v) > 1 else np.nan for v in seeds]
       line = style.series_style(index)

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from etf_jax import data
 from etf_jax.errors import InputError
-from etf_jax.reporting import report, tables
+from etf_jax.reporting import report, results
 from etf_jax.runs import directory
 from etf_jax.training import experiment as experiments
 from etf_jax.training import loop, objectives, sweeps
@@ -66,7 +66,7 @@ def run(config: ConfigDict, workdir: str | None) -> list[Path]:
   if distributed.is_writer():
     if len(places) > 1 and config.report.html:
       report.write(places, Path(os.path.commonpath(places), "report.html"))
-    print(tables.text(places))
+    print(results.text(places))
   return places
 
 

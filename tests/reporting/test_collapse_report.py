@@ -10,8 +10,8 @@ import synthetic_collapse
 import synthetic_runs
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import _collapse, _collapse_table, report
-from etf_jax.reporting.figures import style as _figures
+from etf_jax.reporting import collapse, collapse_table, report
+from etf_jax.reporting.figures import style
 from etf_jax.runs import reader
 
 COUNTS = (50, 4, 200)  # the order of the figures is 2, 0, 1
@@ -52,14 +52,15 @@ def one_section(*paths):
   return section
 
 
-def cells(html):
+def cells(table):
   """The text of each cell, by row."""
+  rows = [*table.header, *(row.cells for part in table.groups for row in part)]
   return [
     [
-      re.sub(r"<[^>]*>", "", cell).strip()
-      for cell in re.findall(r"<t[hd].*?</t[hd]>", line)
+      cell if isinstance(cell, str) else f"{cell.text} {cell.note}".strip()
+      for cell in row
     ]
-    for line in re.findall(r"<tr.*?</tr>", html, flags=re.DOTALL)
+    for row in rows
   ]
 
 
@@ -76,7 +77,7 @@ def test_the_table_has_mean_and_deviation_of_the_last_measurement(tmp_path):
     )
   write(tmp_path, "etf_dr", 0, lambda split, epoch: row(2e-5, cdnv=1234.5))
   section = one_section(tmp_path)
-  table = cells(_collapse_table.main(section))
+  table = cells(collapse_table.main(section))
   assert table[1] == ["mean", "by sample", "std"] * 2
   assert table[2] == ["train: 3 classes, 254 images"]
   assert table[3][:5] == ["at collapse", "0", "-0.5", "", "0"]
@@ -93,13 +94,13 @@ def test_the_table_has_mean_and_deviation_of_the_last_measurement(tmp_path):
   assert table[4][-1] == "-"
   assert table[6] == ["test: 3 classes, 254 images"]
   assert table[8][1] == "7.2 ± 0.1"
-  notes = _collapse_table.notes(section)
+  notes = collapse_table.notes(section)
   assert "The global mean is the mean of the class means" in notes[1]
   assert not any("Without images" in note for note in notes)
 
 
 @pytest.mark.parametrize(
-  ("found", "style", "said"),
+  ("numbers", "form", "text"),
   [
     ([], ".3f", ("-", "")),
     ([None, None], ".3f", ("undefined", "")),
@@ -107,15 +108,15 @@ def test_the_table_has_mean_and_deviation_of_the_last_measurement(tmp_path):
     ([0.5], ".3f", ("0.500", "± -")),
     ([0.5, 0.7], ".3f", ("0.600", "± 0.141")),
     # The mean is 3e-4, the deviation sqrt(2)e-4.
-    ([2e-4, 4e-4], "g", ("3.00e-4", "± 1.4e-4")),
-    ([0.0, 0.0], "g", ("0", "± 0")),
-    ([2000.0, 4000.0], "g", ("3,000", "± 1,414")),
-    ([2e7, 2e7], "g", ("2e+07", "± 0")),
+    ([2e-4, 4e-4], None, ("3.00e-4", "± 1.4e-4")),
+    ([2000.0, 4000.0], None, ("3,000", "± 1,414")),
   ],
 )
-def test_a_cell_says_what_is_known(found, style, said):
-  seeds = (0, 4)[: len(found)]
-  assert _collapse_table.summary(found, seeds, (style, 1)) == said
+def test_a_cell_says_what_is_known(numbers, form, text):
+  seeds = (0, 4)[: len(numbers)]
+  style = collapse_table.Measurement("", form)
+  cell = collapse_table.summary(numbers, seeds, style)
+  assert (cell.text, cell.note) == text
 
 
 def test_undefined_is_shown_in_every_table_and_figure(tmp_path):
@@ -136,43 +137,41 @@ def test_undefined_is_shown_in_every_table_and_figure(tmp_path):
       ),
     )
   section = one_section(tmp_path)
-  table = cells(_collapse_table.main(section))
+  table = cells(collapse_table.main(section))
   assert table[4][1:4] == ["undefined (seed 1)", "undefined", "-"]
   # With one class absent two are left, whose cosine is -1 at collapse.
   assert table[5] == ["test: 2 classes, 254 images, epoch 2, 2 seeds"]
   assert table[6][2] == "-1"
   assert (
     "test split, and so in none of its numbers: 1 of 3 classes (rare)"
-    in (_collapse_table.notes(section)[-1])
+    in (collapse_table.notes(section)[-1])
   )
   every = {
-    line[0]: line[1:] for line in cells(_collapse_table.everything(section))
+    line[0]: line[1:] for line in cells(collapse_table.everything(section))
   }
   assert every["NC1"] == ["undefined (seed 1)"] * 2
   assert every["NC1 (by sample)"] == ["undefined"] * 2
   assert every["cos(h, h′), std"] == ["0.100 ± 0.000"] * 2
   assert "in_cone" not in every
-  shown = {figure.name: figure for figure in _collapse.figures(section)}
-  course = shown["collapse"]
+  figures = {figure.name: figure for figure in collapse.figures(section)}
+  course = figures["collapse"]
   assert "-1/2 = -0.5 (train) and -1/1 = -1 (test)" in course.caption
   assert "interrupted or missing (ce)" in course.caption
-  titles = [
-    axes.get_title(loc="left") for axes in course.draw(narrow=False).axes
-  ]
-  assert "cos(h, h′), mean\nundefined: ce" in titles
-  assert "cos(h, h′), std" in titles
-  by_class = shown["collapse_classes"]
+  titles = [axes.get_title(loc="left") for axes in course.draw().axes]
+  assert "cos(h, h′), mean, train\nundefined: ce" in titles
+  assert "cos(h, h′), std, train" in titles
+  by_class = figures["collapse_classes"]
   assert "A cross at the lower edge: undefined for a seed" in by_class.caption
-  axes = by_class.draw(narrow=False).axes[0]
+  axes = by_class.draw().axes[0]
   (cross,) = (line for line in axes.lines if line.get_marker() == "x")
   assert cross.get_xdata().tolist() == [2]  # the smallest class
   assert np.isnan(axes.lines[0].get_ydata()).tolist() == [False, False, True]
-  heat = shown["collapse_cosines"]
-  assert "Grey cells: undefined for a seed" in heat.caption
-  grey, mesh = heat.draw(narrow=False).axes[0].collections
+  heat = figures["collapse_cosines"]
+  assert "Gray cells: undefined for a seed" in heat.caption
+  gray, mesh = heat.draw().axes[0].collections
   known = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 0]], bool)
   np.testing.assert_array_equal(mesh.get_array().mask, ~known)
-  np.testing.assert_array_equal(grey.get_array().mask, known)
+  np.testing.assert_array_equal(gray.get_array().mask, known)
 
 
 def test_cosines_among_large_and_among_small_classes(tmp_path):
@@ -195,7 +194,7 @@ def test_cosines_among_large_and_among_small_classes(tmp_path):
         classifier_nearest=[0.5] * 5,
       ),
     )
-  table = cells(_collapse_table.everything(one_section(tmp_path)))
+  table = cells(collapse_table.everything(one_section(tmp_path)))
   found = {line[0]: line[1] for line in table if "among" in line[0]}
   # Medium has one class only, and features were not measured.
   assert found == {
@@ -204,20 +203,22 @@ def test_cosines_among_large_and_among_small_classes(tmp_path):
   }
 
 
-def test_a_method_without_rows_keeps_its_place_and_colour(tmp_path):
+def test_a_method_without_rows_keeps_its_place_and_color(tmp_path):
   write(tmp_path, "ce", 0, None)
   write(tmp_path, "etf_dr", 0, lambda split, epoch: row())
   section = one_section(tmp_path)
-  table = cells(_collapse_table.main(section))
+  table = cells(collapse_table.main(section))
   assert set(table[4][1:]) == {"-"}
   assert table[4][0] == "ce not measured"
-  course, geometry = _collapse.figures(section)
-  axes = course.draw(narrow=False).axes[0]
-  assert axes.get_title(loc="left") == "cos(h, h′), mean\nnot measured: ce"
+  course, geometry = collapse.figures(section)
+  axes = course.draw().axes[0]
+  assert (
+    axes.get_title(loc="left") == "cos(h, h′), mean, train\nnot measured: ce"
+  )
   drawn = {line.get_label(): line for line in axes.lines}
-  assert drawn["etf_dr"].get_color() == _figures.SERIES[1]
+  assert drawn["etf_dr"].get_color() == style.SERIES[1]
   np.testing.assert_array_equal(drawn["etf_dr"].get_ydata(), [-0.4, -0.4])
-  lines = geometry.draw(narrow=False).axes[0].lines
+  lines = geometry.draw().axes[0].lines
   assert len(lines[0].get_ydata()) == 3
 
 
@@ -232,7 +233,7 @@ def test_unfinished_seeds_count_only_where_none_has_finished(tmp_path):
     )
   write(tmp_path, "dr", 0, lambda split, epoch: row(4.0), finished=False)
   table = cells(
-    _collapse_table.main(one_section(tmp_path / "ce", tmp_path / "dr"))
+    collapse_table.main(one_section(tmp_path / "ce", tmp_path / "dr"))
   )
   assert table[4][:2] == ["ce epoch 2, 1 seed", "1 ± -"]
   assert table[5][:2] == ["dr (unfinished) epoch 1, 1 seed", "4 ± -"]
@@ -242,8 +243,8 @@ def test_geometry_is_ordered_by_count_and_lengths_are_relative(tmp_path):
   write(tmp_path, "ce", 0, lambda split, epoch: row(feature_nearest=[0, 1, 0]))
   zero = [0.0, 0.0, 0.0]
   write(tmp_path, "dr", 0, lambda split, epoch: row(classifier_norms=zero))
-  _, shown = _collapse.figures(one_section(tmp_path))
-  nearest, features, lengths = shown.draw(narrow=True).axes
+  _, geometry = collapse.figures(one_section(tmp_path))
+  nearest, features, lengths = geometry.draw().axes
   np.testing.assert_allclose(nearest.lines[0].get_ydata(), [0.75, -0.5, 0.75])
   assert {-0.5, 1.0} <= {line.get_ydata()[0] for line in nearest.lines}
   np.testing.assert_allclose(features.lines[0].get_ydata(), [0, 0, 1])
@@ -260,19 +261,18 @@ def test_heat_maps_are_means_over_seeds_ordered_by_count(tmp_path):
     matrix = np.array([[1, 0.9, 0], [0.9, 1, cosine], [0, cosine, 1]])
     both = {"classifier_cosines": matrix, "feature_cosines": -matrix}
     write(tmp_path, "ce", seed, lambda split, epoch, b=both: row(**b))
-  shown = _collapse.figures(one_section(tmp_path))[-1]
-  for narrow in (False, True):
-    left, right = shown.draw(narrow=narrow).axes[:2]
-    mesh = left.collections[1]
-    expected = np.array([[1, 0, 0.3], [0, 1, 0.9], [0.3, 0.9, 1]])
-    np.testing.assert_allclose(mesh.get_array(), expected)
-    np.testing.assert_allclose(right.collections[1].get_array(), -expected)
-    assert mesh.get_clim() == (-1, 1)
-    assert [text.get_text() for text in left.get_yticklabels()] == [
-      "common",
-      "middling",
-      "rare",
-    ]
+  heat = collapse.figures(one_section(tmp_path))[-1]
+  left, right = heat.draw().axes[:2]
+  mesh = left.collections[1]
+  expected = np.array([[1, 0, 0.3], [0, 1, 0.9], [0.3, 0.9, 1]])
+  np.testing.assert_allclose(mesh.get_array(), expected)
+  np.testing.assert_allclose(right.collections[1].get_array(), -expected)
+  assert mesh.get_clim() == (-1, 1)
+  assert [text.get_text() for text in left.get_yticklabels()] == [
+    "common",
+    "middling",
+    "rare",
+  ]
 
 
 def test_the_report_has_the_section_where_runs_have_rows(tmp_path):
@@ -286,9 +286,9 @@ def test_the_report_has_the_section_where_runs_have_rows(tmp_path):
   begun = write(tmp_path, "older", 0, None)
   (begun / "metrics.jsonl").unlink()
   older = one_section(tmp_path / "older")
-  assert _collapse.methods(older) == _collapse.figures(older) == []
+  assert collapse.methods(older) == collapse.figures(older) == []
   page = report.write([tmp_path], tmp_path / "out" / "r.html").read_text()
-  one, other = page.split("<section ")[1:]
+  one, other = page.split("<h2>")[1:]
   for expected in (
     "Neural collapse",
     "All measurements of collapse",
@@ -335,5 +335,5 @@ def test_rows_that_cannot_be_shown_are_named(tmp_path, wrong, message):
 def test_a_row_with_nothing_but_its_place_is_no_error(tmp_path):
   write(tmp_path, "ce", 0, lambda split, epoch: {})
   section = one_section(tmp_path)
-  assert _collapse.figures(section) == []
-  assert set(cells(_collapse_table.main(section))[4][1:]) == {"-"}
+  assert collapse.figures(section) == []
+  assert set(cells(collapse_table.main(section))[4][1:]) == {"-"}

@@ -120,9 +120,9 @@ def test_every_class_is_listed_with_its_accuracies(page, runs_dir):
   assert f"98few{mean:.1f} ± " in page.text.replace(" few", "few")
 
 
-def test_every_figure_is_there_in_both_layouts_and_as_png(written, page):
+def test_every_figure_is_there_and_as_png(written, page):
   assert page.tags.count("figure") == 4
-  assert page.tags.count("svg") == 8
+  assert page.tags.count("svg") == 4
   for title in (
     "Accuracy by class",
     "Training",
@@ -178,7 +178,7 @@ def test_training_sets_are_separate_sections(tmp_path):
     )
   out = report.write([tmp_path], tmp_path / "out" / "r.html")
   page = Page(out.read_text())
-  assert page.tags.count("section") == 2
+  assert page.tags.count("h2") == 2
   assert page.tags.count("figure") == 8
   assert len(page.ids) == len(set(page.ids))
   # The overview: a row a method, a column a training set.
@@ -242,18 +242,11 @@ def test_a_recorded_command_is_shown(tmp_path, command, shown):
   assert shown in page.text
 
 
-def test_durations_and_long_runs():
-  assert report._duration(59.4) == "59 s"
-  assert report._duration(60) == "1 min 0 s"
-  assert report._duration(3599.6) == "1 h 0 min"
-  assert report._duration(7260) == "2 h 1 min"
-
-
 def test_out_must_be_writable_html(runs_dir, tmp_path):
   with pytest.raises(InputError, match=r"name a \.html file"):
     report.write([runs_dir], tmp_path / "figures")
   (tmp_path / "file").write_text("")
-  with pytest.raises(InputError, match="cannot write the report to"):
+  with pytest.raises(InputError, match="cannot write"):
     report.write([runs_dir / "digits_lt-ce"], tmp_path / "file" / "r.html")
 
 

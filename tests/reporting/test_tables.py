@@ -1,19 +1,9 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""The numbers of the table, by hand, and that no run goes missing in it."""
-
-import re
+"""Numbers as text, and tables for a terminal and for Markdown."""
 
 import pytest
-import synthetic_runs
 
-from etf_jax.errors import InputError
 from etf_jax.reporting import tables
-from etf_jax.runs import reader
-
-
-def one_section(path):
-  (section,) = reader.sections(reader.group(reader.load_all([path])))
-  return section
 
 
 def test_stat_is_the_sample_deviation_in_percent():
@@ -26,142 +16,51 @@ def test_stat_is_the_sample_deviation_in_percent():
   assert str(tables.stat([])) == "-"
 
 
-def test_text_has_last_and_best_of_both_methods(runs_dir):
-  lines = tables.text([runs_dir]).splitlines()
-  counts = synthetic_runs.COUNTS_10
-  assert lines[0] == (
-    f"digits: 10 classes, {sum(counts)} training images, 145 to 8 a class"
-  )
-  assert lines[1].split("  ")[0] == "method"
-  # The epoch before the last is better by 0.4 for every seed.
-  rows = [re.split(r"\s{2,}", line) for line in lines[3:7]]
-  assert [row[:3] for row in (rows[0], rows[2])] == [
-    ["ce", "last 10", "83.0 ± 3.6"],
-    ["etf_dr", "last 10", "90.0 ± 2.0"],
+@pytest.mark.parametrize(
+  ("value", "digits", "text"),
+  [
+    (3e-4, 3, "3.00e-4"),
+    (2**0.5 * 1e-4, 2, "1.4e-4"),
+    (0.0, 3, "0"),
+    (0.01234, 3, "0.0123"),
+    (3000.0, 3, "3,000"),
+    (2e7, 3, "2e+07"),
+  ],
+)
+def test_significant_digits(value, digits, text):
+  assert tables.significant(value, digits) == text
+
+
+@pytest.mark.parametrize(
+  ("seconds", "text"),
+  [
+    (59.4, "59 s"),
+    (60, "1 min 0 s"),
+    (3599.6, "1 h 0 min"),
+    (7260, "2 h 1 min"),
+  ],
+)
+def test_durations(seconds, text):
+  assert tables.duration(seconds) == text
+
+
+def test_percent_of_a_fraction():
+  assert [tables.percent(value) for value in (0.8349, 1, None)] == [
+    "83.5",
+    "100.0",
+    "-",
   ]
-  assert rows[1][1:3] == ["best 9 (by test)", "83.4 ± 3.6"]
-  assert rows[3][1:3] == ["best 9 (by test)", "90.4 ± 2.0"]
-  assert all(row[-1] == "3 (0,1,2)" for row in rows)
-  # macro F1 is a point below the accuracy, ECE always 5.
-  assert rows[0][-3:-1] == ["82.0 ± 3.6", "5.0 ± 0.0"]
-  assert "ddof 1" in lines[7]
-  assert "more than 100 training images (2 classes)" in lines[8]
-  assert "20 to 100 (5); few: fewer than 20 (3)" in lines[8]
-  assert "on the test set itself" in lines[9]
 
 
-def test_columns_line_up(runs_dir):
-  lines = tables.text([runs_dir]).splitlines()
-  start = lines[1].index("accuracy")
-  for line in lines[3:7]:
-    assert line[start - 2 : start] == "  "
-    assert line[start : start + 10].strip()[0].isdigit()
-  assert len(lines[2]) == max(map(len, lines[1:7]))
-
-
-def test_shots_are_the_means_of_the_rows(runs_dir):
-  section = one_section(runs_dir)
-  group = section.groups[0]
-  keys = list(tables.columns(section))
-  row = tables.rows(section)[0]
-  for key in ("many", "medium", "few", "balanced_accuracy"):
-    values = [100 * run.final["last"][key] for run in group.runs]
-    mean = sum(values) / 3
-    deviation = (sum((value - mean) ** 2 for value in values) / 2) ** 0.5
-    found = row.stats[keys.index(key)]
-    assert (found.mean, found.deviation) == pytest.approx((mean, deviation))
-
-
-def test_an_unfinished_run_has_its_own_row_and_is_in_no_mean(tmp_path):
-  for seed, done in enumerate((True, True, False)):
-    synthetic_runs.write_run(
-      tmp_path / str(seed), "ce", seed, (0.5, 0.6, 0.9)[seed], finished=done
-    )
-  synthetic_runs.write_run(
-    tmp_path / "begun", "etf_dr", 0, 0.5, finished=False, hash_="b"
+def test_columns_line_up_below_a_rule_as_wide_as_the_table():
+  lines = [["method", "accuracy", "n"], ["ce", "83.0 ± 3.6", "3"]]
+  assert tables.aligned(lines, rule=True) == (
+    "method  accuracy    n\n---------------------\nce      83.0 ± 3.6  3"
   )
-  (tmp_path / "begun" / "metrics.jsonl").unlink()
-  section = one_section(tmp_path)
-  table = tables.rows(section)
-  assert [(row.label, row.kind, row.seeds) for row in table] == [
-    ("ce", "last", "2 (0,1)"),
-    ("ce", "best", "2 (0,1)"),
-    ("ce", "unfinished", "1 (2)"),
-    ("etf_dr", "unfinished", "1 (0)"),
-  ]
-  assert str(table[0].stats[0]) == "55.0 ± 7.1"
-  assert table[2].when == "unfinished, at 5"
-  # Half way: 0.9 (1 - exp(-3)).
-  assert str(table[2].stats[0]) == "85.5 ± -"
-  assert str(table[3].stats[0]) == "-"
-  assert "2 unfinished runs" in tables.notes(section)[-1]
-  assert "unfinished" in tables.text([tmp_path])
-  assert "unfinished" in tables.markdown([tmp_path])
-  assert "class='unfinished'" in tables.html(section)
+  assert "---" not in tables.aligned(lines)
 
 
-def test_best_says_how_it_was_chosen_and_when(tmp_path):
-  for seed, selected in enumerate(("validation", "test")):
-    synthetic_runs.write_run(
-      tmp_path / str(seed),
-      "ce",
-      seed,
-      0.5,
-      selected_on=selected,
-      epochs=10 + seed,
-    )
-  section = one_section(tmp_path)
-  assert [row.when for row in tables.rows(section)] == [
-    "last 10-11",
-    "best 9-10 (by test or validation)",
-  ]
-  notes = " ".join(tables.notes(section))
-  assert "(by validation): the epoch best on validation images" in notes
-  assert "(by test): the epoch best on the test set itself" in notes
-
-
-def test_an_empty_group_is_a_dash_and_large_sets_show_top5(tmp_path):
-  for name, counts in (("a", (500,) * 5), ("b", (500,) * 100)):
-    synthetic_runs.write_run(
-      tmp_path / name, "ce", 0, 0.5, counts=counts, hash_=name, epochs=2
-    )
-  small, large = reader.sections(reader.group(reader.load_all([tmp_path])))
-  assert "top5" not in tables.columns(small)
-  row = dict(
-    zip(tables.columns(large), tables.rows(large)[0].stats, strict=True)
+def test_markdown_escapes_the_bars():
+  assert tables.markdown([["a", "b|c"], ["1", "2"]]) == (
+    "| a | b\\|c |\n|---|---|\n| 1 | 2 |"
   )
-  assert str(row["few"]) == str(row["medium"]) == "-"
-  assert str(row["top5"]) == "60.0 ± -"
-
-
-def test_markdown_is_a_table(runs_dir):
-  lines = tables.markdown([runs_dir]).splitlines()
-  assert lines[2].startswith("| method | epoch | accuracy | many |")
-  assert lines[3] == "|" + "---|" * 10
-  assert lines[4].startswith("| ce | last 10 | 83.0 ± 3.6 |")
-  assert {line.count("|") for line in lines[2:8]} == {11}
-
-
-def test_html_marks_the_best_means(runs_dir):
-  found = tables.html(one_section(runs_dir))
-  assert "<b>90.0</b><span class='sd'> ± 2.0</span>" in found
-  assert "<b>83.0</b>" not in found
-  # The label may break after its underscore.
-  assert "<th scope='row'>etf_<wbr>dr</th>" in found
-
-
-def test_labels_are_escaped(tmp_path):
-  synthetic_runs.write_run(tmp_path / "r", "<b>|x", 0, 0.5, epochs=2)
-  assert "&lt;b&gt;|x" in tables.html(one_section(tmp_path))
-  assert "| <b>\\|x |" in tables.markdown([tmp_path])
-
-
-def test_many_seeds_are_listed_as_a_range(tmp_path):
-  for seed in range(4):
-    synthetic_runs.write_run(tmp_path / str(seed), "ce", seed, 0.5, epochs=2)
-  assert tables.rows(one_section(tmp_path))[0].seeds == "4 (0-3)"
-
-
-def test_no_runs_is_an_input_error(tmp_path):
-  with pytest.raises(InputError, match="no run in"):
-    tables.text([tmp_path])

@@ -15,7 +15,7 @@ import tiny_runs
 from etf_jax import data
 from etf_jax.data import augment
 from etf_jax.errors import InputError
-from etf_jax.reporting import tables
+from etf_jax.reporting import results
 from etf_jax.training import experiment as experiments
 from etf_jax.training import loop, objectives, state
 from etf_jax.training.checkpoints import two_stage
@@ -172,7 +172,7 @@ def test_tau_norm_takes_the_best_tau(second, first, dataset, tmp_path):
   jax.tree.map(np.testing.assert_array_equal, kept, params)
   jax.tree.map(np.testing.assert_array_equal, kept_statistics, statistics)
   assert [p.name for p in (run / "best").iterdir()] == ["0"]
-  assert "tau_norm  last 0" in tables.text([run, parent])
+  assert "tau_norm  last 0" in results.text([run, parent])
 
   # A finished run is left alone; one killed before its last row repeats it.
   rows = tiny_runs.rows(run)

@@ -1,14 +1,15 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""The confusion matrices of a report (`confusion`)."""
+"""Confusion matrices."""
 
 from collections.abc import Sequence
+from typing import Any
 
-from matplotlib import colors
+from matplotlib import cm, colors
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting.figures import style as figures
+from etf_jax.reporting.figures import style
 
 _HEAT = "#1f6fb4"
 # Up to this many classes every tile has its number.
@@ -17,30 +18,29 @@ _VALUES = 12
 _TILES = 100
 
 
-@figures.styled
+@style.styled
 def confusion(
   panels: Sequence[tuple[str, np.ndarray]],
   class_counts: Sequence[int],
   class_names: Sequence[str],
-  *,
-  narrow: bool = False,
 ) -> Figure:
-  """Confusion matrices in percent of each true class, largest class first.
+  """Draw confusion matrices in percent of each true class, by class size.
 
   Args:
     panels: (label, `[K, K]` counts with a row per true class) each.
     class_counts: `[K]` training images, for the order.
     class_names: `[K]`, shown for up to 30 classes; values up to 12.
-    narrow: for a phone.
 
   Returns:
     The figure.
   """
   order = np.argsort(-np.asarray(class_counts), kind="stable")
   names = [class_names[c] for c in order]
-  size, across, font = _layout(len(panels), narrow)
+  # Numbers and names need a row each; plain tiles are legible side by side.
+  across = 2 if len(panels) > 1 and len(names) > style.NAMED else 1
   down = -(-len(panels) // across)
-  figure = Figure((size[0] * across, size[1] * down), layout="constrained")
+  side = style.WIDTH / across
+  figure = Figure((style.WIDTH, 0.96 * side * down), layout="constrained")
   grid = figure.subplots(down, across, squeeze=False).ravel()
   image = None
   for index, (axes, (label, matrix)) in enumerate(
@@ -48,18 +48,18 @@ def confusion(
   ):
     percent = _percent(np.asarray(matrix, np.float64)[np.ix_(order, order)])
     axes.set_title(label)
-    image = _heat(axes, percent, names, font)
-    _name_axes(axes, names, font, outer=index % across == 0)
+    image = _heat(axes, percent, len(names))
+    _name_axes(axes, names, outer=index % across == 0)
   for axes in grid[len(panels) :]:
     axes.set_visible(False)
   if len(names) > _VALUES:
-    # A shared colour bar makes the layout engine forget part of its margin.
+    # A shared color bar makes the layout engine forget part of its margin.
     figure.get_layout_engine().set(h_pad=0.12)
     bar = figure.colorbar(
       image,
       ax=list(grid[: len(panels)]),
-      location="bottom" if narrow else "right",
-      shrink=0.7,
+      location="bottom",
+      shrink=0.8,
       aspect=30,
       pad=0.02,
     )
@@ -70,12 +70,12 @@ def confusion(
 
 
 def block_size(num_classes: int) -> int:
-  """How many neighbouring classes share a tile of a large matrix."""
+  """Return the neighboring classes a side that share a tile."""
   return -(-num_classes // _TILES) if num_classes > 2 * _TILES else 1
 
 
 def _percent(matrix: np.ndarray) -> np.ndarray:
-  """Percent of each row; for many classes, means over blocks of rows."""
+  """Return the percent of each row; for many classes, means over blocks."""
   totals = matrix.sum(1, keepdims=True)
   percent = 100 * np.divide(
     matrix, totals, out=np.zeros_like(matrix), where=totals > 0
@@ -90,39 +90,27 @@ def _percent(matrix: np.ndarray) -> np.ndarray:
   return blocks / np.maximum(tested, 1)[:, None]
 
 
-def _layout(
-  panels: int, narrow: bool
-) -> tuple[tuple[float, float], int, float]:
-  """Width and height of a panel, panels in a row, size of the numbers."""
-  if narrow:
-    return (4, 3.72), 1, 7
-  if panels == 1:
-    return (6.4, 5.6), 1, 8
-  if panels in (2, 4):
-    return (5, 4.65), 2, 8
-  return (10 / 3, 3.2), 3, 6.5
-
-
-def _heat(axes: Axes, percent: np.ndarray, names: Sequence[str], font: float):
-  num_classes = len(names)
-  # From clear to blue, not from white: it fits a page of any colour.
+def _heat(
+  axes: Axes, percent: np.ndarray, num_classes: int
+) -> cm.ScalarMappable:
+  # From clear to blue, not from white: it fits a page of any color.
   ramp = [(*colors.to_rgb(_HEAT), alpha) for alpha in np.linspace(0, 1, 256)]
-  shown = {"cmap": colors.ListedColormap(ramp)}
+  scale: dict[str, Any] = {"cmap": colors.ListedColormap(ramp)}
   # Mistakes are spread thin over many classes; the root makes them visible.
-  shown["norm"] = colors.PowerNorm(
+  scale["norm"] = colors.PowerNorm(
     0.5 if num_classes > _VALUES else 0.8, vmin=0, vmax=100
   )
-  if num_classes > figures.NAMED:
+  if num_classes > style.NAMED:
     end = len(percent) * block_size(num_classes) - 0.5
     image = axes.imshow(
       percent,
       interpolation="none",
       extent=(-0.5, end, end, -0.5),
-      **shown,
+      **scale,
     )
   else:
     image = axes.pcolormesh(
-      percent, edgecolor=figures.SURFACE, linewidth=0.8, **shown
+      percent, edgecolor=style.SURFACE, linewidth=0.8, **scale
     )
     axes.set_aspect("equal")
     axes.invert_yaxis()
@@ -135,37 +123,36 @@ def _heat(axes: Axes, percent: np.ndarray, names: Sequence[str], font: float):
           f"{value:.0f}",
           ha="center",
           va="center",
-          fontsize=font,
-          color="#ffffff" if value > 45 else figures.INK,
+          fontsize=8,
+          color="#ffffff" if value > 45 else style.INK,
         )
   return image
 
 
-def _name_axes(
-  axes: Axes, names: Sequence[str], font: float, outer: bool
-) -> None:
+def _name_axes(axes: Axes, names: Sequence[str], outer: bool) -> None:
   axes.grid(False)
-  axes.set_xlabel("predicted class")
+  labels, key = style.class_labels(names)
+  many = len(names) > style.NAMED
+  axes.set_xlabel("predicted class" + ("" if many else key))
   if outer:
     axes.set_ylabel("true class")
-  if len(names) > figures.NAMED:
+  if many:
     axes.spines[:].set_visible(True)
     axes.tick_params(labelleft=outer)
     return
   axes.spines[:].set_visible(False)
-  shown = [figures.drawable(name, place) for place, name in enumerate(names)]
-  size = min(font, 7 if len(names) > _VALUES else 8)
+  size = 7 if len(names) > _VALUES else 8
   ticks = np.arange(len(names)) + 0.5
-  level = max(map(len, shown)) <= (2 if len(names) > _VALUES else 4)
+  level = max(map(len, labels)) <= (2 if len(names) > _VALUES else 4)
   axes.set_xticks(
     ticks,
-    shown,
-    color=figures.INK,
+    labels,
+    color=style.INK,
     fontsize=size,
     rotation=0 if level else 45,
     ha="center" if level else "right",
     rotation_mode="anchor",
   )
   axes.set_yticks(
-    ticks, shown if outer else [], color=figures.INK, fontsize=size
+    ticks, labels if outer else [], color=style.INK, fontsize=size
   )

@@ -1,19 +1,22 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""From the rows of a run to what is drawn over its epochs."""
+"""Numbers of figures: series over epochs from a run's rows, and their means."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
+import warnings
 
 import numpy as np
 
 # A training curve keeps this many points; each is a mean over its bin.
 _POINTS = 150
 
-Rows = Sequence[dict[str, Any]]
+Rows = Sequence[Mapping[str, Any]]
+# Epochs and values of each seed, NaN where undefined.
+Pairs = Sequence[tuple[np.ndarray, np.ndarray]]
 
 
 def pairs(rows: Rows, key: str) -> tuple[np.ndarray, np.ndarray]:
-  """Epochs and values of the rows that have a value."""
+  """Return epochs and values of the rows that have a value."""
   known = [row for row in rows if row.get(key) is not None]
   return (
     np.array([row["epoch"] for row in known], np.float64),
@@ -24,7 +27,7 @@ def pairs(rows: Rows, key: str) -> tuple[np.ndarray, np.ndarray]:
 def measured(
   seeds: Iterable[Rows], key: str
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-  """Epochs and values of each seed that has any, NaN where undefined.
+  """Return epochs and values of each seed that has any, NaN where undefined.
 
   An undefined number is null in the file of a run, and None in a row.
   """
@@ -39,7 +42,7 @@ def measured(
 
 
 def loss(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
-  """Epochs and training loss, over equally many steps at each point.
+  """Return epochs and training loss, over equally many steps at each point.
 
   A row has the mean since the row before it, and where an epoch ends that may
   be one step. Rows are joined, weighted by their steps, until each point has as
@@ -60,11 +63,61 @@ def loss(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
   known = np.array([row.get("loss") is not None for row in rows])
   values = np.array([row.get("loss") for row in rows], np.float64)
   epochs = np.array([row["epoch"] for row in rows], np.float64)
-  held = [np.flatnonzero(known & (bins == place)) for place in np.unique(bins)]
-  held = [part for part in held if part.size]
+  members = [
+    np.flatnonzero(known & (bins == place)) for place in np.unique(bins[known])
+  ]
   return (
-    np.array([epochs[part[-1]] for part in held]),
+    np.array([epochs[part[-1]] for part in members]),
     np.array(
-      [np.average(values[part], weights=windows[part]) for part in held]
+      [np.average(values[part], weights=windows[part]) for part in members]
     ),
   )
+
+
+def by_epoch(pairs: Pairs) -> tuple[np.ndarray, list[list[float]]]:
+  """Join the seeds by epoch, undefined values included.
+
+  Args:
+    pairs: epochs and values of each seed.
+
+  Returns:
+    The epochs in order, and for each the values of the seeds that have one.
+  """
+  values_at: dict[float, list[float]] = {}
+  for epochs, values in pairs:
+    for epoch, value in zip(epochs, values, strict=True):
+      values_at.setdefault(float(epoch), []).append(float(value))
+  return np.array(sorted(values_at)), [values_at[e] for e in sorted(values_at)]
+
+
+def over_seeds(pairs: Pairs) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+  """Return epochs, means and deviations, leaving out undefined values."""
+  epochs, lists = by_epoch(pairs)
+  table = np.full((max(map(len, lists), default=0), epochs.size), np.nan)
+  for column, values in enumerate(lists):
+    table[: len(values), column] = values
+  return epochs, *mean_and_deviation(table)
+
+
+def mean_and_deviation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+  """Return mean and deviation (ddof 1) over the first axis, leaving out NaN.
+
+  NaN stands where too few values are known.
+  """
+  with warnings.catch_warnings(action="ignore", category=RuntimeWarning):
+    return np.nanmean(values, axis=0), np.nanstd(values, axis=0, ddof=1)
+
+
+def running_mean(values: np.ndarray, window: int) -> np.ndarray:
+  """Return a centered running mean that leaves out NaN and shrinks at the ends.
+
+  Args:
+    values: `[N]`.
+    window: number of values, odd.
+  """
+  known = np.isfinite(values)
+  kernel = np.ones(window)
+  total = np.convolve(np.where(known, values, 0), kernel, "same")
+  number = np.convolve(known, kernel, "same")
+  nothing = np.full(values.shape, np.nan)
+  return np.divide(total, number, out=nothing, where=number > 0.5)

@@ -12,7 +12,7 @@ A figure is drawn once, `WIDTH` wide. In a page it is between 350 and 590 pixels
 wide, so its text has 9 to 15 pixels.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 import functools
 import io
 import os
@@ -128,6 +128,8 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
   @functools.wraps(function)
   def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
     with matplotlib.rc_context(_STYLE):
+      if kwargs.get("narrow"):  # Until every figure is drawn once.
+        matplotlib.rcParams.update({"font.size": 8, "axes.titlesize": 8.5})
       return function(*args, **kwargs)
 
   return wrapper
@@ -252,7 +254,21 @@ def _glyphs() -> frozenset[int]:
 
 
 def drawable(name: str, place: int) -> str:
-  """Shortens a name; one that the font cannot draw becomes its place."""
+  """Shorten a name; one that the font cannot draw becomes `#place + 1`."""
   if not all(ord(letter) in _glyphs() for letter in name):
     return f"#{place + 1}"
   return name if len(name) <= 18 else name[:17] + "…"
+
+
+def class_labels(names: Sequence[str]) -> tuple[list[str], str]:
+  """Return names that can be drawn, and a key to append to the axis label.
+
+  Args:
+    names: of all classes in their order in the figure, largest class first.
+  """
+  labels = [drawable(name, place) for place, name in enumerate(names)]
+  replaced = any(
+    label.startswith("#") and label != name
+    for label, name in zip(labels, names, strict=True)
+  )
+  return labels, " (#N: row N of the table Classes)" if replaced else ""

@@ -1,0 +1,282 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""The table of results: one or two rows a method, means over seeds.
+
+    print(text(["runs/digits_lt-ce-1a2b", "runs/digits_lt-etf_dr-3c4d"]))
+
+Everything is in percent. The deviation is the sample standard deviation
+(ddof 1) over seeds, and '-' for one seed. A run that has not finished enters
+no mean: it gets a row of its own.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+
+from etf_jax.evaluation import shots
+from etf_jax.reporting import page, tables
+from etf_jax.reporting.tables import Stat, stat
+from etf_jax.runs import reader
+
+_METRICS = {
+  "accuracy": "accuracy",
+  **{name: name for name in shots.NAMES},
+  "balanced_accuracy": "balanced",
+  "macro_f1": "macro F1",
+  "ece": "ECE",
+}
+# From this number of classes on the fifth guess is informative.
+_TOP5_FROM = 100
+
+
+@dataclasses.dataclass(frozen=True)
+class ResultRow:
+  """A row of the table.
+
+  Attributes:
+    label: of the method.
+    kind: "last", "best" or "unfinished".
+    when: which epochs, and for "best" what chose them.
+    stats: one for each metric.
+    seeds: number and list of seeds.
+  """
+
+  label: str
+  kind: str
+  when: str
+  stats: tuple[Stat, ...]
+  seeds: str
+
+
+def metrics(class_counts: Sequence[int]) -> dict[str, str]:
+  """Return the metrics shown for a training set, by key, with headings."""
+  top5 = {"top5": "top 5"} if len(class_counts) >= _TOP5_FROM else {}
+  return _METRICS | top5
+
+
+def rows(section: reader.Section) -> list[ResultRow]:
+  """Collect the rows of a section's table.
+
+  Args:
+    section: groups with the same training set.
+
+  Returns:
+    For every group its last and its best epoch, over the finished seeds, and
+    a row for every unfinished run.
+  """
+  keys = tuple(metrics(section.class_counts))
+  table = []
+  for group in section.groups:
+    for kind in ("last", "best") if group.finished else ():
+      evaluations = [run.final[kind] for run in group.finished]
+      table.append(
+        ResultRow(
+          group.label,
+          kind,
+          _when(kind, group.finished, evaluations),
+          tuple(stat([row.get(key) for row in evaluations]) for key in keys),
+          _seeds(group),
+        )
+      )
+    table += [_unfinished(group, run, keys) for run in group.unfinished]
+  return table
+
+
+def notes(section: reader.Section) -> list[str]:
+  """List what a reader must know to read the table rightly."""
+  finals = [run.final for group in section.groups for run in group.finished]
+  lines = [
+    "Percent on the test set: mean ± sample standard deviation (ddof 1) over"
+    " the finished seeds; the deviation is '-' for one seed.",
+    shots_note(section.class_counts, tested(section)),
+  ]
+  chosen_on = {final["best_selected_on"] for final in finals}
+  if "validation" in chosen_on:
+    lines.append("best (by validation): the epoch best on validation images.")
+  if "test" in chosen_on:
+    lines.append(
+      "best (by test): the epoch best on the test set itself, so it"
+      " flatters; the last epoch is the result."
+    )
+  unfinished = sum(len(group.unfinished) for group in section.groups)
+  if unfinished:
+    lines.append(
+      f"{unfinished} unfinished {'runs' if unfinished > 1 else 'run'}: shown as"
+      f" far as {'they' if unfinished > 1 else 'it'} came, in no mean."
+    )
+  return lines
+
+
+def tested(section: reader.Section) -> np.ndarray:
+  """Return `[K]` booleans: True for a class with test images in some run."""
+  evaluations = [
+    run.tests[-1] for group in section.groups for run in group.runs if run.tests
+  ]
+  if not evaluations:
+    return np.ones(len(section.class_counts), bool)
+  return np.any(
+    [
+      [value is not None for value in row["per_class_accuracy"]]
+      for row in evaluations
+    ],
+    axis=0,
+  )
+
+
+def shots_note(class_counts: Sequence[int], has_test: np.ndarray) -> str:
+  """Describe the groups many, medium and few, with their numbers of classes.
+
+  Args:
+    class_counts: `[K]` training images.
+    has_test: `[K]` booleans, True for a class with test images.
+  """
+  group = shots.of(class_counts)
+  number, known = (
+    np.bincount(part, minlength=3) for part in (group, group[has_test])
+  )
+  many, medium, few = (
+    f"{n} classes" if n == k else f"{n} classes, {k} with test images"
+    for n, k in zip(number, known, strict=True)
+  )
+  return (
+    f"many: more than {shots.MANY_ABOVE} training images ({many}); medium:"
+    f" {shots.FEW_BELOW} to {shots.MANY_ABOVE} ({medium}); few: fewer than"
+    f" {shots.FEW_BELOW} ({few})."
+  )
+
+
+def text(run_dirs: Iterable[str | os.PathLike]) -> str:
+  """Format one table for each training set, for a terminal.
+
+  Args:
+    run_dirs: run directories, or directories that hold some.
+
+  Returns:
+    The tables with their notes.
+
+  Raises:
+    InputError: no such directory, no run in it, or an unreadable one.
+  """
+  return "\n\n".join(
+    "\n".join(
+      [
+        f"{section.title}: {section.facts}",
+        tables.aligned(_cells(section), rule=True),
+        *notes(section),
+      ]
+    )
+    for section in _sections(run_dirs)
+  )
+
+
+def markdown(run_dirs: Iterable[str | os.PathLike]) -> str:
+  """Format the same tables as Markdown; see `text`."""
+  return "\n\n".join(
+    "\n".join(
+      [
+        f"**{section.title}**: {section.facts}",
+        "",
+        tables.markdown(_cells(section)),
+        "",
+        *(f"* {note}" for note in notes(section)),
+      ]
+    )
+    for section in _sections(run_dirs)
+  )
+
+
+def html(section: reader.Section) -> page.Table:
+  """Create the table of a section for a page, the best means in bold."""
+  table = rows(section)
+  headings = metrics(section.class_counts)
+  best = _best_means(table, list(headings))
+  lines = []
+  for row in table:
+    cells = [
+      page.Cell(
+        "-" if value.mean is None else f"{value.mean:.1f}",
+        note=value.note,
+        style="" if value.note else "none",
+        strong=row.kind == "last"
+        and value.mean is not None
+        and value.mean == mean,
+      )
+      for value, mean in zip(row.stats, best, strict=True)
+    ]
+    lines.append(
+      page.Row(
+        [
+          "" if row.kind == "best" else row.label,
+          page.Cell(row.when, style="when"),
+          *cells,
+          page.Cell(row.seeds, style="seeds"),
+        ],
+        style=row.kind,
+      )
+    )
+  header = ["method", "epoch", *headings.values(), "seeds"]
+  return page.Table([header], [lines], style="results")
+
+
+def _sections(run_dirs: Iterable[str | os.PathLike]) -> list[reader.Section]:
+  return reader.sections(reader.group(reader.load_all(run_dirs)))
+
+
+def _cells(section: reader.Section) -> list[list[str]]:
+  headings = metrics(section.class_counts).values()
+  lines = [["method", "epoch", *headings, "seeds"]]
+  for row in rows(section):
+    label = "" if row.kind == "best" else row.label
+    lines.append([label, row.when, *map(str, row.stats), row.seeds])
+  return lines
+
+
+def _when(
+  kind: str,
+  finished: Sequence[reader.RunRecord],
+  evaluations: Sequence[Mapping[str, Any]],
+) -> str:
+  epochs = sorted({row["epoch"] for row in evaluations})
+  text = f"{kind} {epochs[0]:g}"
+  if len(epochs) > 1:
+    text += f"-{epochs[-1]:g}"
+  if kind == "last":
+    return text
+  chosen_on = sorted({run.final["best_selected_on"] for run in finished})
+  return f"{text} (by {' or '.join(chosen_on)})"
+
+
+def _seeds(group: reader.Group) -> str:
+  seeds = [run.seed for run in group.finished]
+  listed = ",".join(map(str, seeds))
+  if len(seeds) > 3 and seeds == list(range(seeds[0], seeds[-1] + 1)):
+    listed = f"{seeds[0]}-{seeds[-1]}"
+  return f"{len(seeds)} ({listed})"
+
+
+def _unfinished(
+  group: reader.Group, run: reader.RunRecord, keys: Sequence[str]
+) -> ResultRow:
+  row: Mapping[str, Any] = run.tests[-1] if run.tests else {}
+  return ResultRow(
+    group.label,
+    "unfinished",
+    f"unfinished, at {run.epoch:.3g}",
+    tuple(stat([row.get(key)]) for key in keys),
+    f"1 ({run.seed})",
+  )
+
+
+def _best_means(
+  table: Sequence[ResultRow], keys: Sequence[str]
+) -> list[float | None]:
+  last = [row for row in table if row.kind == "last"]
+  best = []
+  for column, key in enumerate(keys):
+    means = [row.stats[column].mean for row in last]
+    known = [mean for mean in means if mean is not None]
+    choose = min if key == "ece" else max
+    best.append(choose(known) if len(known) > 1 else None)
+  return best
