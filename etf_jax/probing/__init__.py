@@ -1,8 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What the features of a trained model are good for elsewhere.
+"""Classifiers for other data on the frozen features of a trained model.
 
-``frozen`` takes them from a run's model, ``linear`` and ``regression`` learn
-classifiers on them, ``downstream`` opens the data sets, ``summary`` makes
-tables over seeds, ``views``, ``figures`` and ``pictures`` show them.
-``etf_jax.probe`` is the command.
+`features` takes them from a run's model, `linear` and `regression` learn
+classifiers, `downstream` opens the data sets, `results` makes tables over
+seeds, `figures` draws. `python -m etf_jax.probe` is the command.
 """

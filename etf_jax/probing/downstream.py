@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""The data sets that features are tried on.
+"""Data sets for classifiers on frozen features.
 
 opened = downstream.open_set("aircraft", "/data/aircraft", data_config)
 opened.train.labels, opened.held_out, opened.test.labels
@@ -35,10 +35,10 @@ class Downstream:
   """A data set to learn a classifier on.
 
   Attributes:
-    name: of the catalog, or that of a folder.
+    name: name in the catalog, or of a folder.
     train: training images; behind them validation images, if the set has some.
-    held_out: booleans `[N]`, those of `train` that choose a penalty.
-    test: what accuracies are reported on.
+    held_out: booleans `[N]`, the images of `train` that choose a penalty.
+    test: images that accuracies are measured on.
     metric: "top1", or "mean_per_class" where that is usual.
   """
 
@@ -50,7 +50,7 @@ class Downstream:
 
   @property
   def num_classes(self) -> int:
-    """K."""
+    """Return K."""
     return len(self.test.class_names)
 
 
@@ -87,9 +87,9 @@ def open_set(
   """Open a data set; nothing is prepared or decoded.
 
   Args:
-    name: of the catalog; or of a folder, by whatever name.
+    name: name in the catalog; or any name, of a folder.
     folder: FOLDER/train/CLASS/IMAGE and FOLDER/test/CLASS/IMAGE; None for
-      prepared data of the catalog.
+      prepared data of the catalog, or a folder NAME beside them.
     config: `data` of configs/base.py: where prepared data are.
     per_class: take so many training images of each class only; None: all.
 
@@ -98,18 +98,18 @@ def open_set(
       classes or images.
   """
   config = config.copy_and_resolve_references()
+  if folder is None and catalog.lookup(name).tfds_name is None:
+    folder = str(Path(config.data_dir or "", name))
+    if not Path(folder, "train").is_dir():
+      raise InputError(
+        f"{name} has no builder: say where its images are with"
+        f" --datasets={name}=FOLDER (FOLDER/train/CLASS/IMAGE and"
+        f" FOLDER/test/CLASS/IMAGE), or put them into {folder}"
+      )
   known = name in catalog.DATASETS
   with config.unlocked():
     config.update(name=name if known else splits.FOLDER, dir=folder)
     config.prepare = False
-  if folder is None:
-    facts = catalog.lookup(name)
-    if facts.tfds_name is None:
-      raise InputError(
-        f"{name} has no builder: say where its images are with"
-        f" --datasets={name}=FOLDER (FOLDER/train/CLASS/IMAGE and"
-        " FOLDER/test/CLASS/IMAGE)"
-      )
   opened = splits.open_splits(config)
   train, names = opened.train, opened.train.class_names
   if len(names) < 2:
@@ -130,7 +130,7 @@ def open_set(
 
 
 def _hold_out(name: str, labels: np.ndarray, names: Sequence[str]):
-  """A fifth of each class, at least one image."""
+  """Choose a fifth of each class, at least one image."""
   number = np.bincount(labels, minlength=len(names))
   few = np.flatnonzero(number < 2)
   if few.size:
@@ -165,12 +165,12 @@ def parse(text: str) -> dict[str, str | None]:
 
 
 def of_folder(folder: str) -> tuple[str, str]:
-  """The name of a folder as a data set, and the folder."""
+  """Return the name of a folder as a data set, and the folder."""
   return Path(folder).resolve().name, folder
 
 
 def mean_per_class(labels: np.ndarray, predicted: np.ndarray) -> float:
-  """The mean, over the classes that there are, of their accuracies."""
+  """Return the mean of the accuracies of the classes with images."""
   right = np.bincount(labels, weights=labels == predicted)
   number = np.bincount(labels)
   return float(np.mean(right[number > 0] / number[number > 0]))

@@ -1,147 +1,178 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""The figures of probed runs, in the style of a report's.
+"""The study over tau_plus, and features on a plane through three classes.
 
-figure = study({"fashion_mnist": {...}}, diversity, {})
-reporting._figures.png(figure, "study.png")
+figure = figures.study(rows)
+points = figures.project(features, templates)  # [N, 2]
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+import functools
+import operator
+from typing import Any, NamedTuple
 
-from matplotlib import ticker
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting.figures import style as figures
-
-# tau in radians: one value a seed.
-Curve = Mapping[float, Sequence[float]]
-
-
-@figures.styled
-def study(
-  accuracy: Mapping[str, Curve],
-  nc1: Curve,
-  rank: Curve,
-  others: Mapping[str, tuple[Sequence[float], float, float]],
-) -> Figure:
-  """Accuracy on other data, NC1 and rank over HingeCE's tau_plus.
-
-  Args:
-    accuracy: of each data set or evaluation, as fractions.
-    nc1: of the features of the runs' own training images.
-    rank: their numerical rank.
-    others: of runs that have no tau_plus a line across: mean accuracies in the
-      order of `accuracy`, NC1 and rank.
-
-  Returns:
-    The figure; error bars are one sample standard deviation over seeds. The
-    paper has these in figures 3 (c) and 4.
-  """
-  figure = Figure((10, 3.6), layout="constrained")
-  panels = figure.subplots(1, 3)
-  for index, (label, curve) in enumerate(accuracy.items()):
-    _curve(panels[0], curve, label, index, 100)
-  _curve(panels[1], nc1, None, 0, 1)
-  _curve(panels[2], rank, None, 0, 1)
-  for place, (label, (means, *rest)) in enumerate(others.items()):
-    index = len(accuracy) + place
-    dashes = {"lw": 1.2, "color": figures.series_style(index)["color"]}
-    for number, (name, mean) in enumerate(zip(accuracy, means, strict=True)):
-      panels[0].axhline(
-        100 * mean,
-        label=f"{label}: {name}",
-        ls=_LINES[number % len(_LINES)],
-        **dashes,
-      )
-    for axes, value in zip(panels[1:], rest, strict=True):
-      axes.axhline(value, ls="--", **dashes)
-  panels[0].set_title("Test accuracy on other data, %")
-  panels[1].set_title("NC1 of the training images")
-  panels[2].set_title("Numerical rank of a class")
-  for axes in panels:
-    axes.set_xlabel("τ₊, degrees")
-    axes.xaxis.set_major_locator(ticker.MaxNLocator(7, steps=[1, 2, 3, 5, 10]))
-    axes.margins(y=0.12)
-  figures.legend(figure, panels[0], narrow=False)
-  return figure
-
+from etf_jax.probing import results
+from etf_jax.reporting.figures import style
 
 _LINES = ("--", ":", "-.")
 
 
-def _curve(axes, curve, label, index, scale):
-  taus = sorted(curve)
-  values = [scale * np.asarray(curve[tau], np.float64) for tau in taus]
-  deviations = [v.std(ddof=1) if v.size > 1 else 0.0 for v in values]
-  axes.errorbar(
-    np.degrees(taus),
-    [v.mean() for v in values],
-    deviations,
-    label=label,
-    marker=figures.MARKERS[index % len(figures.MARKERS)],
-    markersize=5,
-    capsize=2.5,
-    elinewidth=1.2,
-    **figures.series_style(index),
-  )
-
-
-@figures.styled
-def views(
-  panels: Mapping[str, Mapping[str, np.ndarray]],
-  corners: Mapping[str, np.ndarray],
-  coarse: np.ndarray,
-  coarse_names: Sequence[str],
-  fine: np.ndarray,
-  fine_names: Sequence[str],
-) -> Figure:
-  """Point of three classes: a column a run, a row a view.
+@style.styled
+def study(rows: Sequence[results.Row]) -> Figure:
+  """Draw accuracy on other data, NC1 and rank over HingeCE's tau_plus.
 
   Args:
-    panels: of each run, of each view, `[N, 2]` points; all have the same views.
-    corners: of each run the three templates `[3, 2]` in its first view.
-    coarse: `[N]` integers, which of the three each point is of: its marker.
-    coarse_names: of the three.
-    fine: `[N]` integers, its class among finer ones: its colour.
-    fine_names: of those.
+    rows: see `results`; runs without a `tau_plus` become lines across.
+
+  Returns:
+    The figure, as figures 3 c and 4 of the paper; error bars are one sample
+    standard deviation over seeds.
   """
-  titles = list(next(iter(panels.values())))
-  rows, columns = len(titles), len(panels)
-  figure = Figure(
-    (max(4.2, 3.2 * columns), 3.3 * rows + 0.6), layout="constrained"
+  figure = Figure((style.WIDTH, 7.2), layout="constrained")
+  panels = figure.subplots(3, 1, sharex=True)
+  transfers = [row for row in rows if row["part"] == "transfer"]
+  sources = [row for row in rows if row["part"] == "source"]
+  index = 0
+  for name in dict.fromkeys(row["data"] for row in transfers):
+    chosen = [row for row in transfers if row["data"] == name]
+    for key, evaluation in results.EVALUATIONS.items():
+      label = f"{name}, {evaluation}"
+      _curve(
+        panels[0],
+        chosen,
+        functools.partial(_percent, evaluation=key),
+        label,
+        index,
+      )
+      index += 1
+  for axes, key in zip(panels[1:], ("nc1", "rank"), strict=True):
+    _curve(axes, sources, operator.itemgetter(key), "", 0)
+  panels[0].set_title("Test accuracy on other data, %")
+  panels[1].set_title("NC1 of the training images")
+  panels[2].set_title("Numerical rank of a class")
+  panels[2].set_xlabel("τ₊, degrees")
+  for axes in panels:
+    axes.margins(y=0.12)
+  style.legend(figure, panels[0])
+  return figure
+
+
+def _percent(row: results.Row, evaluation: str) -> float:
+  return 100 * results.score(row, evaluation)
+
+
+def _curve(
+  axes: Any,
+  rows: Sequence[results.Row],
+  value: Callable[[results.Row], float],
+  label: str,
+  index: int,
+) -> None:
+  """Draw a value over the angle, and lines across for runs without one."""
+  points: dict[float, list[float]] = {}
+  across: dict[str, list[float]] = {}
+  for row in rows:
+    if row["tau_plus"] is None:
+      across.setdefault(row["run"], []).append(value(row))
+    else:
+      points.setdefault(row["tau_plus"], []).append(value(row))
+  angles, line = sorted(points), style.series_style(index)
+  axes.errorbar(
+    np.degrees(angles),
+    [np.mean(points[angle]) for angle in angles],
+    [np.std(v, ddof=1) if len(v := points[a]) > 1 else 0.0 for a in angles],
+    label=label or None,
+    marker=".",
+    **line,
   )
-  grid = figure.subplots(rows, columns, squeeze=False)
-  for column, (label, found) in enumerate(panels.items()):
-    for row, title in enumerate(titles):
-      axes, points = grid[row, column], found[title]
-      for place, k in enumerate(np.unique(fine)):
-        for c in np.unique(coarse[fine == k]):
-          chosen = (fine == k) & (coarse == c)
-          name = figures.drawable(fine_names[k], k)
-          three = figures.drawable(coarse_names[c], c)
-          axes.plot(
-            *points[chosen].T,
-            figures.MARKERS[c],
-            color=figures.SERIES[place % len(figures.SERIES)],
-            ms=3,
-            mew=0,
-            alpha=0.55,
-            label=name if name == three else f"{three}: {name}",
-          )
-      if row == 0:
-        axes.set_title(label)
-        axes.plot(
-          *corners[label].T,
-          "+",
-          color=figures.INK,
-          ms=9,
-          mew=1.4,
-          label="classifier vectors",
-        )
-      axes.set_aspect("equal", adjustable="datalim")
-      axes.set_xticks([])
-      axes.set_yticks([])
-      if column == 0:
-        axes.set_ylabel(title)
-  figures.legend(figure, grid[0, 0], narrow=False)
+  for number, (run, values) in enumerate(across.items()):
+    axes.axhline(
+      np.mean(values),
+      label=f"{run}: {label}" if label else None,
+      color=line["color"],
+      ls=_LINES[number % len(_LINES)],
+      lw=1.2,
+    )
+
+
+def project(features: np.ndarray, templates: np.ndarray) -> np.ndarray:
+  """Project onto the plane through the templates of three classes.
+
+  Args:
+    features: floats `[N, d]`.
+    templates: floats `[d, 3]`: the classifier vectors of the classes.
+
+  Returns:
+    Float64 `[N, 2]`: coordinates around the middle of the three templates, in
+    an orthonormal basis whose first axis points from the first to the second.
+
+  Raises:
+    ValueError: the templates lie on one line, or are not three.
+
+  References:
+    Müller et al., `When Does Label Smoothing Help?
+    <https://arxiv.org/abs/1906.02629>`_, 2019, section 2
+  """
+  corners = np.asarray(templates, np.float64).T
+  if len(corners) != 3:
+    raise ValueError(f"a plane goes through 3 templates, got {len(corners)}")
+  sides = corners[1:] - corners[0]
+  first = np.linalg.norm(sides[0])
+  axis = sides[0] / (first or 1)
+  rest = sides[1] - axis * (axis @ sides[1])
+  second = np.linalg.norm(rest)
+  if not min(first, second) > 1e-6 * np.abs(sides).max():
+    raise ValueError("the three templates lie on one line: there is no plane")
+  basis = np.stack([axis, rest / second], axis=1)
+  return (np.asarray(features, np.float64) - corners.mean(axis=0)) @ basis
+
+
+class View(NamedTuple):
+  """Points of three classes on their plane.
+
+  Attributes:
+    points: `[N, 2]`.
+    corners: `[3, 2]`, the templates.
+    places: `[N]` integers, the class among the three: its marker.
+    colors: `[N]` integers, the class, perhaps a finer one: its color.
+    names: names of the finer classes, by their number.
+  """
+
+  points: np.ndarray
+  corners: np.ndarray
+  places: np.ndarray
+  colors: np.ndarray
+  names: Sequence[str]
+
+
+@style.styled
+def views(panels: Mapping[str, View]) -> Figure:
+  """Draw the views of some runs, two in a row."""
+  rows = -(-len(panels) // 2)
+  shape = (rows, min(2, len(panels)))
+  figure = Figure((style.WIDTH, 2.5 * rows + 1), layout="constrained")
+  grid = figure.subplots(*shape, squeeze=False).ravel()
+  for axes in grid:
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.set_visible(False)
+  for axes, (label, view) in zip(grid, panels.items(), strict=False):
+    axes.set_visible(True)
+    for index, k in enumerate(np.unique(view.colors)):
+      chosen = view.colors == k
+      axes.plot(
+        *view.points[chosen].T,
+        style.MARKERS[view.places[chosen][0]],
+        color=style.SERIES[index % len(style.SERIES)],
+        ms=3,
+        mew=0,
+        alpha=0.55,
+        label=style.drawable(view.names[k], k),
+      )
+    axes.plot(*view.corners.T, "+", color=style.INK, ms=9, label="templates")
+    axes.set_title(label)
+    axes.set_aspect("equal", adjustable="datalim")
+  style.legend(figure, grid[0])
   return figure

@@ -32,12 +32,12 @@ class Linear(NamedTuple):
   bias: np.ndarray
 
   def predict(self, features: np.ndarray) -> np.ndarray:
-    """The class, int64 `[N]`, of each of the features `[N, d]`."""
+    """Return the class, int64 `[N]`, of each of the features `[N, d]`."""
     return np.argmax(features @ self.kernel + self.bias, axis=1)
 
 
 def order(seed: int, epoch: int, size: int) -> np.ndarray:
-  """The order of the images of an epoch, a permutation of 0..size-1."""
+  """Return the order of an epoch, a permutation of 0..size-1."""
   return np.random.default_rng((seed, epoch)).permutation(size)
 
 
@@ -51,7 +51,7 @@ def train(
   learning_rate: float = LEARNING_RATE,
   seed: int = 0,
 ) -> Linear:
-  r"""Learn a linear classifier by minimising the cross-entropy.
+  r"""Learn a linear classifier by minimizing the cross-entropy.
 
   .. math::
     W \leftarrow W - \eta \frac{1}{|B|} \sum_{i \in B} h_i (p_i - e_{y_i})^\top
@@ -73,13 +73,12 @@ def train(
     Do we need neural collapse? Learning diverse features for fine-grained and
     long-tail classification, appendix B.2
   """
-  features, labels = jnp.asarray(features), jnp.asarray(labels, jnp.int32)
-  size, width = features.shape
+  x, y = jnp.asarray(features), jnp.asarray(labels, jnp.int32)
+  size, width = x.shape
   batch_size = min(batch_size, size)
   steps = -(-size // batch_size)
   params = Linear(
-    jnp.zeros((width, num_classes), features.dtype),
-    jnp.zeros(num_classes, features.dtype),
+    np.zeros((width, num_classes), x.dtype), np.zeros(num_classes, x.dtype)
   )
   for epoch in range(epochs):
     index = np.zeros(steps * batch_size, np.int32)
@@ -87,8 +86,8 @@ def train(
     where = np.arange(index.size) < size
     params = _epoch(
       params,
-      features,
-      labels,
+      x,
+      y,
       index.reshape(steps, batch_size),
       where.reshape(steps, batch_size),
       learning_rate,

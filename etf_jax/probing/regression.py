@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""L2-regularised multinomial regression, its penalty chosen on held-out images.
+"""L2-regularized multinomial regression, its penalty chosen on held-out images.
 
 learned = regression.fit(features, labels, num_classes, held_out=mask)
 predicted = learned.predict(test_features)
@@ -45,12 +45,12 @@ class Regression(NamedTuple):
   converged: bool
 
   def predict(self, features: np.ndarray) -> np.ndarray:
-    """The class, int64 `[N]`, of each of the features `[N, d]`."""
+    """Return the class, int64 `[N]`, of each of the features `[N, d]`."""
     return np.argmax(features @ self.kernel + self.bias, axis=1)
 
 
 def accuracy(labels: np.ndarray, predicted: np.ndarray) -> float:
-  """The share of predictions that are right, in [0, 1]."""
+  """Return the share of right predictions, in [0, 1]."""
   return float(np.mean(labels == predicted))
 
 
@@ -135,7 +135,7 @@ def _best(scores):
 
 
 def _fit(model, rows, labels, penalty) -> bool:
-  """Fit; says whether the solver converged."""
+  """Fit, and return True if the solver converged."""
   # Two opposite vectors of half the length have half of the penalty of one.
   two = np.unique(labels).size == 2
   model.set_params(C=(2 if two else 1) / penalty)

@@ -1,6 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The probe command, on runs of seconds over digits with coarse classes."""
 
+import argparse
 import csv
 import json
 
@@ -18,7 +19,7 @@ from etf_jax.configs import base
 from etf_jax.data import Encoded
 from etf_jax.data.sources import splits
 from etf_jax.errors import InputError
-from etf_jax.probing import downstream, frozen, pictures, summary
+from etf_jax.probing import command, downstream, features, results
 
 # Of 0 to 9.
 COARSE = ("round", "line", "both", "both", "line", "both", *("round",) * 4)
@@ -67,7 +68,7 @@ def probed(runs, tmp_path_factory):
   """Everything that the command writes, of all runs."""
   out = tmp_path_factory.mktemp("probed")
   argv = [f"--workdir={runs}", "--datasets=digits", f"--out={out}", *FAST]
-  argv += ["--study", "--view=round,line,both"]
+  argv += ["--study", "--view=round,line,both", "--view=digits:3,5,8"]
   assert probe.main(argv) == 0
   return out
 
@@ -77,7 +78,7 @@ def rows_of(out):
 
 
 def refused(capsys, *argv):
-  """The one line of a command that fails."""
+  """Return the one line of a command that fails."""
   assert probe.main([str(argument) for argument in argv]) == 2
   *_, line = capsys.readouterr().err.splitlines()
   assert line.startswith("error: ")
@@ -118,33 +119,34 @@ def test_features_are_those_of_the_model(runs, digits_dir):
   bound = trained.model.bind(trained.variables)
   expected = {"classifier": output.features, "backbone": bound.backbone(taken)}
   assert expected["classifier"].shape == expected["backbone"].shape == (355, 16)
-  for kind, features in expected.items():
-    extract = jax.jit(frozen.create(trained.model, trained.inputs, kind))
-    seen = frozen.look(extract, trained.variables, split, 10, batch_size=100)
-    np.testing.assert_allclose(seen.features, features, rtol=1e-4, atol=1e-5)
+  for kind, direct in expected.items():
+    extract = jax.jit(features.extractor(trained.model, trained.inputs, kind))
+    seen = features.read(extract, trained.variables, split, batch_size=100)
+    np.testing.assert_allclose(seen.features, direct, rtol=1e-4, atol=1e-5)
     np.testing.assert_array_equal(seen.labels, source.labels)
     # Diversity from all of them at once, in float64.
-    rows = np.asarray(features, np.float64)
+    diversity = features.diversity(seen, 10)
+    rows = np.asarray(direct, np.float64)
     means = np.stack([rows[source.labels == k].mean(axis=0) for k in range(10)])
     apart = means - means.mean(axis=0)
     within = rows - means[source.labels]
     between = np.linalg.pinv(apart.T @ apart / 10, rcond=1e-9)
     nc1 = np.trace(within.T @ within / 355 @ between) / 10
-    assert seen.diversity.nc1 == pytest.approx(nc1, rel=1e-3)
-    rank = collapse.numerical_rank(np.asarray(features), source.labels, 10)
-    assert seen.diversity.rank == pytest.approx(float(rank), rel=1e-4)
-    assert 1 <= seen.diversity.rank_centred <= 16
-  templates = frozen.templates(
+    assert diversity.nc1 == pytest.approx(nc1, rel=1e-3)
+    rank = collapse.numerical_rank(np.asarray(direct), source.labels, 10)
+    assert diversity.rank == pytest.approx(float(rank), rel=1e-4)
+    assert 1 <= diversity.rank_centred <= 16
+  templates = features.templates(
     trained.model, trained.variables, images[0], trained.inputs
   )
   np.testing.assert_array_equal(templates, output.weights)
   with pytest.raises(ValueError, match="kind must be one of"):
-    frozen.create(trained.model, trained.inputs, "other")
+    features.extractor(trained.model, trained.inputs, "other")
 
 
 def test_rows_of_every_run(runs, probed):
   rows = rows_of(probed)
-  assert [row["part"] for row in rows] == ["own", "transfer"] * 4
+  assert [row["part"] for row in rows] == ["source", "transfer"] * 4
   assert [row["seed"] for row in rows[::2]] == [0, 1, 0, 0]
   labels = [row["run"] for row in rows[::2]]
   assert labels[0] == labels[1] == "ce"
@@ -178,21 +180,18 @@ def test_tables_of_every_run(probed):
     flat = list(csv.DictReader(file))
   assert [float(row["nc1"]) for row in flat] == [row["nc1"] for row in rows]
   assert flat[0]["penalty"] == ""
-  aligned = summary.text(summary.tables(rows)).splitlines()
-  assert "paired by seed" in aligned[-4]
+  assert "paired by seed" in results.text(results.tables(rows))
 
 
-@pytest.mark.parametrize("name", ["study.png", "views.png"])
+@pytest.mark.parametrize("name", ["study.png", "view-1.png", "view-2.png"])
 def test_figures_are_drawn(probed, name):
   pixels = np.asarray(Image.open(probed / name).convert("L"))
   assert min(pixels.shape) > 300
   assert 0.005 < np.mean(pixels < 200) < 0.5
 
 
-def test_a_folder_and_the_features_of_the_classifier(
-  runs, tmp_path, monkeypatch
-):
-  """Larger images in colour are made to fit; validation images are fitted."""
+def test_a_folder_and_the_features_of_the_classifier(runs, tmp_path):
+  """Larger images in color are made to fit; validation images are fitted."""
   digits = load_digits()
   for k in (3, 8):
     for place, index in enumerate(np.flatnonzero(digits.target == k)[:12]):
@@ -212,16 +211,13 @@ def test_a_folder_and_the_features_of_the_classifier(
   assert "/validation/digit 3/" in names[1]
   argv = [f"--workdir={runs / 'ce' / 'seed=0'}", f"--out={tmp_path / 'out'}"]
   argv += [f"--dir={tmp_path / 'images'}", "--features=classifier"]
-  argv += ["--view=round,line,both", "--embed=tsne", "--epochs=2"]
-  monkeypatch.setattr(pictures, "_SHOWN", 12)  # t-SNE of 36 points
+  argv += ["--epochs=2"]
   assert probe.main(argv) == 0
   own, row = rows_of(tmp_path / "out")
   assert (row["data"], row["num_classes"]) == ("images", 2)
   assert (row["train_images"], row["test_images"]) == (14, 10)
   assert own["features"] == "classifier"
   assert not (tmp_path / "out" / "study.png").exists()
-  with Image.open(tmp_path / "out" / "views.png") as picture:
-    assert picture.height > 1.3 * picture.width  # a plane above t-SNE
 
 
 @pytest.mark.parametrize(
@@ -241,8 +237,8 @@ def test_a_folder_and_the_features_of_the_classifier(
     (["--datasets=digits", "--study"], "got 0"),
     (["--datasets=digits", "--view=round,line"], "three different classes"),
     (["--datasets=digits", "--view=round,line,bth"], "did you mean 'both'?"),
-    (["--datasets=digits", "--embed=tsne"], "--view=A,B,C"),
-    (["--datasets=digits", "--embed=pca"], "--embed=pca is unknown"),
+    (["--datasets=digits", "--view=digits:1,2,12"], "--view='12': unknown"),
+    (["--datasets=digits", "--view=cifar10:1,2,3"], "--view='cifar10'"),
     (["--datasets=digits", "--workdir={}"], "no run in"),
   ],
 )
@@ -250,16 +246,6 @@ def test_wrong_arguments_are_one_line(runs, capsys, tmp_path, arguments, said):
   given = [argument.format(tmp_path) for argument in arguments]
   place = f"--workdir={runs / 'ce' / 'seed=0'}"
   assert said in refused(capsys, place, *given, f"--out={tmp_path / 'out'}")
-
-
-def test_umap_is_named_where_it_is_not_installed(runs, capsys, monkeypatch):
-  monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-  line = refused(
-    capsys,
-    f"--workdir={runs / 'ce'}",
-    *("--datasets=digits", "--view=round,line,both", "--embed=umap"),
-  )
-  assert "pip install umap-learn" in line
 
 
 def test_an_unfinished_run_is_one_line(runs, capsys, tmp_path):
@@ -280,3 +266,26 @@ def test_cones_of_two_angles_are_no_study(runs, capsys, tmp_path):
   counts = tmp_path / "0.5" / "class_counts.json"
   counts.write_text("[60, 60, 61]")
   assert "cones of 0.3 and 0.5 radians" in refused(capsys, *argv)
+
+
+def test_runs_on_different_data_are_lines_of_their_own(runs, tmp_path):
+  """Both have seed 0, one name and one method; no mean is over the two."""
+  trained_runs.copy(runs / "ce" / "seed=0", tmp_path / "a")
+  fields = {"data.imbalance": 0.05}
+  trained_runs.copy(runs / "ce" / "seed=0", tmp_path / "b", **fields)
+  for name, text, hash_ in (
+    ("a", "[60, 60, 60]", "1"),
+    ("b", "[60, 60, 6]", "2"),
+  ):
+    (tmp_path / name / "class_counts.json").write_text(text)
+    meta = json.loads((tmp_path / name / "config.json").read_text())
+    meta["hash"] = hash_
+    (tmp_path / name / "config.json").write_text(json.dumps(meta))
+  groups = command._groups(
+    argparse.Namespace(workdir=[str(tmp_path)], study=False)
+  )
+  assert [group.label for group in groups] == [
+    "ce (data.imbalance=0.01)",
+    "ce (data.imbalance=0.05)",
+  ]
+  assert [len(group.runs) for group in groups] == [1, 1]
