@@ -229,7 +229,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(refused, tmp_path):
     ),
     (
       ["--config.method=etf_dd"],
-      "config.method='etf_dd' is unknown; did you mean 'etf_dr'?",
+      "config.method='etf_dd': unknown; did you mean 'etf_dr'?",
     ),
     (
       ["--config.model.name=resnet_32"],

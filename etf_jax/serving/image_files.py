@@ -2,13 +2,12 @@
 """Images that a command line names: files, and all below a folder."""
 
 from collections.abc import Sequence
-import difflib
 import os
 
 import numpy as np
 
 from etf_jax.data.sources import folders
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, did_you_mean
 
 
 def walk(folder: str) -> list[str]:
@@ -84,8 +83,7 @@ def class_numbers(
   numbers = {name: number for number, name in enumerate(names)}
   for name in dict.fromkeys(found):
     if name not in numbers:
-      near = difflib.get_close_matches(name, names, n=1)
-      hint = f"; did you mean {near[0]!r}?" if near else ""
+      hint = did_you_mean(name, names)
       raise InputError(
         f"{where} has images of class {name!r}, which the model does not know"
         f"{hint} (known: {folders.some(names)})"

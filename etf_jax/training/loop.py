@@ -10,6 +10,7 @@ finals = train_together(experiment, {(0.1, 0): Path("a"), (0.2, 0): Path("b")})
 
 from collections.abc import Mapping
 import contextlib
+import logging
 from pathlib import Path
 
 import jax
@@ -23,6 +24,8 @@ from etf_jax.training.parallel import distributed, memory, packing, sharding
 from etf_jax.training.plan import lower_step
 from etf_jax.training.records.profiler import Profile
 from etf_jax.training.records.recorder import Run
+
+_log = logging.getLogger(__name__)
 
 
 def train(experiment: Experiment, seed: int, workdir: Path) -> dict:
@@ -100,7 +103,7 @@ def _check_memory(experiment, number):
       raise
     raise InputError(f"{error}. Or lower config.pack_seeds") from error
   if told and distributed.is_writer():
-    print(told, flush=True)
+    _log.info(told)
 
 
 def _train_group(experiment, begun, start):

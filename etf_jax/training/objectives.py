@@ -6,13 +6,12 @@ loss = objectives.create_loss(config, class_counts)
 per_example = loss(output, labels, Context(batch_labels, where, epoch))
 """
 
-import difflib
 import math
 
 from jax.typing import ArrayLike
 from ml_collections import ConfigDict
 
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, unknown_name
 from etf_jax.training.methods import (
   METHODS,
   Context,
@@ -126,11 +125,7 @@ def check_choices(config: ConfigDict) -> None:
   for field, known in _CHOICES.items():
     value = _get(config, field)
     if value is not None and value not in known:
-      near = difflib.get_close_matches(str(value), known, 1, 0)[0]
-      raise InputError(
-        f"config.{field}={value!r} is unknown; did you mean {near!r}?"
-        f" (known: {', '.join(known)})"
-      )
+      raise unknown_name(f"config.{field}", value, known)
   for field, (rule, holds) in _RANGES.items():
     value = _get(config, field)
     if not holds(value):

@@ -1,8 +1,6 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Where compiled programs are kept, and that they are found again."""
 
-import pathlib
-
 import jax
 from jax.experimental.compilation_cache import compilation_cache
 import jax.numpy as jnp
@@ -10,6 +8,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
+from etf_jax.runs import files
 from etf_jax.training.parallel import compilation_cache as compilation
 
 FIELDS = (
@@ -58,9 +57,9 @@ def compile_one():
 
 def test_programs_are_kept_below_the_users_cache(fresh):
   compilation.use_cache(config())
-  assert compilation.folder() == fresh / "etf_jax" / "xla"
+  assert files.cache_folder("xla") == fresh / "etf_jax" / "xla"
   assert "hits" not in compile_one()
-  files = list(compilation.folder().glob("jit__lambda*-cache"))
+  files = list(files.cache_folder("xla").glob("jit__lambda*-cache"))
   assert len(files) == 1
   assert "hits" in compile_one()
   # What a killed process has cut short is compiled anew.
@@ -81,13 +80,6 @@ def test_it_can_be_off(fresh):
   compilation.use_cache(config(cache=False))
   assert compile_one() == []
   assert not fresh.exists()
-
-
-def test_without_a_variable_it_is_in_the_home(monkeypatch):
-  monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-  monkeypatch.setenv("HOME", "/home/somebody")
-  expected = pathlib.Path("/home/somebody/.cache/etf_jax/xla")
-  assert compilation.folder() == expected
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(fresh, capsys):

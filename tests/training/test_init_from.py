@@ -244,7 +244,7 @@ def test_a_state_that_is_cut_over_devices(source, made, digits):
     ),
     ({"seeds": (0, 2)}, "holds no run of seed 2 (neither config.json nor"),
     ({"init_hash": "0123abcd"}, " is 0123abcd and "),
-    ({"init_parts": "head"}, "config.init_parts='head' is unknown; did you"),
+    ({"init_parts": "head"}, "config.init_parts='head': unknown; did you"),
     ({"init_checkpoint": "first"}, "config.init_checkpoint='first' is unknown"),
     (
       {"init_parts": "all"},

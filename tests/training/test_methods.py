@@ -270,17 +270,17 @@ def test_the_frame_fits_the_projector(projector, width):
     (
       "ldam_drw",
       {"loss.weight_reduction": "sum"},
-      "config.loss.weight_reduction='sum' is unknown; did you mean",
+      "config.loss.weight_reduction='sum': unknown; did you mean",
     ),
     (
       "ldam",
       {},
-      "config.method='ldam' is unknown; did you mean 'ldam_drw'?",
+      "config.method='ldam': unknown; did you mean 'ldam_drw'?",
     ),
     (
       "ce",
       {"head.name": "cosin"},
-      "config.head.name='cosin' is unknown; did you mean 'cosine'?",
+      "config.head.name='cosin': unknown; did you mean 'cosine'?",
     ),
   ],
 )

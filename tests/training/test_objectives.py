@@ -240,7 +240,7 @@ def test_resolving_leaves_the_given_config_alone():
   ],
 )
 def test_unknown_choices_name_the_nearest(field, value, nearest):
-  message = rf"config\.{field}='{value}' is unknown; did you mean '{nearest}'"
+  message = rf"config\.{field}='{value}': unknown; did you mean '{nearest}'"
   with pytest.raises(InputError, match=message) as caught:
     resolved("etf_dr", **{field: value})
   assert "\n" not in str(caught.value)

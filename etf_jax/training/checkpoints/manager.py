@@ -9,9 +9,9 @@ All processes of a run save and restore together, in one folder that all see.
 from collections.abc import Iterator
 import contextlib
 import json
+import logging
 import os
 from pathlib import Path
-import sys
 
 import jax
 from ml_collections import ConfigDict
@@ -22,6 +22,8 @@ from etf_jax.errors import InputError
 from etf_jax.training.checkpoints import integrity
 from etf_jax.training.parallel import distributed
 from etf_jax.training.state import TrainState
+
+_log = logging.getLogger(__name__)
 
 # Where steps go that cannot be read; a run does not delete what it was given.
 _DAMAGED = "damaged"
@@ -90,10 +92,9 @@ class Checkpoints:
         raise self._unreadable(*max(problems.items()))
       return None
     for damaged, problem in problems.items():
-      print(
+      _log.warning(
         f"warning: step {damaged} in {self._resume.directory} is damaged"
-        f" ({_first_line(problem)}); going on from step {step}",
-        file=sys.stderr,
+        f" ({_first_line(problem)}); going on from step {step}"
       )
       aside = self._workdir / _DAMAGED
       aside.mkdir(exist_ok=True)
@@ -200,10 +201,9 @@ def _problem(folder: Path, like: TrainState) -> Exception | None:
   )
   try:
     if not integrity.check(folder / "default"):
-      print(
+      _log.warning(
         f"warning: {folder} has no {integrity.NAME}, so a flipped bit in it"
-        " would go unseen",
-        file=sys.stderr,
+        " would go unseen"
       )
     with contextlib.closing(reader):
       reader.restore(folder / "default", args=arguments)

@@ -6,21 +6,19 @@ and the kind of device. Several processes may share a folder; of one run only
 process 0 writes. A file that is cut short is compiled anew, with a warning.
 """
 
+import logging
 import os
-from pathlib import Path
-import sys
 
 import jax
 from ml_collections import ConfigDict
 
+from etf_jax.errors import InputError
+from etf_jax.runs import files
+
+_log = logging.getLogger(__name__)
+
 # Programs that compile faster are not worth a file.
 _SECONDS = 0.2
-
-
-def folder() -> Path:
-  """Where programs are kept unless JAX_COMPILATION_CACHE_DIR says otherwise."""
-  above = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-  return Path(above) / "etf_jax" / "xla"
 
 
 def use_cache(config: ConfigDict) -> None:
@@ -36,17 +34,17 @@ def use_cache(config: ConfigDict) -> None:
     return
   if jax.config.jax_compilation_cache_dir is not None:
     return
-  place = folder()
+  place = None
   try:
+    place = files.cache_folder("xla")
     place.mkdir(parents=True, exist_ok=True)
     writable = os.access(place, os.W_OK)
-  except OSError:
+  except (OSError, InputError):
     writable = False
   if not writable:
-    print(
-      f"warning: programs are compiled anew by each run, as {place} cannot be"
-      " written: set JAX_COMPILATION_CACHE_DIR to a folder that can",
-      file=sys.stderr,
+    _log.warning(
+      f"warning: programs are compiled anew by each run, as"
+      f" {place or 'a home directory'} cannot be written: set JAX_COMPILATION_CACHE_DIR to a folder that can"
     )
     return
   jax.config.update("jax_compilation_cache_dir", str(place))
