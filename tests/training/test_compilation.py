@@ -59,11 +59,11 @@ def test_programs_are_kept_below_the_users_cache(fresh):
   compilation.use_cache(config())
   assert files.cache_folder("xla") == fresh / "etf_jax" / "xla"
   assert "hits" not in compile_one()
-  files = list(files.cache_folder("xla").glob("jit__lambda*-cache"))
-  assert len(files) == 1
+  programs = list(files.cache_folder("xla").glob("jit__lambda*-cache"))
+  assert len(programs) == 1
   assert "hits" in compile_one()
   # What a killed process has cut short is compiled anew.
-  files[0].write_bytes(files[0].read_bytes()[:50])
+  programs[0].write_bytes(programs[0].read_bytes()[:50])
   with pytest.warns(UserWarning, match="Error reading persistent compilation"):
     compile_one()
 

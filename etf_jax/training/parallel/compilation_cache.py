@@ -43,8 +43,9 @@ def use_cache(config: ConfigDict) -> None:
     writable = False
   if not writable:
     _log.warning(
-      f"warning: programs are compiled anew by each run, as"
-      f" {place or 'a home directory'} cannot be written: set JAX_COMPILATION_CACHE_DIR to a folder that can"
+      "warning: programs are compiled anew by each run, as"
+      f" {place or 'a home directory'} cannot be written: set"
+      " JAX_COMPILATION_CACHE_DIR to a folder that can"
     )
     return
   jax.config.update("jax_compilation_cache_dir", str(place))
