@@ -32,7 +32,7 @@ class Problem(NamedTuple):
 
 
 class Columns(NamedTuple):
-  """What a column of each cluster is like; `[2]` each."""
+  """The columns of each cluster; `[2]` each."""
 
   odds: np.ndarray  # log(q / (ceiling - q))
   mass: np.ndarray  # q
@@ -46,8 +46,8 @@ def problem_of(sizes, counts, lambda_z, lambda_b) -> Problem:
   """Take sizes and counts with the larger classes first."""
   total = sizes @ counts
   spread = total * lambda_z / np.sqrt(counts)
-  apart = (sizes > 1) & (spread < 1)
-  ceiling = np.where(apart, spread, 1)
+  distinct = (sizes > 1) & (spread < 1)
+  ceiling = np.where(distinct, spread, 1)
   with np.errstate(divide="ignore"):
     spare = np.log((1 - ceiling) * sizes) - np.log(ceiling)
   return Problem(
@@ -63,29 +63,29 @@ def problem_of(sizes, counts, lambda_z, lambda_b) -> Problem:
 
 
 def scales_of(problem: Problem, odds: np.ndarray) -> np.ndarray:
-  """The a that go with the q."""
+  """Return the a that go with the q."""
   return np.logaddexp(0, problem.spare + np.logaddexp(0, odds))
 
 
 def _balance(problem: Problem, odds: np.ndarray) -> np.ndarray:
-  """By how much the other cluster's bias must exceed the own at depth 0."""
-  own = np.log(problem.sizes / problem.others)
-  return odds + own - scales_of(problem, odds) / problem.sizes
+  """Return the excess of the other cluster's bias at depth 0."""
+  base = np.log(problem.sizes / problem.others)
+  return odds + base - scales_of(problem, odds) / problem.sizes
 
 
 def _tilt(problem: Problem, mass: np.ndarray) -> float:
-  """The bias by its first-order condition."""
+  """Return the bias by its first-order condition."""
   majority, minority = problem.counts * mass / problem.others
   return problem.leverage * (minority - majority)
 
 
 def without_cross_mode(problem: Problem) -> Columns:
-  """The optimum among c_AB = c_BA = 0 where the minority's a is 0."""
-  own = np.log(problem.sizes[0] / problem.sizes[1])
+  """Find the optimum among c_AB = c_BA = 0 where the minority's a is 0."""
+  base = np.log(problem.sizes[0] / problem.sizes[1])
 
   def columns(odds: float) -> Columns:
     tilt = _balance(problem, np.array([odds, 0.0]))[0]
-    both = np.array([odds, own - tilt])
+    both = np.array([odds, base - tilt])
     mass = problem.ceiling * special.expit(both)
     return Columns(both, mass, np.zeros(2), tilt)
 
@@ -103,11 +103,11 @@ def cross_excess(problem: Problem, columns: Columns) -> float:
 
 
 def with_cross_mode(problem: Problem) -> Columns:
-  """The optimum where the cross mode is not 0, by its angle."""
+  """Find the optimum where the cross mode is not 0, by its angle."""
   share = problem.sizes / problem.sizes.sum()
   root = np.sqrt(share[::-1])
   weights = np.sqrt(problem.counts * problem.others)
-  apart = problem.spare > -np.inf
+  distinct = problem.spare > -np.inf
 
   def columns(log_tangent: float) -> tuple[Columns, float]:
     unit = np.sqrt(special.expit(2 * log_tangent * np.array([-1, 1])))
@@ -115,7 +115,7 @@ def with_cross_mode(problem: Problem) -> Columns:
     # ceiling - mass, without cancellation where the classes are told apart.
     left = problem.spread * (share * unit**2 + unit[::-1] ** 2)
     left /= 1 + root * unit
-    left = np.where(apart, left, np.maximum(1 - mass, np.exp(-_LOG_ODDS)))
+    left = np.where(distinct, left, np.maximum(1 - mass, np.exp(-_LOG_ODDS)))
     odds = np.log(mass / left)
     tilt = _tilt(problem, mass)
     depths = np.array([tilt, -tilt]) - _balance(problem, odds)

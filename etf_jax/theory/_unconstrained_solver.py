@@ -91,7 +91,7 @@ def blocks(x: jax.Array, program: Program):
 
 
 def _errors(x: jax.Array, program: Program):
-  """What a column of each cluster says about the other classes.
+  """Evaluate what a column of each cluster says about the other classes.
 
   Returns:
     Its logit for one other class of each cluster `[m, m]`; how many there are;
@@ -127,7 +127,7 @@ class _Prox(NamedTuple):
 
 
 def _prox(x: jax.Array, program: Program) -> _Prox:
-  """Minimises the penalty plus half the squared distance over the step."""
+  """Minimize the penalty plus half the squared distance over the step."""
   threshold = program.step * program.spectral
   identity, bias, means = _split(x, program.sizes.size)
   size = jnp.abs(identity) - threshold * jnp.sqrt(program.others)
@@ -144,7 +144,7 @@ def _forward_backward(x: jax.Array, program: Program) -> _Prox:
 
 
 def _newton(x: jax.Array, program: Program, forcing: jax.Array) -> jax.Array:
-  r"""A step for :math:`x = \mathrm{prox}(x - t \nabla f(x))`.
+  r"""Take a step for :math:`x = \mathrm{prox}(x - t \nabla f(x))`.
 
   With Q the derivative of the proximal map and :math:`M = I - t \nabla^2 f`
   it solves :math:`(I - Q M) d = -r`. Both are symmetric with eigenvalues in
@@ -160,8 +160,10 @@ def _newton(x: jax.Array, program: Program, forcing: jax.Array) -> jax.Array:
   # the antisymmetric part of each pair of entries.
   before, after = prox.before, prox.after
   both = (after[:, None] > 0) & (after[None, :] > 0)
-  apart = before[:, None] - before[None, :]
-  slope = (after[:, None] - after[None, :]) / jnp.where(apart == 0, 1, apart)
+  difference = before[:, None] - before[None, :]
+  slope = (after[:, None] - after[None, :]) / jnp.where(
+    difference == 0, 1, difference
+  )
   symmetric = jnp.sqrt(jnp.where(both, 1, jnp.clip(slope, 0, 1)))
   both_before = before[:, None] + before[None, :]
   mean = (after[:, None] + after[None, :]) / jnp.where(
@@ -198,7 +200,7 @@ def _newton(x: jax.Array, program: Program, forcing: jax.Array) -> jax.Array:
 
 
 def _descend(x: jax.Array, program: Program) -> jax.Array:
-  """Some steps of accelerated proximal gradient with adaptive restart."""
+  """Take some steps of accelerated proximal gradient with adaptive restart."""
 
   def step(_, state):
     x, ahead, momentum = state
@@ -280,7 +282,7 @@ def solve(x: jax.Array, program: Program):
 
 
 def geometry(scale, shift, counts, sizes, cluster) -> dict[str, np.ndarray]:
-  """Cosines and lengths of the classifier and of the mean features."""
+  """Return cosines and lengths of the classifier and of the mean features."""
   root = np.sqrt(sizes)
   means = np.sqrt(counts) * (np.diag(scale) + shift * np.outer(root, root))
   left, values, right = np.linalg.svd(means)
@@ -297,7 +299,7 @@ def geometry(scale, shift, counts, sizes, cluster) -> dict[str, np.ndarray]:
 
 
 def _cosines(identity, means, divide, *, sizes, cluster):
-  """Of a Gram matrix given by its blocks, with classes divided by counts."""
+  """Normalize a Gram matrix given by its blocks, divided by counts."""
   within = identity - identity / sizes + np.diag(means) / sizes
   norms = np.sqrt(np.maximum(within, 0) / divide)
   root = np.sqrt(sizes)

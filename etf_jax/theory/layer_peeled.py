@@ -35,7 +35,7 @@ _MAX_STEPS = 2000
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LayerPeeled:
-  """What `solve_layer_peeled` finds.
+  """The optimum for a fixed classifier.
 
   Attributes:
     features: float64 ``[num_classes, feature_dim]``; all samples of a class
@@ -75,7 +75,7 @@ def solve_layer_peeled(
   the tolerances. Features start at zero, from where dot regression, whose
   gradient is parallel to the target, leads straight to it; on the sphere around
   its optimum fixed steps would be sublinear. Steps are spectral: they grow
-  where the loss is flat. Cross entropy is minimised through the log odds of a
+  where the loss is flat. Cross entropy is minimized through the log odds of a
   wrong answer, of which it is an increasing function: those do not saturate.
 
   Args:
@@ -127,7 +127,7 @@ def solve_layer_peeled(
   radius = float(feature_energy) ** 0.5
   with jax.enable_x64(True):
     evaluate = functools.partial(_evaluate, loss, weights, radius)
-    features, values = _minimise(
+    features, values = _minimize(
       lambda h: tuple(np.asarray(x) for x in evaluate(h)),
       functools.partial(_shortfall, loss, weights, radius),
       weights.shape[::-1],
@@ -159,7 +159,7 @@ def _checked_prototypes(prototypes: ArrayLike, loss: str) -> np.ndarray:
 def _evaluate(
   loss: str, prototypes: jax.Array, radius: jax.Array, features: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """What is minimised and its gradient, ``[K]`` and ``[K, d]``."""
+  """Evaluate what is minimized and its gradient, ``[K]`` and ``[K, d]``."""
 
   def log_odds(feature: jax.Array, label: jax.Array) -> jax.Array:
     logits = feature @ prototypes
@@ -183,11 +183,11 @@ def _shortfall(
   features: np.ndarray,
   gradients: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-  r"""Bounds what is missing in the loss and in inner products, ``[K]`` each.
+  r"""Bound what is missing in the loss and in inner products, ``[K]`` each.
 
   A convex function falls by no more than :math:`g^\top (h - v)` from
   :math:`h`, with :math:`v` the point of the ball that :math:`-g` points to; the
-  loss is no steeper than what is minimised. The optimum is its own
+  loss is no steeper than what is minimized. The optimum is its own
   :math:`v`: near one on the sphere :math:`|h - v|` is at least the distance to
   it, to first order. Dot regression is zero at one point of the ball only.
   """
@@ -204,7 +204,7 @@ def _shortfall(
     lengths = np.linalg.norm(features, axis=1)
     inside = (lengths < radius * (1 - 1e-9)) & (gap < _LOSS_TOLERANCE)
     for k in np.flatnonzero(inside & (distance > 0)):
-      curvature = _least_curvature(prototypes, features[k], k)
+      curvature = _least_curvature(prototypes, features[k], int(k))
       if curvature > 0:
         distance[k] = min(distance[k], steepness[k] / curvature)
   return np.maximum(gap, 0), longest * distance
@@ -213,7 +213,7 @@ def _shortfall(
 def _least_curvature(
   prototypes: np.ndarray, feature: np.ndarray, label: int
 ) -> float:
-  """The least curvature of the log odds where the gradient can point."""
+  """Return the least curvature of the log odds where the gradient can point."""
   logits = np.delete(feature @ prototypes, label)
   odds = np.exp(logits - logits.max())
   odds /= odds.sum()
@@ -226,13 +226,13 @@ def _least_curvature(
   return float(np.linalg.eigvalsh(hessian)[0])
 
 
-def _minimise(
+def _minimize(
   evaluate: Callable[[np.ndarray], tuple[np.ndarray, ...]],
   shortfall: Callable[..., tuple[np.ndarray, np.ndarray]],
   shape: tuple[int, int],
   radius: float,
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Spectral projected gradient on balls, every row with steps of its own."""
+  """Take spectral projected gradient steps on balls, of each row a size."""
   features = np.zeros(shape)
   values, gradients = evaluate(features)
   recent = collections.deque([values], maxlen=10)
@@ -273,7 +273,7 @@ def _search(
   reference: np.ndarray,
   radius: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-  """Halves each row's step until its value is low enough."""
+  """Halve each row's step until its value is low enough."""
   for _ in range(60):
     trial = features - steps[:, None] * gradients
     lengths = np.linalg.norm(trial, axis=1, keepdims=True)
@@ -290,5 +290,5 @@ def _search(
 
 
 def _positive(x: np.ndarray) -> np.ndarray:
-  """`x` where it is positive, 1 where dividing by it would fail."""
+  """Return `x` where it is positive, 1 where dividing by it would fail."""
   return np.where(x > 0, x, 1)

@@ -11,21 +11,22 @@ In use::
     learned.minority_cosine  # 0.3107, where a simplex ETF has -0.1111
 """
 
-from collections.abc import Callable
 import dataclasses
 import math
-from typing import NamedTuple
 
-from jax.typing import ArrayLike
 import numpy as np
-from scipy import optimize
+from numpy.typing import ArrayLike
 
 from etf_jax import arrays
+from etf_jax.theory import _averaged_budgets as averaged
+from etf_jax.theory import _per_vector_budgets as per_vector
+
+BUDGETS = ("averaged", "per_vector")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class LearnableLayerPeeled:
-  """What `solve_learnable_layer_peeled` finds; majority classes come first.
+  """The optimum of both sets of vectors; majority classes come first.
 
   Attributes:
     logits: float64 ``[K, K]``; column k holds the logits of class k's samples.
@@ -49,6 +50,7 @@ def solve_learnable_layer_peeled(
   *,
   classifier_energy: float,
   feature_energy: float,
+  budgets: str = "averaged",
 ) -> LearnableLayerPeeled:
   r"""Find the optimal features and the optimal classifier together.
 
@@ -61,8 +63,12 @@ def solve_learnable_layer_peeled(
     \frac{1}{K} \sum_k |w_k|^2 \le E_W , \quad
     \frac{1}{K} \sum_k \frac{1}{n_k} \sum_i |h_{k,i}|^2 \le E_H .
 
-  Both budgets average over classes: a class of few samples has as large a part
-  in the features' budget as any other. It is solved to global optimality:
+  These budgets average over classes, as in Fang et al.: a class of few samples
+  has as large a part in the features' budget as any other. With
+  ``budgets="per_vector"`` each vector has a budget, as in Yang et al., equation
+  4: :math:`|w_k|^2 \le E_W` and :math:`|h_{k,i}|^2 \le E_H`; a bound from the
+  dual certifies the loss to 1e-6 of it. The averaged model is solved to global
+  optimality:
 
   * Cross entropy and the squared norm are convex, so replacing the features of
     a class by their mean lowers both: :math:`h_{k,i} = h_k`.
@@ -90,15 +96,17 @@ def solve_learnable_layer_peeled(
     ratio: :math:`R = n_A / n_B`, finite, at least 1.
     classifier_energy: :math:`E_W` > 0, a squared length.
     feature_energy: :math:`E_H` > 0, a squared length.
+    budgets: ``"averaged"`` over classes, or ``"per_vector"``.
 
   Returns:
     A `LearnableLayerPeeled`. At a ratio of 1 it is a simplex ETF with cosines
-    :math:`-1 / (K - 1)`; beyond `critical_ratio` the minority's classifier
-    vectors coincide.
+    :math:`-1 / (K - 1)`; beyond `critical_ratio`, which is that of averaged
+    budgets, the minority's classifier vectors coincide.
 
   Raises:
-    ValueError: if a size, the ratio or an energy is out of range. For a ratio
-      below 1, swap the clusters.
+    ValueError: if a size, the ratio, an energy or `budgets` is out of range.
+      For a ratio below 1, swap the clusters.
+    RuntimeError: if the certificate of ``"per_vector"`` is not met.
 
   Examples:
     >>> from etf_jax.theory import learnable_layer_peeled as learnable
@@ -110,12 +118,19 @@ def solve_learnable_layer_peeled(
     -0.1111 0.5598
     0.3107 0.0505
     1.0000 0.0137
+    >>> learned = learnable.solve_learnable_layer_peeled(
+    ...   (3, 7), 100, classifier_energy=1, feature_energy=5,
+    ...   budgets="per_vector",
+    ... )
+    >>> print(f"{learned.minority_cosine:.3f}")
+    0.958
 
   References:
     Fang, He, Long and Su, `Exploring deep neural networks via layer-peeled
     model: minority collapse in imbalanced training
-    <https://arxiv.org/abs/2101.12699>`_, 2021, for the model; the reduction to
-    four numbers is worked out here
+    <https://arxiv.org/abs/2101.12699>`_, 2021, for averaged budgets; Yang et
+    al., 2022, equation 4, for budgets per vector; the reductions to few numbers
+    are worked out here
   """
   sizes = _checked_sizes(cluster_sizes)
   arrays.check_positive("ratio", ratio)
@@ -124,10 +139,22 @@ def solve_learnable_layer_peeled(
       f"ratio must be at least 1, got {ratio:g}: cluster 0 is the majority, so "
       "swap the clusters"
     )
+  if budgets not in BUDGETS:
+    raise ValueError(f"budgets must be one of {BUDGETS}, got {budgets!r}")
   budget = _budget(sizes, classifier_energy, feature_energy)
-  problem = _Problem(*sizes, math.log(ratio), budget)
-  majority = _best_majority(problem, _best_minority)
-  return _solution(problem, majority, _best_minority(problem, majority))
+  if budgets == "per_vector":
+    found = per_vector.solve(sizes, ratio, budget / sum(sizes))
+    cosines = found.classifier_cosines
+    return LearnableLayerPeeled(
+      logits=found.logits,
+      classifier_cosines=cosines,
+      feature_cosines=found.feature_cosines,
+      minority_cosine=float(cosines[-1, -2]) if sizes[1] > 1 else math.nan,
+      loss=found.loss,
+    )
+  problem = averaged.Problem(*sizes, math.log(ratio), budget)
+  majority = averaged.best_majority(problem, averaged.best_minority)
+  return _solution(problem, majority, averaged.best_minority(problem, majority))
 
 
 def critical_ratio(
@@ -177,173 +204,40 @@ def critical_ratio(
   budget = _budget(sizes, classifier_energy, feature_energy)
 
   def excess(log_ratio: float) -> float:
-    """Whether a first bit of budget is worth more inside the minority."""
-    problem = _Problem(*sizes, log_ratio, budget)
-    majority = _best_majority(problem, lambda *_: 0.0)
-    slopes = _slopes(problem, majority, 0.0)
+    """Compare a first bit of budget inside the minority and between."""
+    problem = averaged.Problem(*sizes, log_ratio, budget)
+    majority = averaged.best_majority(problem, lambda *_: 0.0)
+    slopes = averaged.slopes(problem, majority, 0.0)
     return slopes.minority - slopes.between
 
   high = 1.0
   while excess(high) > 0:
     high *= 2
-  log_ratio = _sign_change(excess, high)
+  log_ratio = averaged.sign_change(excess, high)
   return math.exp(log_ratio) if log_ratio < 709 else math.inf
 
 
-class _Problem(NamedTuple):
-  """Cluster sizes, log R and what the nuclear norm may be."""
-
-  majority: int
-  minority: int
-  log_ratio: float
-  budget: float
-
-
-class _Slopes(NamedTuple):
-  """Logs of how fast the loss falls with each part of the budget.
-
-  Logs, because the slopes themselves underflow on large budgets.
-  """
-
-  majority: float
-  minority: float
-  between: float
-
-
-class _Cluster(NamedTuple):
-  """The loss of one cluster's samples, and the logs of its two slopes."""
-
-  loss: float
-  within: float
-  between: float
-
-
-def _cluster(own: int, other: int, within: float, between: float) -> _Cluster:
-  r"""Evaluate a cluster of `own` classes beside one of `other` classes.
-
-  ``within`` is :math:`(K_j - 1) a_j`; ``between`` is :math:`\sqrt{K K_B} x` for
-  A and :math:`\sqrt{K K_A} y` for B, so that the last term of the nuclear norm
-  is their Euclidean length.
-  """
-  total = own + other
-  sibling = within / (own - 1) if own > 1 else 0.0
-  stranger = (within + between * math.sqrt(total / other)) / own
-  loss = math.log1p(
-    (own - 1) * math.exp(-sibling) + other * math.exp(-stranger)
-  )
-  inside = np.logaddexp(-sibling, math.log(other / own) - stranger) - loss
-  across = 0.5 * math.log(total * other) - math.log(own) - stranger - loss
-  return _Cluster(loss, float(inside) if own > 1 else -math.inf, across)
-
-
-def _clusters(
-  problem: _Problem, majority: float, minority: float, log_tangent: float
-) -> tuple[_Cluster, _Cluster]:
-  """Both clusters, weighted by their share of the samples.
-
-  The remaining budget goes between the clusters; ``log_tangent`` says in which
-  proportion the columns of the two use it.
-  """
-  between = (problem.budget - majority) - minority
-  cosine, sine = _cosine_and_sine(log_tangent)
-  a = _cluster(problem.majority, problem.minority, majority, between * cosine)
-  b = _cluster(problem.minority, problem.majority, minority, between * sine)
-  odds = math.log(problem.majority / problem.minority) + problem.log_ratio
-  shares = -np.logaddexp(0, -odds), -np.logaddexp(0, odds)
-  return tuple(
-    _Cluster(
-      math.exp(share) * cluster.loss,
-      float(share + cluster.within),
-      float(share + cluster.between),
-    )
-    for share, cluster in zip(shares, (a, b), strict=True)
-  )
-
-
-def _cosine_and_sine(log_tangent: float) -> tuple[float, float]:
-  return (
-    math.exp(-0.5 * np.logaddexp(0, 2 * log_tangent)),
-    math.exp(-0.5 * np.logaddexp(0, -2 * log_tangent)),
-  )
-
-
-def _best_tangent(problem: _Problem, majority: float, minority: float) -> float:
-  """The proportion at which the gradient points along the budget's arc."""
-
-  def misalignment(log_tangent: float) -> float:
-    a, b = _clusters(problem, majority, minority, log_tangent)
-    return a.between - b.between + log_tangent
-
-  # Its slope is at least 1, which bounds how far away the root can be.
-  reach = abs(misalignment(0.0)) + 1
-  return optimize.brentq(misalignment, -reach, reach, xtol=1e-15, rtol=1e-15)
-
-
-def _slopes(problem: _Problem, majority: float, minority: float) -> _Slopes:
-  tangent = _best_tangent(problem, majority, minority)
-  a, b = _clusters(problem, majority, minority, tangent)
-  between = 0.5 * np.logaddexp(2 * a.between, 2 * b.between)
-  return _Slopes(a.within, b.within, float(between))
-
-
-def _best_minority(problem: _Problem, majority: float) -> float:
-  """What of the budget the minority gets, given the majority's part."""
-
-  def excess(minority: float) -> float:
-    slopes = _slopes(problem, majority, minority)
-    return slopes.minority - slopes.between
-
-  return _sign_change(excess, problem.budget - majority)
-
-
-def _best_majority(
-  problem: _Problem, minority_of: Callable[[_Problem, float], float]
-) -> float:
-  """What of the budget the majority gets, given the minority's answer.
-
-  Comparing with what lies between the clusters is enough even where nothing
-  does: its slope is at least the lesser of the other two there, so the majority
-  cannot be worth more than it and less than the minority.
-  """
-
-  def excess(majority: float) -> float:
-    slopes = _slopes(problem, majority, minority_of(problem, majority))
-    return slopes.majority - slopes.between
-
-  return _sign_change(excess, problem.budget)
-
-
-def _sign_change(function: Callable[[float], float], high: float) -> float:
-  """Where on ``[0, high]`` a function turns from positive to negative."""
-  if function(0.0) <= 0:
-    return 0.0
-  if function(high) >= 0:
-    return high
-  # Relative to the bracket: budgets span many orders of magnitude.
-  return optimize.brentq(function, 0.0, high, xtol=1e-15 * high, rtol=1e-15)
-
-
 def _solution(
-  problem: _Problem, majority: float, minority: float
+  problem: averaged.Problem, majority: float, minority: float
 ) -> LearnableLayerPeeled:
   """Write the modes out as matrices."""
   sizes = np.array([problem.majority, problem.minority])
   total = sizes.sum()
-  tangent = _best_tangent(problem, majority, minority)
-  a, b = _clusters(problem, majority, minority, tangent)
+  tangent = averaged.best_tangent(problem, majority, minority)
+  a, b = averaged.clusters(problem, majority, minority, tangent)
   between = (problem.budget - majority) - minority
   # Singular values inside the clusters. A cluster of one class has none.
   inside = np.array([majority, minority]) / np.maximum(sizes - 1, 1)
   # The singular vectors between them: their entry in each class of a cluster.
   left = np.sqrt(sizes[::-1] / (total * sizes)) * [1, -1]
-  right = np.array(_cosine_and_sine(tangent)) * [1, -1] / np.sqrt(sizes)
+  right = np.array(averaged.cosine_and_sine(tangent)) * [1, -1] / np.sqrt(sizes)
 
   cluster = np.repeat([0, 1], sizes)
-  centred = np.eye(total) - (cluster[:, None] == cluster) / sizes[cluster]
-  centred *= inside[cluster]
+  centered = np.eye(total) - (cluster[:, None] == cluster) / sizes[cluster]
+  centered *= inside[cluster]
 
   def matrix(rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    return centred + between * np.outer(rows[cluster], columns[cluster])
+    return centered + between * np.outer(rows[cluster], columns[cluster])
 
   # W^T W and H^T H are multiples of (Z Z^T)^(1/2) and (Z^T Z)^(1/2).
   classifier_cosines = _cosines(matrix(left, left))

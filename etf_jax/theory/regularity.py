@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-r"""How much closer to the optimum one gradient step can bring a feature.
+r"""The regularity number: the progress of a gradient step to the optimum.
 
 In use::
 
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from etf_jax import arrays as _arrays
+from etf_jax import arrays as checks
 
 
 def regularity_number(
@@ -21,6 +21,8 @@ def regularity_number(
   gradient: ArrayLike,
   optimum: ArrayLike,
   step_size: ArrayLike | None = None,
+  *,
+  radius: float | None = None,
 ) -> jax.Array:
   r"""Compute the factor by which a gradient step shrinks the squared distance.
 
@@ -28,9 +30,9 @@ def regularity_number(
     \eta = \frac{|h - \gamma g - h^*|^2}{|h - h^*|^2} , \qquad
     \gamma^* = \frac{\langle g, h - h^* \rangle}{|g|^2}
 
-  with :math:`\gamma` the given step or the best one, :math:`\gamma^*`. The step
-  is not projected back to the ball of features; that is how the paper's
-  equation 16 comes out as an equality. For a feature of length
+  with :math:`\gamma` the given step or the best one, :math:`\gamma^*`. Without
+  `radius` the step is not projected back to the ball of features: so the
+  paper's equation 16 is an equality, for a feature of length
   :math:`\sqrt{E_H}` at angle :math:`\theta` to the prototype :math:`w` of a
   simplex ETF with lengths :math:`\sqrt{E_W}`:
 
@@ -41,13 +43,21 @@ def regularity_number(
     / (K (1 - p))`, which depends on the feature: any fixed step gives a larger
     :math:`\eta` at other features.
 
+  Definition 2 of the paper projects the step. Then the order is the opposite
+  near the optimum: at :math:`\theta = .1`, :math:`\gamma = 1`, ten classes and
+  unit lengths dot regression has .990 and cross entropy .298. Projected steps
+  converge linearly on cross entropy and sublinearly on dot regression, whose
+  gradient vanishes at the optimum.
+
   Args:
     feature: floating ``[..., feature_dim]``, :math:`h`.
     gradient: floating, the shape of `feature`, :math:`g`: of a loss with
       respect to the feature.
     optimum: floating, the shape of `feature`, :math:`h^*`.
     step_size: :math:`\gamma`, a scalar or ``[...]``; None takes the best step
-      of each feature.
+      of each feature without projection.
+    radius: :math:`\sqrt{E_H}`, of the ball that :math:`h - \gamma g` is
+      projected to; None does not project.
 
   Returns:
     :math:`\eta`, ``[...]``, at least 0, and at most 1 with the best step; NaN
@@ -99,7 +109,7 @@ def regularity_number(
         f"step_size must be a scalar or have shape {shape[:-1]}, got "
         f"{step.shape}"
       )
-  dtype = _arrays.result_dtype(*arrays.values(), typed)
+  dtype = checks.result_dtype(*arrays.values(), typed)
   h, g, best = (x.astype(dtype) for x in arrays.values())
   error = h - best
   if step is None:
@@ -108,7 +118,12 @@ def regularity_number(
     g = g / jnp.max(jnp.abs(g), axis=-1, keepdims=True, initial=0)
     step = jnp.sum(g * error, axis=-1) / jnp.sum(g * g, axis=-1)
   step = step.astype(dtype)
-  remaining = error - (step if step.ndim == 0 else step[..., None]) * g
+  taken = (step if step.ndim == 0 else step[..., None]) * g
+  remaining = error - taken
+  if radius is not None:
+    reached = h - taken
+    length = jnp.linalg.norm(reached, axis=-1, keepdims=True)
+    remaining = reached * (radius / jnp.maximum(length, radius)) - best
   distance = jnp.sum(error * error, axis=-1)
   ratio = jnp.sum(remaining * remaining, axis=-1) / distance
   return jnp.where(distance > 0, ratio, jnp.nan)

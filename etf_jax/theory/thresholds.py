@@ -6,8 +6,8 @@ See `unconstrained_features` for the program that they are about.
 
 import math
 
-from jax.typing import ArrayLike
 import numpy as np
+from numpy.typing import ArrayLike
 
 
 def collapse_thresholds(
@@ -123,7 +123,9 @@ def minority_cosine_limit(cluster_sizes: ArrayLike, ratio: float) -> float:
     \cos = \frac{\sigma K_A / (K K_B) - 1 / K_B}
     {1 - 1 / K_B + \sigma K_A / (K K_B)} ,
 
-  which grows to 1 with R: an imbalance alone turns minority classes together.
+  which grows to 1 with R: an imbalance turns minority classes together. It is
+  the cosine of SELI, the simplex-encoded-labels interpolation of Thrampoulidis
+  et al., to which the classifier tends as the penalty vanishes.
 
   Args:
     cluster_sizes: `[2]`, classes of the majority A and of the minority B.
@@ -139,6 +141,10 @@ def minority_cosine_limit(cluster_sizes: ArrayLike, ratio: float) -> float:
     >>> from etf_jax.theory import thresholds
     >>> print(f"{thresholds.minority_cosine_limit([5, 5], 1):.4f}")
     -0.1111
+
+  References:
+    Thrampoulidis, Kini, Vakilian and Behnia, `Imbalance Trouble: Revisiting
+    Neural-Collapse Geometry <https://arxiv.org/abs/2208.05512>`_, 2022
   """
   sizes, _ = check_clusters(cluster_sizes, [1, 1])
   if sizes.size != 2:
@@ -206,12 +212,12 @@ def simplex_deviation_rate(cluster_sizes: ArrayLike, ratio: float) -> float:
   # Cosine and sine.
   unit = np.sqrt(others * [ratio, 1] / (others @ [ratio, 1]))
   gain = np.log([ratio, 1]) / 2
-  to_own = gain - np.log((1 - np.sqrt(others / classes) * unit) / sizes)
+  to_same = gain - np.log((1 - np.sqrt(others / classes) * unit) / sizes)
   to_other = gain - np.log(unit / np.sqrt(classes * others))
-  own = ((sizes - 1) * to_own + others * to_other) / classes
-  square = own**2 + (sizes - 1) * (own - to_own) ** 2
-  square += others * (own - to_other) ** 2
-  orthogonal = sizes @ square - (sizes @ own) ** 2 / (classes - 1)
+  first = ((sizes - 1) * to_same + others * to_other) / classes
+  square = first**2 + (sizes - 1) * (first - to_same) ** 2
+  square += others * (first - to_other) ** 2
+  orthogonal = sizes @ square - (sizes @ first) ** 2 / (classes - 1)
   return 2 * math.sqrt(max(orthogonal, 0) / (classes - 1))
 
 

@@ -38,8 +38,8 @@ depend on how many classes or samples there are.
 import dataclasses
 from typing import NamedTuple
 
-from jax.typing import ArrayLike
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import optimize, special
 
 from etf_jax import arrays
@@ -76,7 +76,7 @@ class TwoClusters:
 
 
 class TwoClusterThresholds(NamedTuple):
-  r"""Where a growing :math:`\lambda_Z` makes the parts of the optimum 0.
+  r"""The :math:`\lambda_Z` from which on a part of the optimum is 0.
 
   Attributes:
     minority_collapse: the smaller classes have one classifier vector from here
@@ -272,10 +272,10 @@ def _regime(scales, alive, sizes) -> str:
 
 
 def _cosines(within, between, sizes) -> np.ndarray:
-  """Of vectors with Gram matrix `within (I - J / K) + between J` in blocks."""
+  """Normalize the Gram matrix `within (I - J / K) + between J` in blocks."""
   gram = between - np.diag(within / sizes)
   squares = np.diag(gram) + within
   with np.errstate(invalid="ignore"):
     cosines = gram / np.sqrt(np.outer(squares, squares))
-  alone = np.diag(sizes == 1)
-  return np.where(alone, np.nan, np.clip(cosines, -1, 1))
+  single = np.diag(sizes == 1)
+  return np.where(single, np.nan, np.clip(cosines, -1, 1))

@@ -37,7 +37,7 @@ Solver. Accelerated proximal gradient comes near; then Newton's method on the
 equation "a proximal gradient step changes nothing", whose linear systems
 conjugate gradients solve, converges quadratically. A dual feasible point bounds
 the error of each iterate and decides which of the two goes on. None of the
-solvers at hand does this: optax and SciPy minimise smooth functions,
+solvers at hand does this: optax and SciPy minimize smooth functions,
 optimistix has no proximal methods, jaxopt is no longer developed and stops at
 proximal gradient, which takes 10 to 100 times as long here; cvxpy is right but
 slow from about 20 classes on (the tests compare with it).
@@ -46,6 +46,7 @@ slow from about 20 classes on (the tests compare with it).
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 from jax.typing import ArrayLike
 import numpy as np
 
@@ -160,21 +161,20 @@ def solve_unconstrained_features(
     counts, return_inverse=True, return_counts=True
   )
   total = counts.sum()
-  program = solver.Program(
-    sizes=sizes.astype(np.float64),
-    shares=distinct / total,
-    spectral=np.float64(lambda_z * np.sqrt(total)),
-    ridge=np.float64(1.0 if lambda_b is None else lambda_b),
-    has_bias=np.float64(lambda_b is not None),
-  )
-  point = solver.starting_point(program, cluster, start)
   # Small matrices in float64: the host is faster than any accelerator.
   cpu = jax.local_devices(backend="cpu")[0]
   with jax.enable_x64(True), jax.default_device(cpu):
-    program, point = jax.device_put((program, point), cpu)
-    state = solver.solve(point, program)
-    point, objective, gap = (np.asarray(x) for x in state[:3])
-    scale, bias, shift = (np.asarray(x) for x in solver.blocks(point, program))
+    program = solver.Program(
+      sizes=jnp.asarray(sizes, jnp.float64),
+      shares=jnp.asarray(distinct / total),
+      spectral=jnp.asarray(lambda_z * np.sqrt(total), jnp.float64),
+      ridge=jnp.asarray(1.0 if lambda_b is None else lambda_b, jnp.float64),
+      has_bias=jnp.asarray(lambda_b is not None, jnp.float64),
+    )
+    point = solver.starting_point(program, cluster, start)
+    state = solver.solve(jnp.asarray(point), program)
+    solved, objective, gap = state[0], float(state[1]), float(state[2])
+    scale, bias, shift = (np.asarray(x) for x in solver.blocks(solved, program))
   if not gap <= solver.TOLERANCE * objective:
     raise RuntimeError(
       "the unconstrained-feature model did not converge: after "
@@ -184,8 +184,8 @@ def solve_unconstrained_features(
   return UnconstrainedFeatures(
     logits=np.diag(scale[cluster]) + shift[np.ix_(cluster, cluster)],
     bias=bias[cluster],
-    objective=float(objective),
-    gap=float(gap),
+    objective=objective,
+    gap=gap,
     **solver.geometry(scale, shift, distinct, sizes, cluster),
   )
 

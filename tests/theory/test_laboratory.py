@@ -8,7 +8,10 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from etf_jax.theory import _laboratory_counts, laboratory
+from etf_jax.errors import InputError
+from etf_jax.theory import laboratory
+from etf_jax.theory.laboratory import clusters
+from etf_jax.theory.laboratory import counts as laboratory_counts
 from etf_jax.theory.unconstrained_features import solve_unconstrained_features
 
 # sqrt(n_B) / N for K = (5, 5), n_B = 100 and n_A = 400, 1000.
@@ -39,13 +42,11 @@ def test_solved_points_lie_on_the_right_side_of_every_border():
 
 def test_a_point_on_the_wrong_side_is_counted(monkeypatch):
   # Borders at half their places: .002 for .004, so that .003 seems wrong.
-  from etf_jax.theory import _laboratory_borders as borders
-
-  right = borders.two_cluster_thresholds
+  right = clusters.two_cluster_thresholds
   monkeypatch.setattr(
-    borders,
+    clusters,
     "two_cluster_thresholds",
-    lambda *clusters: np.array(right(*clusters)) / 2,
+    lambda *sizes: np.array(right(*sizes)) / 2,
   )
   found = laboratory.phase_diagram([0.001, 0.003, 0.02], [400], points=2)
   assert found.phases.tolist() == [[0, 0, 3]]
@@ -85,6 +86,11 @@ def test_classifier_cosines_at_known_ratios():
   )
   learned = found.pairs[0][[0, 2, 3, 4, 5, 7]].round(4)
   assert learned.tolist() == [-0.1111, -0.0202, 0.1422, 0.3107, 0.7272, 1]
+  # With a budget for each vector, as Yang et al., equation 4, is printed.
+  per_vector = found.per_vector[[0, 2, 3, 4]]
+  np.testing.assert_allclose(
+    per_vector, [-1 / 9, 0.385, 0.866, 0.958], atol=5e-4
+  )
   # At R = 1 all pairs are those of a simplex.
   np.testing.assert_allclose(found.pairs[:, 0], -1 / 9, atol=1e-6)
   assert found.critical == pytest.approx(245.50, abs=0.005)
@@ -146,6 +152,14 @@ def test_regularity_numbers():
   np.testing.assert_allclose(found.best_steps, (1 - cosine) * 0.9 / (1 - p))
   # The fixed steps are the best ones at .5, 1 and 1.5, and worse elsewhere.
   np.testing.assert_allclose(found.fixed_steps, found.best_steps[1:])
+  # With definition 2's projection the order near the optimum is the opposite.
+  np.testing.assert_allclose(found.projected[:, 0], [0.990, 0.298], atol=5e-4)
+  dot, cross = found.walk[:, -1]
+  assert found.walk.shape == (2, 1001)
+  assert found.walk_step == 0.1
+  np.testing.assert_allclose(found.walk[:, 0], 1)
+  assert dot == pytest.approx(0.10, abs=5e-4)
+  assert cross == pytest.approx(2.2e-35, rel=0.02)
   excess = found.fixed - found.theory
   best = np.eye(3, 4, 1, dtype=bool)
   np.testing.assert_allclose(excess[best], 0, atol=1e-12)
@@ -235,9 +249,9 @@ def test_my_counts_of_two_clusters_collapse_at_the_closed_forms(lambda_b):
   grid = np.outer([MAJORITY, MINORITY], [1.001, 0.9]).ravel()
   solved = []
   found = laboratory.sweep_counts(
-    COUNTS, grid, lambda_b, progress=solved.append
+    COUNTS, grid, lambda_b, progress=lambda: solved.append(1)
   )
-  assert solved == [1, 2, 3, 4]
+  assert len(solved) == 4
   np.testing.assert_array_equal(found.lambda_z, np.sort(grid))
   np.testing.assert_allclose(
     found.thresholds, np.repeat([MINORITY, MAJORITY], 3)
@@ -284,8 +298,8 @@ def test_default_grid_surrounds_the_thresholds():
 
 
 def test_many_different_counts_are_merged(monkeypatch):
-  monkeypatch.setattr(_laboratory_counts, "EXACT", 3)
-  monkeypatch.setattr(_laboratory_counts, "LEVELS", 2)
+  monkeypatch.setattr(laboratory_counts, "EXACT", 3)
+  monkeypatch.setattr(laboratory_counts, "LEVELS", 2)
   counts = [90, 110, 100, 390, 400, 410]
   found = laboratory.sweep_counts(counts, [1.001 * MINORITY])
   assert found.merged
@@ -300,7 +314,7 @@ def test_many_different_counts_are_merged(monkeypatch):
 @given(st.lists(st.floats(1, 1e6), min_size=2, max_size=40), st.integers(1, 10))
 def test_merging_keeps_sum_and_order(counts, levels):
   counts = np.array(counts)
-  merged = _laboratory_counts.merge_counts(counts, levels)
+  merged = laboratory_counts.merge_counts(counts, levels)
   assert merged.sum() == pytest.approx(counts.sum())
   assert np.unique(merged).size <= levels
   order = np.argsort(counts)
@@ -310,7 +324,38 @@ def test_merging_keeps_sum_and_order(counts, levels):
   assert (np.abs(np.log(merged / counts)) <= np.log(width) + 1e-9).all()
 
 
+@pytest.mark.parametrize(
+  "text", ["[400, 100.5, 7]", "400 100.5\n7\n", "400,100.5,7"]
+)
+def test_counts_files(tmp_path, text):
+  path = tmp_path / "class_counts.json"
+  path.write_text(text)
+  for place in (path, tmp_path):
+    counts = laboratory.read_counts(None, str(place))
+    np.testing.assert_array_equal(counts, [400, 100.5, 7])
+  assert laboratory.read_counts(None, None) is None
+
+
+@pytest.mark.parametrize(
+  ("content", "message"),
+  [
+    (None, "class_counts.json: cannot be read, No such file.*; give"),
+    (b"\xff\xfe\x00\x81", "cannot be read, it is not text; give"),
+    (b"[1, 2", "is not JSON, .*; mend"),
+    (b'{"a": 1}', "needs a list of two counts or more; add"),
+    (b"", "needs a list of two counts or more"),
+    (b"[1, [2]]", r"class 1=\[2\]: is no positive number"),
+    (b"[true, 1]", "class 0=True: is no positive number"),
+  ],
+)
+def test_counts_files_are_refused(tmp_path, content, message):
+  if content is not None:
+    (tmp_path / "class_counts.json").write_bytes(content)
+  with pytest.raises(InputError, match=f"^--counts_file=.*{message}"):
+    laboratory.read_counts(None, str(tmp_path))
+
+
 def test_examples():
-  results = doctest.testmod(_laboratory_counts)
+  results = doctest.testmod(laboratory_counts)
   assert results.attempted >= 4
   assert results.failed == 0

@@ -27,9 +27,9 @@ from etf_jax.theory.learnable_layer_peeled import (
 )
 
 
-def learn(sizes, ratio, feature_energy=5.0):
+def learn(sizes, ratio, feature_energy=5.0, **budgets):
   return solve_learnable_layer_peeled(
-    sizes, ratio, classifier_energy=1, feature_energy=feature_energy
+    sizes, ratio, classifier_energy=1, feature_energy=feature_energy, **budgets
   )
 
 
@@ -51,6 +51,49 @@ def shares(sizes, ratio):
 )
 def test_minority_cosines(ratio, cosine):
   assert round(learn((3, 7), ratio).minority_cosine, 4) == cosine
+
+
+@pytest.mark.parametrize(
+  ("sizes", "ratio", "cosine"),
+  [
+    ((3, 7), 1, -1 / 9),
+    ((3, 7), 10, 0.385),
+    ((3, 7), 50, 0.866),
+    ((3, 7), 100, 0.958),
+    ((7, 3), 100, 1.0),
+    ((1, 9), 10, 0.120),
+  ],
+)
+def test_minority_cosines_with_a_budget_for_each_vector(sizes, ratio, cosine):
+  learned = learn(sizes, ratio, budgets="per_vector")
+  assert learned.minority_cosine == pytest.approx(cosine, abs=6e-4)
+  np.testing.assert_allclose(np.diag(learned.classifier_cosines), 1)
+  # The averaged budgets admit all that these admit.
+  assert learned.loss >= learn(sizes, ratio).loss - 1e-9
+
+
+@pytest.mark.slow
+def test_budgets_per_vector_are_the_full_convex_problem():
+  sizes, ratio, length = (2, 3), 8.0, 5**0.5
+  total = sum(sizes)
+  gram = cp.Variable((2 * total, 2 * total), PSD=True)
+  logits = length * gram[:total, total:]
+  each = [
+    weight * (cp.log_sum_exp(logits[:, k]) - logits[k, k])
+    for k, weight in enumerate(shares(sizes, ratio))
+  ]
+  problem = cp.Problem(cp.Minimize(cp.sum(each)), [cp.diag(gram) <= 1])
+  problem.solve(solver=cp.CLARABEL)
+  learned = learn(sizes, ratio, budgets="per_vector")
+  assert learned.loss == pytest.approx(problem.value, abs=1e-6)
+  np.testing.assert_allclose(
+    learned.classifier_cosines, gram.value[:total, :total], atol=2e-3
+  )
+
+
+def test_budgets_have_two_names():
+  with pytest.raises(ValueError, match=r"budgets must be one of .*'averaged'"):
+    learn((2, 2), 2, budgets="each")
 
 
 @pytest.mark.parametrize(

@@ -28,6 +28,22 @@ def wide():
     yield
 
 
+def test_definition_2_projects_the_step():
+  # At step 1 dot regression has cos + (1 - cos) = 1 along the optimum.
+  w, angle = np.array([1.0, 0.0]), 0.1
+  h = np.array([np.cos(angle), np.sin(angle)])
+  gradient = -(1 - np.cos(angle)) * w
+  reached = np.array([1.0, np.sin(angle)])
+  reached /= np.linalg.norm(reached)
+  expected = np.sum((reached - w) ** 2) / np.sum((h - w) ** 2)
+  found = regularity_number(h, gradient, w, 1.0, radius=1.0)
+  assert found == pytest.approx(expected)
+  assert found == pytest.approx(0.990, abs=5e-4)
+  # A step that stays inside the ball is not changed.
+  inside = regularity_number(0.5 * h, gradient, w, 0.1, radius=1.0)
+  assert inside == regularity_number(0.5 * h, gradient, w, 0.1)
+
+
 def setting(angle, classifier_energy=1.0, feature_energy=1.0):
   """Prototypes, a feature at an angle to the first one, and its optimum.
 
