@@ -97,13 +97,13 @@ def test_my_counts_agree_with_the_closed_forms(whole):
   assert len(rows) == 6 * 24
   step = (1.2 * 20 / (0.3 * 10)) ** (1 / 23)
   for k, count in enumerate([100, 400] * 3):
-    rows_of_class = [row for row in rows if row["class"] == str(k)]
+    chosen = [row for row in rows if row["class"] == str(k)]
     threshold = count**0.5 / 1500
-    assert float(rows_of_class[0]["closed_form_lambda_z"]) == pytest.approx(threshold)
-    start = float(rows_of_class[0]["collapses_from_lambda_z"])
+    assert float(chosen[0]["closed_form_lambda_z"]) == pytest.approx(threshold)
+    start = float(chosen[0]["collapses_from_lambda_z"])
     # The cosine exceeds .99 a little before it is 1.
     assert 0.99 * threshold < start < step * threshold
-    for row in rows_of_class:
+    for row in chosen:
       collapsed = row["collapsed"] == "1"
       assert collapsed == (float(row["lambda_z"]) > start * (1 - 1e-6))
       zero = float(row["lambda_z"]) > 20 / 1500
@@ -204,7 +204,9 @@ def test_errors_are_one_line(tmp_path, arguments, message):
 
 def test_a_csv_that_cannot_be_written_is_one_line(tmp_path):
   (tmp_path / "my_counts.csv").mkdir()
-  code, _, error = run(["my_counts", FEW, "--lambda_z=1", f"--output={tmp_path}"])
+  code, _, error = run(
+    ["my_counts", FEW, "--lambda_z=1", f"--output={tmp_path}"]
+  )
   assert code == 2
   line = error.splitlines()[-1]
   assert line.startswith("error: ")
