@@ -21,6 +21,7 @@ from etf_jax.data.sources import splits
 from etf_jax.errors import InputError
 from etf_jax.probing import command, downstream, features, results
 
+pytestmark = pytest.mark.slow  # trains four runs
 # Of 0 to 9.
 COARSE = ("round", "line", "both", "both", "line", "both", *("round",) * 4)
 ANGLES = (0.5, 1.2)

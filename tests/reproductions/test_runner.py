@@ -82,6 +82,7 @@ def stop_at(path, step):
   threading.Thread(target=watch, daemon=True).start()
 
 
+@pytest.mark.slow
 def test_the_command_stops_goes_on_and_skips(
   official, tmp_path, monkeypatch, capfd
 ):
@@ -130,6 +131,7 @@ def test_the_command_stops_goes_on_and_skips(
   assert rows(place)[-1] == final
 
 
+@pytest.mark.slow
 def test_a_job_that_fails_ends_no_other(tmp_path):
   """And what starts from it is not tried."""
   (job,) = jobs.reproduction(
@@ -202,6 +204,7 @@ CELLS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("family", CELLS)
 @pytest.mark.usefixtures("compiled_quickly")
 def test_every_family_of_data(family, official, tmp_path, monkeypatch):
