@@ -7,6 +7,7 @@ pictures = figures.figures(wanted, rows)
 from collections.abc import Callable, Iterator, Mapping, Sequence
 import functools
 
+from matplotlib import ticker
 from matplotlib.figure import Figure
 import numpy as np
 
@@ -142,7 +143,12 @@ def _pairs(row: Row, split: str, key: str, sample: bool = False) -> Pairs:
 def _collapse(rows: Sequence[Row], keys: Sequence[str]) -> Iterator[_Part]:
   """Draw the papers' figure, and the same around the other global mean."""
   for sample, suffix, mean in (
-    (True, "", "the mean over all images, as the paper defines it"),
+    (
+      True,
+      "",
+      "the mean over all images, as the paper defines it (collapsed features of"
+      " unequal classes do not have the values of a simplex around it)",
+    ),
     (False, "-class_mean", "the mean of the class means"),
   ):
     lines: dict[str, dict[str, dict[str, Pairs]]] = {}
@@ -314,7 +320,7 @@ def _sweep(
 def _over_epochs(
   panels: Mapping[str, Mapping[str, Pairs]], log: bool = False
 ) -> Figure:
-  figure, grid = _grid(len(panels))
+  figure, grid = _grid(panels)
   for axes, (title, lines) in zip(grid, panels.items(), strict=False):
     for index, (label, pairs) in enumerate(lines.items()):
       epochs, seeds = series.by_epoch(pairs)
@@ -325,6 +331,8 @@ def _over_epochs(
       style.band(axes, epochs, mean, np.array(spread), line["color"])
     if log:
       axes.set_yscale("log")
+      axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
+      axes.yaxis.set_minor_formatter(ticker.NullFormatter())
     axes.set_title(title)
     axes.set_xlabel("epoch")
   style.legend(figure, grid[0])
@@ -335,7 +343,7 @@ def _over_epochs(
 def _over_places(
   panels: Mapping[str, Mapping[str, Mapping[float, Sequence[float]]]],
 ) -> Figure:
-  figure, grid = _grid(len(panels))
+  figure, grid = _grid(panels)
   for axes, (title, lines) in zip(grid, panels.items(), strict=False):
     for index, (label, points) in enumerate(lines.items()):
       places = sorted(points)
@@ -354,13 +362,13 @@ def _over_places(
   return figure
 
 
-def _grid(panels: int):
-  """Return a figure and its axes, two in a row."""
-  rows = -(-panels // 2)
-  columns = min(2, panels)
-  figure = Figure((style.WIDTH, 2.3 * rows + 0.4), layout="constrained")
+def _grid(panels: Mapping[str, Mapping[str, object]]):
+  """Return a figure and its axes, two in a row below the legend."""
+  rows, columns = -(-len(panels) // 2), min(2, len(panels))
+  legend = 0.25 * max(len(lines) for lines in panels.values())
+  figure = Figure((style.WIDTH, 2.3 * rows + legend), layout="constrained")
   grid = figure.subplots(rows, columns, squeeze=False).ravel()
-  for axes in grid[panels:]:
+  for axes in grid[len(panels) :]:
     axes.set_visible(False)
   return figure, grid
 

@@ -141,7 +141,9 @@ def test_push_over_pull(tmp_path):
   folder = tmp_path / "runs" / plan.cells[0].job / "seed=0"
   synthetic_runs.write_run(folder, "ce", 0, 0.5, collapse=row)
   (shown,) = figures.figures(plan, results.rows(plan, tmp_path, {}))
-  lines = shown.draw().axes[0].lines
+  axes = shown.draw().axes[0]
+  assert axes.yaxis.get_major_formatter()(0.1, 0) == "0.1"
+  lines = axes.lines
   assert len(lines) == 5
   assert lines[0].get_label() == "class 0, 145 images"
   for line in lines:
