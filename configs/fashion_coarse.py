@@ -22,7 +22,7 @@ study, three seeds over tau_plus, in one shell:
       --workdir=runs/coarse/hinge_$TAU
   done
   python -m etf_jax.probe --workdir=runs/coarse --datasets=fashion_mnist \\
-    --per_class=500 --study --view=tops,shoes,bags --out=runs/coarse_probe
+    --per_class=500 --study --view=tops,shoes,bags --output=runs/coarse_probe
 
 On two cores of an AMD EPYC, with jax 0.10.2, a run takes 95 s of one of them,
 and the probe five minutes in all. Mean and sample standard deviation of the

@@ -11,32 +11,25 @@ several devices, goes. Names and numbers stay as they are;
 `etf_jax.models.pretrained` says which networks it knows.
 """
 
-import argparse
 from collections.abc import Sequence
-import os
 from pathlib import Path
 import sys
 
 from etf_jax.errors import InputError
+from etf_jax.runs import commands, files
 
 _NESTED = ("state_dict", "model")
 _PARALLEL = "module."
 
 
+@commands.command
 def main(argv: Sequence[str] | None = None) -> int:
-  """Run the command and returns its exit code."""
-  parser = argparse.ArgumentParser(
-    prog="python -m etf_jax.convert",
-    description="Turns a PyTorch file of weights into safetensors.",
-  )
+  """Run the command and return its exit code."""
+  parser = commands.Parser("python -m etf_jax.convert", __doc__)
   parser.add_argument("weights", type=Path, help="the .pth or .pt file")
   parser.add_argument("safetensors", type=Path, help="the file to write")
   arguments = parser.parse_args(argv)
-  try:
-    number = convert(arguments.weights, arguments.safetensors)
-  except InputError as error:
-    print(f"etf_jax.convert: {error}", file=sys.stderr)
-    return 2
+  number = convert(arguments.weights, arguments.safetensors)
   print(f"{number} tensors in {arguments.safetensors}")
   return 0
 
@@ -79,14 +72,9 @@ def convert(weights: Path, converted: Path) -> int:
     found = {k.removeprefix(_PARALLEL): v for k, v in found.items()}
   # Copies, because safetensors refuses tensors that share their memory.
   tensors = {k: v.detach().contiguous().clone() for k, v in found.items()}
-  temporary = converted.with_name(converted.name + ".tmp")
-  try:
-    import safetensors.torch
+  import safetensors.torch
 
-    temporary.write_bytes(safetensors.torch.save(tensors, {"format": "pt"}))
-    os.replace(temporary, converted)
-  except OSError as error:
-    raise InputError(f"cannot write {converted}: {error.strerror}") from error
+  files.write(converted, safetensors.torch.save(tensors, {"format": "pt"}))
   return len(tensors)
 
 

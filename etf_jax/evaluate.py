@@ -24,6 +24,7 @@ what it does.
 import argparse
 from collections.abc import Sequence
 import json
+import logging
 from pathlib import Path
 import sys
 from typing import Any, NamedTuple
@@ -35,9 +36,11 @@ from etf_jax.data import Encoded, decode
 from etf_jax.data.feeds import stream
 from etf_jax.errors import InputError
 from etf_jax.evaluation import calibration, metrics, selective
-from etf_jax.runs import files
+from etf_jax.runs import commands, files
 from etf_jax.serving import run_directory, splits, table
 from etf_jax.serving.trained import Trained, load
+
+_log = logging.getLogger(__name__)
 
 
 class Seen(NamedTuple):
@@ -139,33 +142,30 @@ def row(trained: Trained, seen: Seen) -> dict[str, Any]:
   }
 
 
+@commands.command
 def main(argv: Sequence[str] | None = None) -> int:
-  """Run the command and returns its exit code."""
+  """Run the command and return its exit code."""
   options, overrides = _parser().parse_known_args(argv)
-  try:
-    trained = load(options.workdir, options.step)
-    print(trained.description, file=sys.stderr)
-    size = options.batch_size
-    if size is None:
-      size = trained.config.eval.batch_size
-    if size < 1:
-      raise InputError(f"--batch_size={size} must be at least 1")
-    images = options.images
-    if options.fit_temperature:
-      # Those are for the fit, and the run's own show what it does.
-      splits.require_own(overrides)
-      images = None
-    chosen = splits.choose(trained, overrides, images)
-    seen = {name: look(trained, split, size) for name, split in chosen.items()}
-    if options.fit_temperature:
-      _fit(trained, seen, options.images, size)
-    rows = _rows(trained, seen)
-    print(table.text(rows, trained.class_counts))
-    if options.output:
-      files.write(options.output, json.dumps(rows, indent=1) + "\n")
-  except InputError as error:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
+  trained = load(options.workdir, options.step)
+  _log.info(trained.description)
+  size = options.batch_size
+  if size is None:
+    size = trained.config.eval.batch_size
+  if size < 1:
+    raise InputError(f"--batch_size={size} must be at least 1")
+  images = options.images
+  if options.fit_temperature:
+    # Those are for the fit, and the run's own show what it does.
+    splits.require_own(overrides)
+    images = None
+  chosen = splits.choose(trained, overrides, images)
+  seen = {name: look(trained, split, size) for name, split in chosen.items()}
+  if options.fit_temperature:
+    _fit(trained, seen, options.images, size)
+  rows = _rows(trained, seen)
+  print(table.text(rows, trained.class_counts))
+  if options.output:
+    files.write(options.output, json.dumps(rows, indent=1) + "\n")
   return 0
 
 
@@ -218,11 +218,10 @@ def _fit(trained, seen, images, size):
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog="python -m etf_jax.evaluate",
-    description="Evaluates a trained model.",
+  parser = commands.Parser(
+    "python -m etf_jax.evaluate",
+    __doc__,
     epilog="--config.data.FIELD=VALUE names other data, as in training.",
-    allow_abbrev=False,
   )
   run_directory.add_arguments(parser)
   parser.add_argument(

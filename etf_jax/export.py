@@ -25,6 +25,7 @@ import argparse
 from collections.abc import Sequence
 import copy
 import json
+import logging
 from pathlib import Path
 import sys
 from typing import Any
@@ -32,10 +33,11 @@ from typing import Any
 import jax
 from jax import export
 
-from etf_jax.errors import InputError
-from etf_jax.runs import files
+from etf_jax.runs import commands, files
 from etf_jax.serving import exported, model_card, run_directory
 from etf_jax.serving.trained import Trained, load
+
+_log = logging.getLogger(__name__)
 
 FORMATS = ("stablehlo", "safetensors", "card")
 
@@ -127,27 +129,20 @@ def _check_tensors(trained, path) -> float:
   )
 
 
+@commands.command
 def main(argv: Sequence[str] | None = None) -> int:
-  """Run the command and returns its exit code."""
+  """Run the command and return its exit code."""
   options = _parser().parse_args(argv)
-  try:
-    trained = load(options.workdir, options.step)
-    print(trained.description, file=sys.stderr)
-    folder = options.output or trained.run.directory / "export"
-    for path in write(trained, options.format, folder):
-      print(path)
-  except InputError as error:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
+  trained = load(options.workdir, options.step)
+  _log.info(trained.description)
+  folder = options.output or trained.run.directory / "export"
+  for path in write(trained, options.format, folder):
+    print(path)
   return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog="python -m etf_jax.export",
-    description="Writes a trained model for use elsewhere, with its card.",
-    allow_abbrev=False,
-  )
+  parser = commands.Parser("python -m etf_jax.export", __doc__)
   run_directory.add_arguments(parser)
   parser.add_argument("--format", required=True, choices=FORMATS)
   parser.add_argument(

@@ -23,6 +23,7 @@ import concurrent.futures
 import csv
 import io
 import json
+import logging
 from pathlib import Path
 import sys
 from typing import Any
@@ -31,9 +32,11 @@ import numpy as np
 
 from etf_jax.data import decode
 from etf_jax.errors import InputError
-from etf_jax.runs import files
+from etf_jax.runs import commands, files
 from etf_jax.serving import image_files, run_directory, table
 from etf_jax.serving.trained import Prediction, Trained, load
+
+_log = logging.getLogger(__name__)
 
 # Some batches are decoded while one is classified.
 _AHEAD = 2
@@ -75,32 +78,29 @@ def predict(
       yield row
 
 
+@commands.command
 def main(argv: Sequence[str] | None = None) -> int:
-  """Run the command and returns its exit code."""
+  """Run the command and return its exit code."""
   options = _parser().parse_args(argv)
-  try:
-    _check(options)
-    paths = image_files.find(options.images)
-    trained = load(options.workdir, options.step)
-    print(trained.description, file=sys.stderr)
-    rows = list(
-      predict(
-        trained,
-        paths,
-        batch_size=options.batch_size,
-        corrupt=options.corrupt,
-        abstain_angle=options.abstain_angle,
-      )
+  _check(options)
+  paths = image_files.find(options.images)
+  trained = load(options.workdir, options.step)
+  _log.info(trained.description)
+  rows = list(
+    predict(
+      trained,
+      paths,
+      batch_size=options.batch_size,
+      corrupt=options.corrupt,
+      abstain_angle=options.abstain_angle,
     )
-    if not rows:
-      raise InputError(f"none of the {len(paths)} images can be read")
-    if options.output is None:
-      print(_shown(rows))
-    else:
-      files.write(options.output, _FORMATS[options.output.suffix](rows))
-  except InputError as error:
-    print(f"error: {error}", file=sys.stderr)
-    return 2
+  )
+  if not rows:
+    raise InputError(f"none of the {len(paths)} images can be read")
+  if options.output is None:
+    print(_shown(rows))
+  else:
+    files.write(options.output, _FORMATS[options.output.suffix](rows))
   return 0
 
 
@@ -146,7 +146,7 @@ def _collected(futures, corrupt):
       arrays.append(image)
       sizes.append(size)
     elif corrupt == "skip":
-      print(f"skipped {path}: {size}", file=sys.stderr)
+      _log.warning(f"skipped {path}: {size}")
     else:
       raise InputError(
         f"{path}: {size}; remove it, or go on without it by --corrupt=skip"
@@ -198,11 +198,7 @@ def _shown(rows):
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog="python -m etf_jax.predict",
-    description="Classifies photographs with a trained model.",
-    allow_abbrev=False,
-  )
+  parser = commands.Parser("python -m etf_jax.predict", __doc__)
   parser.add_argument(
     "images", nargs="+", metavar="IMAGE_OR_FOLDER", help="what to classify"
   )

@@ -5,7 +5,7 @@ In use::
 
     python -m etf_jax.probe --workdir=runs/my_run --datasets=cifar10,food101
     python -m etf_jax.probe --workdir=runs/ce --workdir=runs/etf_hinge \
-      --datasets=nine,aircraft=/data/aircraft --out=probed
+      --datasets=nine,aircraft=/data/aircraft --output=probed
     python -m etf_jax.probe --workdir=runs/my_run --dir=FOLDER
     python -m etf_jax.probe --workdir=runs --datasets=fashion_mnist --study
     python -m etf_jax.probe --workdir=runs --datasets=fashion_mnist \
@@ -17,7 +17,7 @@ classifiers are learned: by HingeCE's linear evaluation (SGD, batches of 128, a
 rate of 1 for 100 epochs) and by L2-regularised multinomial regression. Beside
 them stand NC1 and the numerical rank of the features.
 
-Writes probe.md, probe.csv and probe.json to --out; with --study, of runs of
+Writes probe.md, probe.csv and probe.json to --output; with --study, of runs of
 etf_hinge with several config.loss.hinge_tau_major or _minor, study.png; for
 each --view view-1.png, ...
 """
@@ -79,7 +79,7 @@ def _parser() -> argparse.ArgumentParser:
     help="a picture of three classes, by name or number, of the runs or of a"
     " data set; may be given again",
   )
-  add("--out", default="probe", help="the folder to write to")
+  add("--output", default="probe", help="the folder to write to")
   return parser
 
 

@@ -14,4 +14,4 @@ for method in ce etf_dr; do
     --workdir="runs/quickstart/$method"
 done
 "$venv/bin/python" -m etf_jax.reporting runs/quickstart \
-  --out=runs/quickstart/report.html
+  --output=runs/quickstart/report.html

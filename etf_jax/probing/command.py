@@ -63,7 +63,7 @@ def run(options: argparse.Namespace) -> int:
   groups = _groups(options)
   sets = _sets(options, groups[0].first)
   views = _views(options, groups, sets)
-  out = files.out_folder(options.out, "--out")
+  out = files.out_folder(options.output)
   rows: list[dict[str, Any]] = []
   panels: list[dict[str, figures.View]] = [{} for _ in views]
   for group in groups:

@@ -68,7 +68,7 @@ def runs(digits_dir, tmp_path_factory):
 def probed(runs, tmp_path_factory):
   """Everything that the command writes, of all runs."""
   out = tmp_path_factory.mktemp("probed")
-  argv = [f"--workdir={runs}", "--datasets=digits", f"--out={out}", *FAST]
+  argv = [f"--workdir={runs}", "--datasets=digits", f"--output={out}", *FAST]
   argv += ["--study", "--view=round,line,both", "--view=digits:3,5,8"]
   assert probe.main(argv) == 0
   return out
@@ -210,7 +210,7 @@ def test_a_folder_and_the_features_of_the_classifier(runs, tmp_path):
   names = [opened.train.describe(index) for index in (9, 10)]
   assert "/train/digit 8/" in names[0]
   assert "/validation/digit 3/" in names[1]
-  argv = [f"--workdir={runs / 'ce' / 'seed=0'}", f"--out={tmp_path / 'out'}"]
+  argv = [f"--workdir={runs / 'ce' / 'seed=0'}", f"--output={tmp_path / 'out'}"]
   argv += [f"--dir={tmp_path / 'images'}", "--features=classifier"]
   argv += ["--epochs=2"]
   assert probe.main(argv) == 0
@@ -246,7 +246,7 @@ def test_a_folder_and_the_features_of_the_classifier(runs, tmp_path):
 def test_wrong_arguments_are_one_line(runs, capsys, tmp_path, arguments, said):
   given = [argument.format(tmp_path) for argument in arguments]
   place = f"--workdir={runs / 'ce' / 'seed=0'}"
-  assert said in refused(capsys, place, *given, f"--out={tmp_path / 'out'}")
+  assert said in refused(capsys, place, *given, f"--output={tmp_path / 'out'}")
 
 
 def test_an_unfinished_run_is_one_line(runs, capsys, tmp_path):

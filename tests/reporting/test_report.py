@@ -254,7 +254,7 @@ def test_the_command_prints_the_table_and_writes_the_report(
   runs_dir, tmp_path, capsys, monkeypatch
 ):
   out = tmp_path / "r.html"
-  arguments = [str(runs_dir / "digits_lt-etf_dr" / "seed=0"), f"--out={out}"]
+  arguments = [str(runs_dir / "digits_lt-etf_dr" / "seed=0"), f"--output={out}"]
   monkeypatch.setattr(sys, "argv", ["etf_jax.reporting", *arguments])
   monkeypatch.delitem(sys.modules, command.__name__)
   with pytest.raises(SystemExit) as ended:
@@ -276,6 +276,6 @@ def test_the_command_ends_with_one_line_on_bad_input(tmp_path, capsys):
 def test_the_command_prints_markdown(tmp_path, capsys):
   run = synthetic_runs.write_run(tmp_path / "r", "ce", 0, 0.5, epochs=2)
   (run / "metrics.jsonl").unlink()
-  arguments = [str(run), "--markdown", f"--out={tmp_path / 'r.html'}"]
+  arguments = [str(run), "--markdown", f"--output={tmp_path / 'r.html'}"]
   assert command.main(arguments) == 0
   assert "| ce | unfinished, at 0 | - |" in capsys.readouterr().out
