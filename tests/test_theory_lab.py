@@ -47,6 +47,7 @@ def run(arguments):
   return code, out.getvalue(), error.getvalue()
 
 
+@pytest.mark.slow
 def test_every_figure_is_written_and_stands_on_the_page(whole):
   out, said, progress, page = whole
   names = [*theory_lab.FIGURES, "my_counts", "my_counts_profile"]
@@ -60,6 +61,7 @@ def test_every_figure_is_written_and_stands_on_the_page(whole):
   assert progress.splitlines()[7] == "8 of 8: my_counts"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("parameter", "error"),
   [
@@ -83,6 +85,7 @@ def test_captions_state_parameters_and_errors(whole, parameter, error):
   assert "nan" not in " ".join(captions)
 
 
+@pytest.mark.slow
 def test_the_largest_errors_are_small(whole):
   (said,) = [s for s in whole[1].splitlines() if s.startswith("large_sample")]
   assert float(re.search(r"theory by at most ([\de.+-]+\d)", said)[1]) < 1e-9
@@ -91,6 +94,7 @@ def test_the_largest_errors_are_small(whole):
   assert max(map(float, errors)) < 2e-5
 
 
+@pytest.mark.slow
 def test_my_counts_agree_with_the_closed_forms(whole):
   with (whole[0] / "my_counts.csv").open() as file:
     rows = list(csv.DictReader(file))
@@ -110,6 +114,7 @@ def test_my_counts_agree_with_the_closed_forms(whole):
       assert np.isnan(float(row["largest_cosine"])) >= zero
 
 
+@pytest.mark.slow
 def test_the_regularity_table_is_on_the_page(whole):
   for value in ("0.997502", "0.938791", "0.770151", "0.535369"):
     assert f"<td>{value}</td>" in whole[3]

@@ -1,6 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The solver of `unconstrained_features`: coordinates and iterations."""
 
+from collections.abc import Callable
 import functools
 from typing import NamedTuple
 
@@ -249,36 +250,61 @@ def _certify(x: jax.Array, program: Program) -> tuple[jax.Array, jax.Array]:
   return objective, objective - dual
 
 
+class State(NamedTuple):
+  """A point, its objective and the certified error of that."""
+
+  point: jax.Array
+  objective: jax.Array
+  gap: jax.Array
+
+
 @jax.jit
-def solve(x: jax.Array, program: Program):
-  """Return the point, its objective, its gap and the number of rounds."""
+def _certified(x: jax.Array, program: Program) -> State:
+  return State(x, *_certify(x, program))
 
-  def unfinished(state):
-    _, objective, gap, rounds = state
-    return (gap > TOLERANCE * objective) & (rounds < MAX_ROUNDS)
 
-  def newton(x, objective, gap):
-    forcing = jnp.minimum(gap / objective, _NEAR)
-    new = _forward_backward(_newton(x, program, forcing), program).point
-    return new, *_certify(new, program)
+@jax.jit
+def _advance(state: State, program: Program) -> State:
+  """Take a Newton step, or proximal gradient steps where that gains less."""
 
-  def advance(state):
-    x, objective, gap, rounds = state
-    new = jax.lax.cond(
-      gap < _NEAR * objective, newton, lambda *old: old, x, objective, gap
-    )
-    # False for NaN, and where Newton's method was not tried.
-    better = new[2] <= gap / 2
+  def newton() -> State:
+    forcing = jnp.minimum(state.gap / state.objective, _NEAR)
+    step = _newton(state.point, program, forcing)
+    return _certified(_forward_backward(step, program).point, program)
 
-    def descend():
-      new = _descend(x, program)
-      return new, *_certify(new, program)
-
-    return *jax.lax.cond(better, lambda: new, descend), rounds + 1
-
-  return jax.lax.while_loop(
-    unfinished, advance, (x, *_certify(x, program), jnp.zeros((), jnp.int32))
+  new = jax.lax.cond(state.gap < _NEAR * state.objective, newton, lambda: state)
+  # False for NaN, and where Newton's method was not tried.
+  better = new.gap <= state.gap / 2
+  return jax.lax.cond(
+    better,
+    lambda: new,
+    lambda: _certified(_descend(state.point, program), program),
   )
+
+
+def solve(
+  x: jax.Array,
+  program: Program,
+  progress: Callable[[int, float], object] | None = None,
+) -> State:
+  """Advance until the certified error, over the objective, is tolerable.
+
+  Args:
+    x: coordinates to start from.
+    program: what to minimize.
+    progress: called after each round with its number and that error.
+
+  Returns:
+    The last state, after `MAX_ROUNDS` at most.
+  """
+  state = _certified(x, program)
+  for number in range(1, MAX_ROUNDS + 1):
+    if not state.gap > TOLERANCE * state.objective:
+      break
+    state = _advance(state, program)
+    if progress is not None:
+      progress(number, float(state.gap / state.objective))
+  return state
 
 
 def geometry(scale, shift, counts, sizes, cluster) -> dict[str, np.ndarray]:

@@ -60,6 +60,7 @@ def objective(logits, bias, counts, lambda_z, lambda_b):
 @pytest.mark.parametrize(
   ("counts", "lambda_b"), [(LONG_TAIL, None), (LONG_TAIL, 0.1)]
 )
+@pytest.mark.slow
 def test_agrees_with_an_independent_convex_solver(counts, lambda_b):
   counts, size = np.array(counts, float), len(counts)
   solution = solve_unconstrained_features(counts, 0.01, lambda_b)
@@ -82,6 +83,7 @@ def test_agrees_with_an_independent_convex_solver(counts, lambda_b):
 
 
 @pytest.mark.parametrize(("left", "right"), [(0.02, 0.005), (0.001, 0.1)])
+@pytest.mark.slow
 def test_agrees_with_the_factored_problem(left, right):
   # W, H and b as a network has them: only the product of penalties matters.
   counts, dim = np.array([8.0, 3.0, 1.0]), 3
@@ -202,6 +204,16 @@ def test_relabelling_permutes_the_solution(order, lambda_z):
   value = objective(plain.logits, plain.bias, counts, lambda_z, 0.05)
   assert plain.objective == pytest.approx(value, abs=1e-9)
   assert 0 <= plain.gap <= 1e-9
+
+
+def test_progress_names_round_and_certified_error():
+  rounds = []
+  solution = solve_unconstrained_features(
+    [20, 20, 5, 5, 5], 0.02, progress=lambda *pair: rounds.append(pair)
+  )
+  assert [number for number, _ in rounds] == [*range(1, len(rounds) + 1)]
+  assert rounds[-1][1] == pytest.approx(solution.gap / solution.objective)
+  assert rounds[-1][1] <= 1e-10 < rounds[0][1]
 
 
 def test_a_start_saves_nothing_but_time():
