@@ -14,7 +14,7 @@ In use::
 A --workdir is a run, or holds several at any depth. Runs with one configuration
 are one line of the tables, and the first line is compared with all others. Two
 classifiers are learned: by HingeCE's linear evaluation (SGD, batches of 128, a
-rate of 1 for 100 epochs) and by L2-regularised multinomial regression. Beside
+rate of 1 for 100 epochs) and by L2-regularized multinomial regression. Beside
 them stand NC1 and the numerical rank of the features.
 
 Writes probe.md, probe.csv and probe.json to --output; with --study, of runs of
@@ -57,7 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     "--features",
     choices=features.KINDS,
     default="backbone",
-    help="before the head's projector and normalisation (default), or behind",
+    help="before the head's projector and normalization (default), or behind",
   )
   add("--step", choices=restore.CHOICES, default="last", help="checkpoint")
   add(

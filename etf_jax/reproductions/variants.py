@@ -66,7 +66,7 @@ def _per_device_batch_norm(config: ConfigDict) -> dict[str, object]:
 
 VARIANTS = {
   "published_baseline": Variant(
-    "CE and CE* of the small ResNets keep their classifier as initialised, as"
+    "CE and CE* of the small ResNets keep their classifier as initialized, as"
     " in the authors' code",
     _published_baseline,
   ),
@@ -80,7 +80,7 @@ VARIANTS = {
     _paper_scaling,
   ),
   "uniform_qr": Variant(
-    "frames come from the QR factorisation of uniform numbers, as in the"
+    "frames come from the QR factorization of uniform numbers, as in the"
     " authors' code, so that their rotation is not uniform",
     _uniform_qr,
   ),

@@ -142,7 +142,7 @@ BEST_NOTE = (
 )
 _BASELINE_NOTE = (
   'The published CIFAR, SVHN and STL runs of ResNet with a "learnable"'
-  " classifier keep it frozen as initialised; --variant=published_baseline"
+  " classifier keep it frozen as initialized; --variant=published_baseline"
   " does so too."
 )
 _FIGURE_NOTE = (

@@ -151,7 +151,7 @@ def test_markdown(written):
   paired = "ETF classifier + DR minus Learnable classifier + CE | +7.00 (1.00)"
   assert paired in text
   assert "6 of 12 runs of the table have finished." in text
-  assert "keep it frozen as initialised" in text
+  assert "keep it frozen as initialized" in text
 
 
 def test_csv(written):
