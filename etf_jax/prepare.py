@@ -10,15 +10,20 @@ python -m etf_jax.prepare --list
 
 import argparse
 from collections.abc import Callable, Sequence
+import logging
 import os
 import pathlib
 import sys
 
 from etf_jax.errors import InputError
+from etf_jax.runs import commands
+
+_log = logging.getLogger(__name__)
 
 
+@commands.command
 def main(argv: Sequence[str] | None = None) -> int:
-  """Run the command and returns its exit code."""
+  """Run the command and return its exit code."""
   arguments = _parser().parse_args(argv)
   _quiet_tensorflow()
   try:
@@ -30,18 +35,14 @@ def main(argv: Sequence[str] | None = None) -> int:
       _prepare(arguments)
   except InputError as error:
     if arguments.error_file is None:
-      print(f"etf_jax.prepare: {error}", file=sys.stderr)
-    else:
-      arguments.error_file.write_text(str(error))
+      raise
+    arguments.error_file.write_text(str(error))
     return 2
   return 0
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = argparse.ArgumentParser(
-    prog="python -m etf_jax.prepare",
-    description="Makes a data set ready for training, once.",
-  )
+  parser = commands.Parser("python -m etf_jax.prepare", __doc__)
   what = parser.add_mutually_exclusive_group(required=True)
   what.add_argument("name", nargs="?", metavar="NAME", help="the data set")
   what.add_argument(
@@ -164,7 +165,7 @@ def _look_into(data_dir: str | None) -> Callable[[str], str]:
     root = remote.local_root(location, None)
     there = remote.prepared_folders(location)
   except InputError as error:
-    print(f"etf_jax.prepare: {error}", file=sys.stderr)
+    _log.warning(f"warning: {error}")
     return lambda _: "unreadable"
 
   def in_bucket(name: str) -> str:

@@ -89,7 +89,7 @@ def parse_command(argv: list[str]) -> Command:
   """
   flags_of_training = parser()
   options, rest = flags_of_training.parse_known_args(argv[1:])
-  fields = {}
+  fields: dict[str, str] = {}
   while rest:
     word = rest.pop(0)
     match = _OVERRIDE.fullmatch(word)

@@ -78,7 +78,7 @@ class Parser(argparse.ArgumentParser):
       **more,
     )
 
-  def parse_args(self, args=None, namespace=None):  # type: ignore[override]
+  def parse_args(self, args=None, namespace=None):
     """Parse arguments, all of which must be known."""
     options, unknown = self.parse_known_args(args, namespace)
     if unknown:

@@ -267,7 +267,7 @@ def _differing(old, new, key=lambda value: value):
 
 
 def _flat(config: dict, prefix: str = "") -> dict[str, Any]:
-  flat = {}
+  flat: dict[str, Any] = {}
   for key, value in config.items():
     name = prefix + key
     if isinstance(value, dict) and value:

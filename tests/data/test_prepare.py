@@ -267,10 +267,10 @@ def test_wrong_checksums_in_manual_dir(official, tmp_path):
   lines = [
     line
     for line in done.stderr.splitlines()
-    if line.startswith("etf_jax.prepare: ")
+    if line.startswith("error: ")
   ]
   assert lines == [
-    f"etf_jax.prepare: {name}: {manual / file} has sha256 "
+    f"error: {name}: {manual / file} has sha256 "
     f"{hashlib.sha256((manual / file).read_bytes()).hexdigest()}, and "
     f"{hashlib.sha256((official.archives / file).read_bytes()).hexdigest()} "
     "was expected; remove the file and fetch it again"
@@ -300,7 +300,7 @@ def test_wrong_checksum_of_a_download(official, tmp_path):
     )
   assert done.returncode == 2
   line = done.stderr.splitlines()[-1]
-  assert line.startswith("etf_jax.prepare: fashion_mnist: ")
+  assert line.startswith("error: fashion_mnist: ")
   assert f"{damaged.name} has sha256 {found}, and " in line
   assert not prepared.is_prepared(
     prepared.make_builder("fashion_mnist", tmp_path)

@@ -176,13 +176,13 @@ def test_verify_reads_the_copy(bucket, here, place, tmp_path, capsys):
     assert bool(captured.err) == bool(bucket.reads) == copied
   assert run(tmp_path, "digits", "--verify", "--data_dir=gs://empty/x") == 2
   assert capsys.readouterr().err == (
-    "etf_jax.prepare: digits is not prepared in gs://empty/x/scikit_digits/"
+    "error: digits is not prepared in gs://empty/x/scikit_digits/"
     "1.0.0; run: python -m etf_jax.prepare digits --data_dir=gs://empty/x "
     f"--cache_dir={tmp_path}/cache\n"
   )
   assert run(tmp_path, "birdsnap", "--verify", "--data_dir=gs://empty/x") == 2
   assert capsys.readouterr().err.startswith(
-    "etf_jax.prepare: data_dir=gs://empty/x: of the data, only those that are "
+    "error: data_dir=gs://empty/x: of the data, only those that are "
     "prepared"
   )
 
@@ -207,7 +207,7 @@ def test_list(bucket, here, place, tmp_path, capsys, monkeypatch):
   state, said = listed(tmp_path, capsys, "s3://bucket")
   assert set(state.values()) == {"unreadable", "folders"}
   assert said == (
-    "etf_jax.prepare: data_dir=s3://bucket is not read: give a folder or "
+    "warning: data_dir=s3://bucket is not read: give a folder or "
     "gs://BUCKET/FOLDER\n"
   )
   local_bucket.uninstall()
@@ -215,7 +215,7 @@ def test_list(bucket, here, place, tmp_path, capsys, monkeypatch):
   state, said = listed(tmp_path, capsys, "gs://bucket/tfds")
   assert (state["digits"], state["cifar10"]) == ("unreadable", "unreadable")
   assert said == (
-    "etf_jax.prepare: reading gs://bucket/tfds needs pip install "
+    "warning: reading gs://bucket/tfds needs pip install "
     "'etf_jax[gcs]'\n"
   )
 
@@ -225,7 +225,7 @@ def test_what_cannot_be_in_a_bucket(bucket, field, capsys):
   arguments = ["digits", "--data_dir=gs://bucket/tfds"]
   assert command.main([*arguments, f"--{field}=gs://bucket/x"]) == 2
   assert capsys.readouterr().err.startswith(
-    f"etf_jax.prepare: {field}=gs://bucket/x: of the data, only those that are "
+    f"error: {field}=gs://bucket/x: of the data, only those that are "
     "prepared (data_dir) may be in a bucket; mount these (gcsfuse)"
   )
 

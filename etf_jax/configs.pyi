@@ -1,0 +1,6 @@
+# For mypy, to which the folder configs/ is a package beside this one.
+from pathlib import Path
+
+from configs import base as base
+
+FOLDER: Path
