@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Measures speed and memory on this machine.
+"""Measure speed and memory on this machine.
 
 In use::
 
@@ -9,7 +9,6 @@ In use::
     python -m etf_jax.benchmark feed --dir=~/photographs
     python -m etf_jax.benchmark compile --topology=v5e:2x4 \\
       --config=etf_jax:cifar10_lt
-    python -m etf_jax.benchmark peer --peer_dir=~/ImbalancedLearning
     python -m etf_jax.benchmark all --json=all.json
 
 Arms are timed in turns, A B A B, so that a machine that slows down or speeds up
@@ -19,13 +18,13 @@ the median and the range over blocks. On a CPU trust the ratios only.
 
 import argparse
 from collections.abc import Callable, Sequence
+import json
 import pathlib
 import statistics
 import sys
 from typing import Any, NamedTuple
 
-from etf_jax.benchmarks import collapse, compiled, feed, losses, peer, train
-from etf_jax.benchmarks import report as reports
+from etf_jax.benchmarks import collapse, compiled, feed, losses, timing, train
 from etf_jax.errors import InputError
 
 
@@ -33,20 +32,20 @@ class Command(NamedTuple):
   """A kind of benchmark.
 
   Attributes:
-    help: what it measures, in one line.
-    add_arguments: adds its own options to a parser.
-    run: options to results that JSON can hold.
-    table: results to the lines that are printed.
-    quick: options under which `all` runs it; None: it does not.
-    has_config: whether it takes --config and fields of it.
-    environment: results to what they depend on; None: this process knows.
+    help: the measured quantity, in one line.
+    add_arguments: adds options to a parser.
+    run: maps options to results that JSON can hold.
+    table: maps results to printed lines.
+    quick: options in `all`.
+    has_config: True if it takes --config and fields of it.
+    environment: maps results to device and versions; None: of this process.
   """
 
   help: str
   add_arguments: Callable[[argparse.ArgumentParser], None]
   run: Callable[[argparse.Namespace], list[dict[str, Any]]]
   table: Callable[[list[dict[str, Any]]], list[str]]
-  quick: tuple[str, ...] | None
+  quick: tuple[str, ...]
   has_config: bool = False
   environment: Callable[[list[dict[str, Any]]], dict[str, Any]] | None = None
 
@@ -93,14 +92,6 @@ COMMANDS = {
     losses.table,
     ("--blocks=5", "--seconds=0.2", "--num_classes=10,1000"),
   ),
-  "peer": Command(
-    "training with the PyTorch code of Yang et al. (2022), and with ours",
-    peer.add_arguments,
-    peer.run,
-    peer.table,
-    None,
-    has_config=True,
-  ),
 }
 
 
@@ -112,15 +103,15 @@ def _parser() -> argparse.ArgumentParser:
   for name, command in COMMANDS.items():
     sub = subparsers.add_parser(name, help=command.help)
     sub.add_argument(
-      "--blocks", type=reports.size, default=7, help="timed blocks of each arm"
+      "--blocks", type=timing.size, default=7, help="timed blocks of each arm"
     )
     sub.add_argument(
       "--seconds", type=float, default=0.5, help="length of a block, about"
     )
     _add_json(sub)
     command.add_arguments(sub)
-  every = subparsers.add_parser("all", help="all of these but peer, quickly")
-  reports.add_config(every)
+  every = subparsers.add_parser("all", help="all of these, quickly")
+  timing.add_config(every)
   _add_json(every)
   return parser
 
@@ -132,11 +123,11 @@ def _add_json(parser):
 
 
 def _measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
-  """The results of a command, and what they depend on."""
-  command, before = COMMANDS[name], reports.load()
+  """Return the results of a command with device, versions and load."""
+  command, before = COMMANDS[name], timing.load()
   results = command.run(options)
-  around = (command.environment or (lambda _: reports.environment()))(results)
-  load = statistics.mean((before, reports.load()))
+  around = (command.environment or (lambda _: timing.environment()))(results)
+  load = statistics.mean((before, timing.load()))
   return {
     "command": name,
     "environment": around | {"load": round(load, 2)},
@@ -145,16 +136,17 @@ def _measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
 
 
 def _print(report: dict[str, Any]) -> None:
-  print("\n".join(reports.header(report["environment"])))
+  around = report["environment"]
+  print(" ".join(f"{key}={value}" for key, value in around.items()))
+  if around["platform"] == "cpu":
+    print("On a CPU only the ratios say something.")
   print("\n".join(COMMANDS[report["command"]].table(report["results"])))
 
 
 def _all(options: argparse.Namespace, parser) -> dict[str, Any]:
-  """Every command under its quick options; what cannot run says why."""
+  """Run every command with quick options; record why one cannot run."""
   report: dict[str, Any] = {"command": "all", "reports": [], "not_measured": {}}
   for name, command in COMMANDS.items():
-    if command.quick is None:
-      continue
     words = [name, *command.quick]
     if command.has_config:
       words.append(f"--config={options.config}")
@@ -173,15 +165,17 @@ def _all(options: argparse.Namespace, parser) -> dict[str, Any]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-  """Run the command and returns its exit code."""
+  """Run the command and return its exit code."""
   parser = _parser()
-  options, options.fields = parser.parse_known_args(argv)
+  options, fields = parser.parse_known_args(argv)
+  options.fields = fields
   every = options.command == "all"
   takes_fields = every or COMMANDS[options.command].has_config
   if options.fields and not takes_fields:
     parser.error(f"unrecognized arguments: {' '.join(options.fields)}")
   try:
-    reports.check_place(options.json)
+    if options.json and not options.json.absolute().parent.is_dir():
+      raise InputError(f"--json={options.json}: no such folder; make it first")
     if every:
       report = _all(options, parser)
     else:
@@ -190,7 +184,8 @@ def main(argv: Sequence[str] | None = None) -> int:
   except InputError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2
-  reports.write(options.json, report)
+  if options.json:
+    options.json.write_text(json.dumps(report, indent=2) + "\n")
   return 0
 
 

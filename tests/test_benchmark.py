@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from etf_jax import benchmark
-from etf_jax.benchmarks import report as reports
+from etf_jax.benchmarks import timing
 
 BATCH, DIM = 64, 256
 
@@ -56,8 +56,8 @@ def test_rows_hold_medians_between_their_ranges(report):
       assert 0 < head["ms_min"] <= head["ms"] <= head["ms_max"]
     assert row["time_ratio"] == pytest.approx(heads[0]["ms"] / heads[1]["ms"])
     assert re.search(
-      rf"^ *{row['num_classes']} .* {row['time_ratio']:.3f} .*"
-      rf" {row['memory_ratio']:.3f}$",
+      rf"^\| {row['num_classes']} .* {row['time_ratio']:.3f} .*"
+      rf" {row['memory_ratio']:.3f} \|$",
       printed,
       re.MULTILINE,
     )
@@ -96,16 +96,15 @@ def test_arms_take_turns():
 
     return call
 
-  taken = reports.time_in_turns(
-    {"a": arm("a"), "b": arm("b")}, blocks=3, seconds=1e-9
-  )
+  arms = {name: timing.synchronized(arm(name)) for name in ("a", "b")}
+  taken = timing.take_turns(arms, blocks=3, seconds=1e-9)
   # Two calls to warm up and to calibrate, then one call a block.
   assert "".join(order) == "aabb" + "ab" * 3
   assert [len(times) for times in taken.values()] == [3, 3]
 
 
 def test_summary_by_hand():
-  assert reports.summary([0.004, 0.001, 0.002]) == {
+  assert timing.summary([0.004, 0.001, 0.002]) == {
     "ms": 2.0,
     "ms_min": 1.0,
     "ms_max": 4.0,
@@ -116,7 +115,7 @@ def test_ratio_by_hand():
   taken = {"a": [3.0, 2.0, 1.0], "b": [1.0, 2.0, 4.0]}
   # Of the same blocks; the ratio of the medians would be 1 as well, but not
   # its range.
-  assert reports.ratio(taken, "a", "b") == {
+  assert timing.ratio(taken, "a", "b") == {
     "ratio": 1.0,
     "ratio_min": 0.25,
     "ratio_max": 3.0,
@@ -133,16 +132,16 @@ def test_calls_of_a_block_are_whole_multiples():
 
     return turn
 
-  taken = reports.take_turns(
+  taken = timing.take_turns(
     {"a": arm("a", 0.5), "b": arm("b", 1.0)},
     blocks=2,
     seconds=10.0,
     warmup=5,
     multiple={"a": 4},
   )
-  # Warm-up, calibration, and two blocks of ten seconds or two and a half times
-  # four calls.
-  assert asked == {"a": [8, 4, 20, 20], "b": [5, 1, 10, 10]}
+  # Warm-up, calibration until a quarter of a block is filled, and two blocks of
+  # ten seconds.
+  assert asked == {"a": [8, 4, 8, 20, 20], "b": [5, 1, 2, 4, 10, 10]}
   assert taken == {"a": [0.5, 0.5], "b": [1.0, 1.0]}
 
 
@@ -151,16 +150,11 @@ def test_all_runs_what_can_be_run(monkeypatch, tmp_path, capsys):
     quick=("--feature_dim=8", "--batch_size=4", "--num_classes=2")
   )
   feed = benchmark.COMMANDS["feed"]._replace(quick=("--dir=/absent",))
-  commands = {
-    "feed": feed,
-    "losses": losses,
-    "peer": benchmark.COMMANDS["peer"],
-  }
-  monkeypatch.setattr(benchmark, "COMMANDS", commands)
+  monkeypatch.setattr(benchmark, "COMMANDS", {"feed": feed, "losses": losses})
   file = tmp_path / "all.json"
   assert benchmark.main(["all", f"--json={file}"]) == 0
   written, printed = json.loads(file.read_text()), capsys.readouterr().out
-  line = "--dir=/absent: there is no such folder"
+  line = "--dir=/absent: there is no such folder; name another"
   assert written["not_measured"] == {"feed": line}
   (one,) = written["reports"]
   assert (one["command"], one["results"][0]["feature_dim"]) == ("losses", 8)
@@ -172,9 +166,6 @@ def test_all_runs_what_can_be_run(monkeypatch, tmp_path, capsys):
 @pytest.mark.parametrize("name", sorted(benchmark.COMMANDS))
 def test_quick_options_are_known(name):
   command = benchmark.COMMANDS[name]
-  if command.quick is None:
-    assert name == "peer"
-    return
   config = ["--config=etf_jax:digits_lt"] if command.has_config else []
   options = benchmark._parser().parse_args([name, *command.quick, *config])
   assert options.blocks >= 5 or name == "compile"
@@ -186,7 +177,7 @@ def test_missing_folder_is_reported_before_any_work(capsys, tmp_path):
   printed = capsys.readouterr()
   assert printed.out == ""
   assert printed.err == (
-    f"error: --json={file}: there is no such folder; make it first\n"
+    f"error: --json={file}: no such folder; make it first\n"
   )
 
 

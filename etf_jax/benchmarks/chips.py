@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""TPU chips and slices: what their maker says of them, and limits from that.
+"""TPU chips and slices with the figures of the maker.
 
     slice = topology("v5e:2x4")
     slice.chips, slice.links, slice.chip.flops
@@ -11,7 +11,7 @@ v4; for the others the bandwidth of a chip over its number of ports.
 
 import difflib
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from etf_jax.errors import InputError
 
@@ -23,9 +23,9 @@ class Chip(NamedTuple):
     flops: bfloat16 operations in a second.
     memory: bytes of HBM.
     bandwidth: bytes in a second between HBM and chip.
-    link: bytes in a second over one link to a neighbour, in one direction.
+    link: bytes in a second over one link to a neighbor, in one direction.
     shapes: slices that can be had, the largest only where there are many.
-    wraps: whether an axis of so many chips is closed to a ring.
+    wraps: number of chips at which an axis is closed to a ring.
     accelerator: what libtpu calls the kind in its environment.
   """
 
@@ -66,12 +66,12 @@ class Topology(NamedTuple):
 
   @property
   def chips(self) -> int:
-    """How many."""
+    """Return the number of chips."""
     return math.prod(self.shape)
 
   @property
   def links(self) -> int:
-    """Of the chip that has the fewest, a corner where axes are open."""
+    """Return the fewest links of a chip, at a corner where axes are open."""
     every = self.chip.wraps
     if len(self.shape) == 3:  # a cube of 4 x 4 x 4, or several, is a torus
       closed = [all(size % every == 0 for size in self.shape)] * 3
@@ -83,17 +83,19 @@ class Topology(NamedTuple):
     )
 
   @property
-  def description(self) -> dict[str, object]:
-    """The arguments that `topologies.get_topology_desc` takes for it."""
+  def description(self) -> dict[str, Any]:
+    """Return the arguments that `topologies.get_topology_desc` takes for it."""
     alone = self.chips == 1
-    given = {"chips_per_host_bounds": (1, 1, 1) if alone else (2, 2, 1)}
+    given: dict[str, Any] = {
+      "chips_per_host_bounds": (1, 1, 1) if alone else (2, 2, 1)
+    }
     if len(self.shape) == 3:  # both cores of a chip as one device
       given["chip_config_name"] = "megacore"
     return {"platform": "tpu", "topology_name": self.name} | given
 
   @property
   def environment(self) -> dict[str, str]:
-    """What libtpu asks the machine for where it is not on one with TPUs."""
+    """Return the variables that libtpu needs on a machine without TPUs."""
     cores = 2 if len(self.shape) == 3 else 1
     kind = f"{self.chip.accelerator}-{cores * self.chips}"
     return {

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Compiles the train step of an experiment for TPUs that are not here.
+"""Compile the train step of an experiment for TPUs, without one.
 
     python -m etf_jax.benchmark compile --topology=v5e:2x4 \\
       --config=etf_jax:cifar10_lt --config.dtype=bfloat16
@@ -24,8 +24,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from etf_jax.benchmarks import chips, program
-from etf_jax.benchmarks import report as reports
+from etf_jax.benchmarks import chips, program, timing
 from etf_jax.errors import InputError
 
 _MB = 1e6
@@ -35,7 +34,7 @@ _VERSIONS = ("jax", "jaxlib", "libtpu", "flax", "optax", "numpy")
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Add the options of `compile`."""
-  reports.add_config(parser, default=None)
+  timing.add_config(parser, default=None)
   parser.add_argument(
     "--topology",
     default="v5e:2x4",
@@ -93,12 +92,12 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
 
 
 def environment(results: list[dict[str, Any]]) -> dict[str, Any]:
-  """What the numbers depend on, as the compiling process saw it."""
+  """Return the device and versions of the compiling process."""
   return results[0]["environment"]
 
 
 def table(results: list[dict[str, Any]]) -> list[str]:
-  """The lines that are printed."""
+  """Return the printed lines."""
   return [line for row in results for line in _lines(row)]
 
 
@@ -149,13 +148,13 @@ def _lines(row):
 
 
 class _Labels(NamedTuple):
-  """All that the trainer asks of images before it decodes any."""
+  """Labels, all that the trainer asks of images before it decodes any."""
 
   labels: np.ndarray
 
 
 def expected(config: Any, num_classes: int | None, num_images: int | None):
-  """The `data.Dataset` that a config describes, without an image.
+  """Return the `data.Dataset` of a config without any image.
 
   Args:
     config: `data` of configs/base.py.
@@ -210,21 +209,21 @@ def expected(config: Any, num_classes: int | None, num_images: int | None):
     shape, config.image_size, config.fit, "pillow", config.corrupt
   )
   if config.feed == "stream":
-    train = data.Encoded(_Labels(labels), pixels)
+    source: Any = _Labels(labels)
+    train: Any = data.Encoded(source, pixels)
   else:
-    sizes = (len(labels), 2) if pixels.has_sizes else None
-    train = data.Split(
-      jax.ShapeDtypeStruct((len(labels), *shape), np.uint8),
-      labels,
-      sizes and jax.ShapeDtypeStruct(sizes, np.int32),
-    )
+    sizes: Any = (len(labels), 2) if pixels.has_sizes else None
+    shape_of_images: Any = jax.ShapeDtypeStruct((len(labels), *shape), np.uint8)
+    shape_of_sizes: Any = sizes and jax.ShapeDtypeStruct(sizes, np.int32)
+    train = data.Split(shape_of_images, labels, shape_of_sizes)
+  absent: Any = None
   return data.Dataset(
     name=config.name,
     num_classes=classes,
     class_names=names,
     train=train,
     validation=None,
-    test=None,
+    test=absent,
     class_counts=counts,
     mean=facts.mean,
     std=facts.std,
@@ -233,7 +232,7 @@ def expected(config: Any, num_classes: int | None, num_images: int | None):
 
 
 def lower(config: Any, dataset: Any, devices: Any):
-  """The real train step, lowered for devices that need not be here.
+  """Lower the train step for devices that need not be present.
 
   Args:
     config: of an experiment.
@@ -265,7 +264,7 @@ def _compile(request: dict[str, Any]) -> dict[str, Any]:
 
   config, _ = command_line.parse(request["argv"])
   where = chips.topology(request["topology"])
-  devices = topologies.get_topology_desc(**where.description).devices
+  devices: Any = topologies.get_topology_desc(**where.description).devices
   dataset = expected(config.data, request["num_classes"], request["num_images"])
   started = time.perf_counter()
   plan, lowered = lower(config, dataset, devices)
@@ -336,7 +335,7 @@ def _parameters(lowered):
 
 
 def main(argv: list[str]) -> int:
-  """The compiling process: a request to an answer, both in JSON."""
+  """Compile one request; both arguments are JSON: the request and a path."""
   request, answer = argv
   try:
     row = _compile(json.loads(request))

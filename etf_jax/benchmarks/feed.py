@@ -1,14 +1,15 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Speed of decoding and of the stream feed: `etf_jax.benchmark feed`.
+"""Images per second of decoding and of the stream feed.
 
-Decoding is timed in one thread, against Pillow alone; the feed on all cores,
-against tf.data on the same files, in a process of its own.
+Decoding runs in one thread, beside Pillow alone; the feed on all cores, beside
+tf.data on the same files in a process.
 """
 
 import argparse
 from collections.abc import Iterator
 import contextlib
 import dataclasses
+import functools
 import importlib.metadata
 import importlib.util
 import io
@@ -24,7 +25,7 @@ import numpy as np
 from PIL import Image
 
 from etf_jax import data
-from etf_jax.benchmarks import turns
+from etf_jax.benchmarks import timing
 from etf_jax.data import decode
 from etf_jax.data.feeds import stream
 from etf_jax.data.sources import folders
@@ -36,12 +37,15 @@ _PACKAGES = (
   *("grain", "tensorflow", "tensorflow-cpu"),
 )
 _PILLOW_ALONE = "Pillow alone"
-# With ours as exact as TensorFlow can: its defaults are a less accurate cosine
-# transform and scaling that is not antialiased.
-_TF_DATA, _TF_DEFAULTS = "tf.data", "tf.data, its defaults"
+# At our accuracy, and by default: a coarser cosine transform and scaling that
+# is not antialiased.
+_TF_DATA, _TF_DEFAULTS = "tf.data", "tf.data, defaults"
+_PREFETCHED = 2
+# A feed works ahead between its turns. The batches at hand are not timed.
+_UNTIMED = 4 * _PREFETCHED
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass
 class _Rounds:
   """The images in order, over and over; a `stream.Plan`."""
 
@@ -55,34 +59,27 @@ class _Rounds:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  """Add the options of the command."""
+  """Add the options of `feed`."""
   parser.add_argument(
     "--dir", type=pathlib.Path, help="JPEGs at any depth; default: made ones"
   )
   parser.add_argument(
-    "--images", type=_positive, default=256, help="how many, at most"
+    "--images", type=timing.size, default=256, help="number of files, at most"
   )
   parser.add_argument(
     "--sizes",
-    type=lambda text: [_positive(part) for part in text.split(",")],
+    type=timing.sizes,
     default=[256, 224],
-    help="sides that are decoded to, by commas; the first is the feeds'",
+    help="sides of decoded images, by commas; the first is that of the feeds",
   )
-  parser.add_argument("--batch_size", type=_positive, default=64)
+  parser.add_argument("--batch_size", type=timing.size, default=64)
   parser.add_argument(
     "--workers",
     type=_not_negative,
     default=decode.cpu_threads(),
-    help="processes of the feed that has some; 0 for no such feed",
+    help="processes of the feed with processes; 0 for no such feed",
   )
   parser.set_defaults(blocks=5, seconds=2.0)
-
-
-def _positive(text: str) -> int:
-  number = int(text)
-  if number < 1:
-    raise argparse.ArgumentTypeError(f"{text} is not positive")
-  return number
 
 
 def _not_negative(text: str) -> int:
@@ -93,7 +90,7 @@ def _not_negative(text: str) -> int:
 
 
 def run(options: argparse.Namespace) -> list[dict[str, Any]]:
-  """Time decoding and the feeds.
+  """Time decoding at each size and the feeds at the first; a row for each.
 
   Raises:
     InputError: The folder holds no JPEG, or one that cannot be decoded.
@@ -106,9 +103,10 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
     source = _open(folder, options.images)
     about = {
       "images": len(source.labels),
-      "mean_bytes": _check(source),
+      "mean_bytes": _mean_bytes(source),
       "made": options.dir is None,
       "versions": _versions(),
+      "batch_size": options.batch_size,
       "cores": decode.cpu_threads(),
       "blocks": options.blocks,
     }
@@ -123,17 +121,17 @@ def write_photographs(folder: pathlib.Path, count: int) -> None:
     rng = np.random.default_rng(index)
     short = int(rng.integers(333, 418))
     shape = (500, short) if index % 4 == 3 else (short, 500)
-    # Smooth colours, and the finer the detail the weaker, as in photographs.
+    # Smooth colors, and the finer the detail the weaker, as in photographs.
     pixels = np.zeros((*shape, 3), np.float32)
     fall = rng.uniform(0.7, 0.9)
     for octave in range(1, 9):
       rows, columns = (2 + side * 2**octave // 500 for side in shape)
       noise = rng.integers(0, 256, (rows, columns, 3), np.uint8)
-      layer = Image.fromarray(noise).resize(
+      scaled = Image.fromarray(noise).resize(
         shape[::-1], Image.Resampling.BICUBIC
       )
-      layer = np.asarray(layer, np.float32) - 127.5
-      if octave > 4:  # Detail is mostly grey.
+      layer = np.asarray(scaled, np.float32) - 127.5
+      if octave > 4:  # Detail is mostly gray.
         layer = 0.7 * layer.mean(axis=2, keepdims=True) + 0.3 * layer
       pixels += 0.8 * fall ** (octave - 1) * layer
     image = Image.fromarray(np.clip(pixels + 127.5, 0, 255).astype(np.uint8))
@@ -141,10 +139,10 @@ def write_photographs(folder: pathlib.Path, count: int) -> None:
 
 
 def _open(folder: pathlib.Path, most: int) -> folders.FileSource:
-  """The JPEGs below a folder, or as many of them from all over it."""
+  """Return the JPEGs below a folder, at most some from all over it."""
   folder = folder.expanduser()
   if not folder.is_dir():
-    raise InputError(f"--dir={folder}: there is no such folder")
+    raise InputError(f"--dir={folder}: there is no such folder; name another")
   paths = sorted(
     str(path.relative_to(folder))
     for path in folder.rglob("*")
@@ -160,8 +158,8 @@ def _open(folder: pathlib.Path, most: int) -> folders.FileSource:
   return folders.file_source(str(folder), paths, np.zeros(len(paths)), ("",))
 
 
-def _check(source: folders.FileSource) -> float:
-  """Decode every file once; returns their mean size in bytes."""
+def _mean_bytes(source: folders.FileSource) -> float:
+  """Return the mean size of the files, each decoded once as a check."""
   total = 0
   for index in range(len(source.labels)):
     encoded = source.read(index)
@@ -185,7 +183,7 @@ def _versions() -> dict[str, str]:
 
 
 def _by_pillow_alone(encoded: bytes, size: int) -> np.ndarray:
-  """What torchvision does for Resize(size) and CenterCrop(size)."""
+  """Decode as torchvision does with Resize(size) and CenterCrop(size)."""
   image = Image.open(io.BytesIO(encoded)).convert("RGB")
   shorter = min(image.size)
   width, height = (size * side // shorter for side in image.size)
@@ -194,19 +192,18 @@ def _by_pillow_alone(encoded: bytes, size: int) -> np.ndarray:
   return np.asarray(image.crop((left, top, left + size, top + size)))
 
 
-def _decoding(source, size, options) -> dict[str, Any]:
-  """One thread, files that are in memory."""
+def _decoding(source, size: int, options) -> dict[str, Any]:
+  """Time one thread on files that are in memory."""
   files = [source.read(index) for index in range(len(source.labels))]
 
-  def arm(function):
+  def arm(function) -> timing.Turn:
     following = itertools.cycle(files)
 
-    def turn(batches):
-      wall, processors = time.perf_counter(), time.process_time()
+    def turn(batches: int) -> float:
+      started = time.perf_counter()
       for encoded in itertools.islice(following, batches * options.batch_size):
         function(encoded)
-      processors = time.process_time() - processors
-      return turns.Taken(time.perf_counter() - wall, processors)
+      return time.perf_counter() - started
 
     return turn
 
@@ -217,35 +214,24 @@ def _decoding(source, size, options) -> dict[str, Any]:
 
   arms = {}
   for decoder in ("simplejpeg", "opencv", "pillow"):
-    with contextlib.suppress(InputError):  # It is not installed.
+    with contextlib.suppress(InputError):  # not installed
       arms[decoder] = arm(ours(decode.choose(decoder)))
   arms[_PILLOW_ALONE] = arm(lambda encoded: _by_pillow_alone(encoded, size))
-  return {"part": "decoding", "size": size} | turns.compare(
-    arms,
-    base=_PILLOW_ALONE,
-    batch_size=options.batch_size,
-    blocks=options.blocks,
-    seconds=options.seconds,
+  return {"part": "decoding", "size": size} | _compare(
+    arms, _PILLOW_ALONE, options
   )
 
 
 def _feeds(source, options) -> dict[str, Any]:
-  """All cores, from files to batches."""
+  """Time all cores, from files to batches."""
   size, batch_size = options.sizes[0], options.batch_size
   chosen = decode.choose(None)
   feeds = {f"ours, {decoder}": (decoder, 0) for decoder in (chosen, "pillow")}
   if options.workers:
-    feeds[f"ours, {chosen}, {options.workers} processes"] = (
-      chosen,
-      options.workers,
-    )
-  row: dict[str, Any] = {
-    "part": "feed",
-    "size": size,
-    "batch_size": batch_size,
-    "difference": {},
-  }
-  arms = {}
+    name = f"ours, {chosen}, {options.workers} processes"
+    feeds[name] = (chosen, options.workers)
+  differences: dict[str, float] = {}
+  arms: dict[str, timing.Turn] = {}
   with contextlib.ExitStack() as stack:
     for name, (decoder, workers) in feeds.items():
       pixels = data.Pixels((size, size, 3), size, "shorter", decoder, "error")
@@ -255,9 +241,7 @@ def _feeds(source, options) -> dict[str, Any]:
         threads=1 if workers else decode.cpu_threads(),
       )
       feed = stack.enter_context(stream.Stream(batches, workers=workers))
-      arms[name] = lambda batches, feed=feed, counted=not workers: turns.pull(
-        feed, batches, counted=counted
-      )
+      arms[name] = functools.partial(pull, feed)
     if importlib.util.find_spec("tensorflow") is not None:
       ours = batches[0].images.astype(np.float32)
       paths = [source.describe(i) for i in range(len(source.labels))]
@@ -265,58 +249,79 @@ def _feeds(source, options) -> dict[str, Any]:
         arms[name], first = stack.enter_context(
           _tf_data(paths, size, batch_size, accurate=name == _TF_DATA)
         )
-        row["difference"][name] = float(np.mean(np.abs(first - ours)))
-    return row | turns.compare(
-      arms,
-      base=_TF_DEFAULTS if _TF_DEFAULTS in arms else "ours, pillow",
-      batch_size=batch_size,
-      blocks=options.blocks,
-      seconds=options.seconds,
-    )
+        differences[name] = float(np.mean(np.abs(first - ours)))
+    base = _TF_DEFAULTS if _TF_DEFAULTS in arms else "ours, pillow"
+    row = {"part": "feed", "size": size, "difference": differences}
+    return row | _compare(arms, base, options)
+
+
+def pull(feed: Iterator, batches: int) -> float:
+  """Return the seconds of some batches of a feed that works ahead."""
+  for _ in range(_UNTIMED):
+    next(feed)
+  started = time.perf_counter()
+  for _ in range(batches):
+    next(feed)
+  return time.perf_counter() - started
+
+
+def _compare(arms: dict[str, timing.Turn], base: str, options):
+  """Return images per second by arm, and ratios to the base in each block."""
+  taken = timing.take_turns(
+    arms, blocks=options.blocks, seconds=options.seconds
+  )
+  rows = {}
+  for name, seconds in taken.items():
+    rates = [options.batch_size / one for one in seconds]
+    rows[name] = timing.spread_of("images_per_second", rates)
+    rows[name] |= timing.ratio(taken, base, name)
+  return {"base": base, "arms": rows}
 
 
 @contextlib.contextmanager
 def _tf_data(
   paths: list[str], size: int, batch_size: int, *, accurate: bool
-) -> Iterator[tuple[turns.Arm, np.ndarray]]:
-  """A feed of tf.data in a process of its own, and its first batch.
+) -> Iterator[tuple[timing.Turn, np.ndarray]]:
+  """Start a feed of tf.data in a process; yield its turn and first batch.
 
-  It cuts out the middle before it scales, which is less work than after it, and
-  puts the borders up to half a pixel from where ours are.
+  It crops before it scales, which is less work, and puts the borders up to half
+  a pixel from where ours are.
   """
   context = multiprocessing.get_context("spawn")
-  here, there = context.Pipe()
+  connection, remote = context.Pipe()
   process = context.Process(
-    target=_serve, args=(there, paths, size, batch_size, accurate), daemon=True
+    target=_serve, args=(remote, paths, size, batch_size, accurate), daemon=True
   )
   process.start()
-  there.close()
+  remote.close()
 
   def ask(batches):
     try:
-      here.send(batches)
-      answer = here.recv()
+      connection.send(batches)
+      answer = connection.recv()
     except (EOFError, OSError) as error:
       raise InputError(
         "tf.data's process ended; uninstall TensorFlow to measure without it"
       ) from error
     if isinstance(answer, str):
-      raise InputError(f"tf.data cannot make batches: {answer}")
+      raise InputError(
+        f"tf.data cannot make batches: {answer}; remove that file"
+      )
     return answer
 
   try:
     yield ask, ask(0)
   finally:
-    here.close()
+    connection.close()
     process.join(10)
     process.terminate()
 
 
 def _serve(connection, paths, size, batch_size, accurate) -> None:
-  """Answer 0 with a batch, and other numbers with the time of so many."""
+  """Answer 0 with a batch and another number with the seconds of so many."""
   os.environ["CUDA_VISIBLE_DEVICES"] = ""
-  with open(os.devnull, "w") as nowhere:  # TensorFlow talks while it starts.
-    os.dup2(nowhere.fileno(), 2)
+  with open(os.devnull, "w") as null:  # TensorFlow talks while it starts.
+    os.dup2(null.fileno(), 2)
   try:
     import tensorflow as tf
 
@@ -339,58 +344,48 @@ def _serve(connection, paths, size, batch_size, accurate) -> None:
       .repeat()
       .map(load, num_parallel_calls=tf.data.AUTOTUNE)
       .batch(batch_size)
-      .prefetch(turns.READY)
+      .prefetch(_PREFETCHED)
       .as_numpy_iterator()
     )
     while True:
       batches = connection.recv()
-      connection.send(
-        turns.pull(feed, batches, counted=True) if batches else next(feed)
-      )
+      connection.send(pull(feed, batches) if batches else next(feed))
   except EOFError:
     pass
   except Exception as error:  # TensorFlow's, by the type of file.
     connection.send(" ".join(str(error).split())[:200])
 
 
-def table(rows: list[dict[str, Any]]) -> list[str]:
-  """The results as lines."""
-  first = rows[0]
+def table(results: list[dict[str, Any]]) -> list[str]:
+  """Return the printed lines."""
+  first = results[0]
   lines = [
     " ".join(f"{key}={value}" for key, value in first["versions"].items()),
-    f"{first['images']} JPEGs{' made for this' if first['made'] else ''}, "
-    f"{first['mean_bytes'] / 1000:.0f} kB on average; {first['cores']} cores; "
-    f"median (range) of {first['blocks']} turns; all ratios: above 1 is better",
+    f"{first['images']} JPEGs{' made for this' if first['made'] else ''},"
+    f" {first['mean_bytes'] / 1000:.0f} kB on average; {first['cores']} cores;"
+    f" median (range) of {first['blocks']} blocks; a ratio above 1 is faster",
   ]
-  for row in rows:
-    if row["part"] == "decoding":
-      what = f"decoding to {row['size']}, one thread"
-    else:
-      what = f"feed of {row['size']}, batches of {row['batch_size']}, all cores"
+  for row in results:
+    title = f"decoding to {row['size']}, one thread"
+    if row["part"] == "feed":
+      title = f"feed of {row['size']}, batches of {row['batch_size']}"
+    cells = [
+      [
+        name,
+        timing.spread(arm, "images_per_second", ".0f"),
+        timing.spread(arm, "ratio", ".2f"),
+      ]
+      for name, arm in row["arms"].items()
+    ]
+    columns = [title, "images/s", f"ratio to {row['base']}"]
+    lines += ["", *timing.table(columns, cells)]
+  lines += [
+    f"{name}: its pixels differ from ours by {difference:.2f} on average"
+    for name, difference in results[-1]["difference"].items()
+  ]
+  if not results[-1]["difference"]:
     lines.append(
-      f"{what}; ratio to {row['base']}; the machine's load {row['load']:.1f}"
+      "tf.data was not measured: TensorFlow is not installed (pip install"
+      " tensorflow-cpu)"
     )
-    width = max(map(len, row["arms"]))
-    for name, arm in row["arms"].items():
-      line = (
-        f"  {name:<{width}} {arm['images_per_second']:>6.0f} images/s "
-        f"({arm['images_per_second_min']:.0f}-"
-        f"{arm['images_per_second_max']:.0f}), ratio {arm['ratio']:.2f} "
-        f"({arm['ratio_min']:.2f}-{arm['ratio_max']:.2f})"
-      )
-      if "processor_ms" in arm:
-        line += (
-          f"; CPU {arm['processor_ms']:.2f} ms an image, ratio "
-          f"{arm['processor_ratio']:.2f}, {arm['cores']:.1f} cores"
-        )
-      lines.append(line)
-    for name, difference in row.get("difference", {}).items():
-      lines.append(
-        f"  {name}: its pixels differ from ours by {difference:.2f} on average"
-      )
-    if row["part"] == "feed" and not row["difference"]:
-      lines.append(
-        "  tf.data was not measured: TensorFlow is not installed (pip install "
-        "tensorflow-cpu)"
-      )
   return lines

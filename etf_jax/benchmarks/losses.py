@@ -2,7 +2,7 @@
 """Time and memory of the DR head and of a learned CE head, by class count."""
 
 import argparse
-from collections.abc import Mapping
+import functools
 from typing import Any
 
 import jax
@@ -11,71 +11,73 @@ import numpy as np
 import optax
 
 from etf_jax import losses
-from etf_jax.benchmarks import report as reports
-from etf_jax.benchmarks.report import size, sizes
+from etf_jax.benchmarks import timing
+
+_HEADS = {"dot_regression": "DR", "cross_entropy": "CE"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Add the options of `losses`."""
   parser.add_argument(
     "--num_classes",
-    type=sizes,
+    type=timing.sizes,
     default=[10, 100, 1000, 4000],
     help="numbers of classes, separated by commas",
   )
-  parser.add_argument("--feature_dim", type=size, default=4096)
-  parser.add_argument("--batch_size", type=size, default=1024)
+  parser.add_argument("--feature_dim", type=timing.size, default=4096)
+  parser.add_argument("--batch_size", type=timing.size, default=1024)
 
 
 def run(options: argparse.Namespace) -> list[dict[str, Any]]:
-  """The DR head and a learnable CE head, forward and backward, by K."""
+  """Time both heads, forward and backward; a row for each class count."""
+  return [_measure(options, number) for number in options.num_classes]
+
+
+def _measure(options, num_classes: int) -> dict[str, Any]:
   batch, dim = options.batch_size, options.feature_dim
   rng = np.random.default_rng(0)
   features = jnp.asarray(rng.standard_normal((batch, dim), np.float32))
-  results = []
-  for num_classes in options.num_classes:
-    labels = jnp.asarray(rng.integers(0, num_classes, batch), jnp.int32)
-    weights = rng.standard_normal((dim, num_classes), np.float32)
-    weights = jnp.asarray(weights / np.linalg.norm(weights, axis=0))
-    bias = jnp.zeros(num_classes)
-    heads = {
-      "dot_regression": (
-        jax.value_and_grad(_dot_regression),
-        (features, labels, weights),
-      ),
-      "cross_entropy": (
-        jax.value_and_grad(_cross_entropy, argnums=(0, 2, 3)),
-        (features, labels, weights, bias),
-      ),
+  labels = jnp.asarray(rng.integers(0, num_classes, batch), jnp.int32)
+  columns = rng.standard_normal((dim, num_classes), np.float32)
+  weights = jnp.asarray(columns / np.linalg.norm(columns, axis=0))
+  bias = jnp.zeros(num_classes)
+  heads = {
+    "dot_regression": (
+      jax.value_and_grad(_dot_regression),
+      (features, labels, weights),
+    ),
+    "cross_entropy": (
+      jax.value_and_grad(_cross_entropy, argnums=(0, 2, 3)),
+      (features, labels, weights, bias),
+    ),
+  }
+  row: dict[str, Any] = {
+    "num_classes": num_classes,
+    "feature_dim": dim,
+    "batch_size": batch,
+  }
+  arms = {}
+  for name, (head, arguments) in heads.items():
+    program = jax.jit(head).lower(*arguments).compile()
+    memory: Any = program.memory_analysis()
+    cost: Any = program.cost_analysis()
+    row[name] = {
+      "temp_bytes": memory.temp_size_in_bytes,
+      "output_bytes": memory.output_size_in_bytes,
+      "flops": cost["flops"],
     }
-    row: dict[str, Any] = {
-      "num_classes": num_classes,
-      "feature_dim": dim,
-      "batch_size": batch,
-    }
-    arms = {}
-    for name, (head, arguments) in heads.items():
-      program = jax.jit(head).lower(*arguments).compile()
-      memory = program.memory_analysis()
-      row[name] = {
-        "temp_bytes": memory.temp_size_in_bytes,
-        "output_bytes": memory.output_size_in_bytes,
-        "flops": program.cost_analysis()["flops"],
-      }
-      arms[name] = lambda program=program, arguments=arguments: program(
-        *arguments
-      )
-    taken = reports.time_in_turns(
-      arms, blocks=options.blocks, seconds=options.seconds
-    )
-    for name in arms:
-      row[name] |= reports.summary(taken[name])
-    row["time_ratio"] = row["dot_regression"]["ms"] / row["cross_entropy"]["ms"]
-    row["memory_ratio"] = _bytes(row["dot_regression"]) / _bytes(
-      row["cross_entropy"]
-    )
-    results.append(row)
-  return results
+    arms[name] = timing.synchronized(functools.partial(program, *arguments))
+  taken = timing.take_turns(
+    arms, blocks=options.blocks, seconds=options.seconds
+  )
+  for name, seconds in taken.items():
+    row[name] |= timing.summary(seconds)
+  dr, ce = (row[name] for name in _HEADS)
+  row["time_ratio"] = dr["ms"] / ce["ms"]
+  row["memory_ratio"] = (dr["temp_bytes"] + dr["output_bytes"]) / (
+    ce["temp_bytes"] + ce["output_bytes"]
+  )
+  return row
 
 
 def _dot_regression(features, labels, prototypes):
@@ -90,31 +92,37 @@ def _cross_entropy(features, labels, weights, bias):
   ).mean()
 
 
-def _bytes(head: Mapping[str, Any]) -> int:
-  return head["temp_bytes"] + head["output_bytes"]
-
-
 def table(results: list[dict[str, Any]]) -> list[str]:
-  """The lines that are printed."""
+  """Return the printed lines."""
   first = results[0]
-  lines = [
-    "DR head against a learnable CE head: loss and gradients of the features "
-    "(CE: of weight and bias too),",
-    f"float32, batch {first['batch_size']}, feature_dim "
-    f"{first['feature_dim']}. Memory: temporaries + outputs.",
-    f"{'K':>6} {'DR ms (range)':>24} {'CE ms (range)':>24} {'ratio':>6} "
-    f"{'DR MiB':>14} {'CE MiB':>14} {'ratio':>6}",
+  cells = [
+    [
+      f"{row['num_classes']}",
+      *(timing.spread(row[name], "ms", ".3g") for name in _HEADS),
+      f"{row['time_ratio']:.3f}",
+      *(
+        f"{row[name]['temp_bytes'] / 2**20:.1f}"
+        f" + {row[name]['output_bytes'] / 2**20:.1f}"
+        for name in _HEADS
+      ),
+      f"{row['memory_ratio']:.3f}",
+    ]
+    for row in results
   ]
-  for row in results:
-    cells = [f"{row['num_classes']:>6}"]
-    heads = (row["dot_regression"], row["cross_entropy"])
-    for head in heads:
-      span = f"({head['ms_min']:.3g}-{head['ms_max']:.3g})"
-      cells.append(f"{head['ms']:>9.3g} {span:>14}")
-    cells.append(f"{row['time_ratio']:>6.3f}")
-    for head in heads:
-      temp, output = head["temp_bytes"] / 2**20, head["output_bytes"] / 2**20
-      cells.append(f"{temp:>6.1f} +{output:>6.1f}")
-    cells.append(f"{row['memory_ratio']:>6.3f}")
-    lines.append(" ".join(cells))
-  return lines
+  return [
+    "DR head against a learned CE head: loss and gradients of the features"
+    " (CE: of weight and bias too); float32,"
+    f" batch {first['batch_size']}, feature_dim {first['feature_dim']};"
+    " median (range); memory: temporaries + outputs",
+    "",
+    *timing.table(
+      [
+        "K",
+        *(f"{name} ms" for name in _HEADS.values()),
+        "ratio",
+        *(f"{name} MiB" for name in _HEADS.values()),
+        "ratio",
+      ],
+      cells,
+    ),
+  ]

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What a compiled program needs, and the time that a chip cannot go below.
+"""Bytes, exchanges and least time of a compiled program.
 
 found = collectives(compiled.as_text())
 limits(flops, accessed, found, slice)
@@ -83,7 +83,7 @@ class Collective(NamedTuple):
 
 
 def collectives(hlo: str, chips: int) -> list[Collective]:
-  """The collectives of an optimised HLO module, as its text.
+  """Return the collectives of the text of an optimized HLO module.
 
   Args:
     hlo: as `Compiled.as_text` gives it.
@@ -174,7 +174,7 @@ def _whole(type_: str) -> int:
 
 
 def _parts(body) -> list[float]:
-  """Of each parameter of a fusion the bytes that it looks at, or infinity."""
+  """Return the bytes read of each parameter of a fusion, or infinity."""
   found = {}
   for one in body:
     if one["kind"] == "parameter":
@@ -205,7 +205,7 @@ def _written(body) -> float:
 
 
 def by_kind(found: list[Collective]) -> dict[str, dict[str, float]]:
-  """Executions, bytes and the bytes that a chip sends, summed by kind."""
+  """Sum executions, bytes and the bytes that a chip sends by kind."""
   kinds: dict[str, dict[str, float]] = {}
   for one in found:
     row = kinds.setdefault(one.kind, {"count": 0, "bytes": 0, "sent_bytes": 0})
@@ -244,7 +244,7 @@ def limits(
 def efficiency(
   limits: dict[str, float], found: list[Collective], slice_: Topology
 ) -> float:
-  """The share of its time for which a chip need not wait for the others.
+  """Return the share of time in which a chip does not wait for others.
 
   A chip that did the same work alone would take as long as its arithmetic or
   its memory, whichever is slower. To that come the collectives during which
@@ -267,7 +267,7 @@ def _exchange(found, slice_):
 
 
 def _computations(hlo: str) -> dict[str, list[str]]:
-  """The lines of each computation, by name; the entry's is "ENTRY"."""
+  """Return the lines of each computation by name; "ENTRY" is the entry."""
   found: dict[str, list[str]] = {}
   lines: list[str] = []
   for line in hlo.splitlines():
@@ -281,7 +281,7 @@ def _computations(hlo: str) -> dict[str, list[str]]:
 
 
 def _executions(computations: dict[str, list[str]]) -> dict[str, int]:
-  """How often each computation runs in one execution of the program.
+  """Count the runs of each computation in one execution of the program.
 
   A conditional counts as if all of its branches ran. A loop counts from 0 to
   the one number that its condition compares with, as JAX's do; any other as if
@@ -327,12 +327,16 @@ def _payload(kind: str, result: str, start: bool, group: int) -> int:
 
 
 def _bytes(dtype: str, shape: str) -> int:
-  bits = 8 if dtype == "pred" else int(re.search(r"\d+", dtype)[0])
+  digits = re.search(r"\d+", dtype)
+  bits = int(digits[0]) if digits else 8  # pred has none
   return math.prod(int(n) for n in shape.split(",") if n) * bits // 8
 
 
 def _group(line: str, chips: int) -> int:
-  """Of `{{0,1},{2,3}}`, `[2,2]<=[4]` or `mesh['a'=2,'b'=2] {'a'}`: 2."""
+  """Return the chips of a group.
+
+  2 for `{{0,1},{2,3}}`, `[2,2]<=[4]` and `mesh['a'=2,'b'=2] {'a'}`.
+  """
   match = re.search(r"replica_groups=\{\{([\d,]*)\}", line)
   if match:
     return len(match[1].split(","))

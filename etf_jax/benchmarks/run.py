@@ -1,9 +1,9 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""A whole run in a process of its own: when what happened, what was compiled.
+"""Times of a whole run in a process, and the programs that it compiles.
 
   python -m etf_jax.benchmarks.run ANSWER.json 4 --config=... --workdir=...
 
-It is `etf_jax.main` for so many epochs, and somebody looks at the clock.
+It is `etf_jax.main` for some epochs, with a clock.
 """
 
 from collections.abc import Callable
@@ -32,7 +32,7 @@ class Compilations:
   """
 
   def __init__(self, clock: Callable[[], float] = time.time):
-    """The clock is that of `between`."""
+    """Take the clock that `between` refers to."""
     self._clock = clock
     self.found: list[tuple[float, str]] = []
 
@@ -55,7 +55,7 @@ class Compilations:
       self.found.append((self._clock(), name))
 
   def between(self, first: float, last: float) -> list[str]:
-    """Name of those that were compiled in a span of the clock."""
+    """Return the names of programs compiled in a span of the clock."""
     return [name for when, name in self.found if first < when <= last]
 
 
@@ -80,7 +80,7 @@ class Stamped:
     return getattr(self._feed, name)
 
   def advance(self, state, step, key, steps=1):
-    """As the feed's own."""
+    """Advance the feed, and note the time of some steps."""
     import jax
 
     if step in self._begins:
@@ -96,7 +96,7 @@ class Stamped:
 
 
 def main(argv: list[str]) -> int:
-  """Run it and writes the answer; its exit code is that of the run."""
+  """Run the command, write the times and return its exit code."""
   answer, epochs, *rest = argv
   from etf_jax import main as command
 
@@ -136,7 +136,7 @@ def main(argv: list[str]) -> int:
 def timed(
   arguments: list[str], epochs: int, cache: pathlib.Path
 ) -> dict[str, Any]:
-  """Start a run of one seed and waits for it.
+  """Time a run of one seed.
 
   Args:
     arguments: the config and its fields, as for etf_jax.main.
@@ -174,7 +174,7 @@ def timed(
     )
     ended = time.time()
     if done.returncode:
-      lines = done.stderr.strip().splitlines() or ["it says nothing"]
+      lines = done.stderr.strip().splitlines() or ["no message"]
       raise InputError(
         f"a run ended with exit code {done.returncode}:"
         f" {lines[-1].removeprefix('error: ')}"

@@ -42,7 +42,7 @@ class Run(NamedTuple):
 
 
 def parse(options: argparse.Namespace) -> Any:
-  """The config that a command line names, with choices that are known."""
+  """Return the config of a command line after checks of its choices."""
   config, _ = command_line.parse(
     ["benchmark", f"--config={options.config}", *options.fields]
   )
@@ -51,7 +51,7 @@ def parse(options: argparse.Namespace) -> Any:
 
 
 def whole_batches(dataset: data.Dataset, batch_size: int) -> data.Dataset:
-  """Without so many images of the largest class that batches are all whole.
+  """Drop images of the largest class until all batches are whole.
 
   Steps of two sizes would blur what one takes. Streamed images stay as they
   are, and so does a set that is smaller than a batch.
@@ -70,7 +70,7 @@ def whole_batches(dataset: data.Dataset, batch_size: int) -> data.Dataset:
 
 def start(
   plan: plans.Plan,
-  open_feed: Callable[[int | tuple[int, ...], int], device.Feed],
+  open_feed: Callable[..., device.Feed],
   seed: int | tuple[int, ...],
 ) -> Run:
   """Begin a run, or several in one program; nothing is compiled yet.
@@ -104,7 +104,7 @@ def start(
 
 
 def turn(run: Run) -> Callable[[int], float]:
-  """Step of a run as a `Turn` of the report."""
+  """Return the steps of a run as a `timing.Turn`."""
 
   def steps(number):
     started = time.perf_counter()
@@ -121,7 +121,7 @@ def frozen(
   most: int,
   seed: int,
 ) -> Run:
-  """The same steps on the first batch, augmented once and for all.
+  """Begin a run whose steps all take the first batch, augmented once.
 
   Args:
     plan: of the run.

@@ -1,56 +1,42 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Time of the train step of an experiment, and of a run around it.
 
-    python -m etf_jax.benchmark train --config=etf_jax:cifar10_lt --torch
+    python -m etf_jax.benchmark train --config=etf_jax:cifar10_lt
 
-Steps are compared with the same steps on a batch that is augmented already,
-with one step in each call, with several seeds in one program and with PyTorch;
-runs, each in a process of its own, with their steps and with a run that finds
-no compiled programs.
+Steps are compared with steps on an augmented batch, with one step a call and
+with several seeds in one program; runs, each in a process, with their steps and
+with a run that finds no compiled programs.
 """
 
 import argparse
 from collections.abc import Sequence
-import contextlib
 import pathlib
 import tempfile
 from typing import Any
 
-from etf_jax.benchmarks import processes
-from etf_jax.benchmarks import report as reports
 from etf_jax.benchmarks import run as runs
-from etf_jax.benchmarks.report import size, sizes
+from etf_jax.benchmarks import timing
 from etf_jax.errors import InputError
 
 _STEP, _FROZEN, _SINGLE = "step", "frozen batch", "1 step a call"
 _MATMUL, _COPY = "matrix product", "copy"
-_TORCH, _TUNED = "PyTorch", "PyTorch, tuned"
 _LEAST_EPOCHS = 4
-_DEPTHS = ("8", "20", "32", "44", "56")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
   """Add the options of `train`."""
-  reports.add_config(parser)
+  timing.add_config(parser)
   parser.add_argument(
-    "--warmup", type=size, default=20, help="steps of each arm before it counts"
+    "--warmup", type=timing.size, default=20, help="untimed steps of each arm"
   )
   parser.add_argument(
-    "--epochs",
-    type=int,
-    default=4,
-    help="of the runs; 0: steps only",
+    "--epochs", type=int, default=4, help="of the runs; 0: steps only"
   )
   parser.add_argument(
     "--pack_seeds",
-    type=sizes,
+    type=timing.sizes,
     default=[],
     help="also so many runs in one program, as in 2,4",
-  )
-  parser.add_argument(
-    "--torch",
-    action="store_true",
-    help="also a PyTorch network (config.model.name=resnet8 to 56)",
   )
   parser.set_defaults(seconds=2.0)
 
@@ -59,57 +45,36 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
   """Time runs and steps; a row for each.
 
   Raises:
-    InputError: the config cannot be run, or PyTorch has no such network.
+    InputError: the config cannot be run.
   """
   if options.epochs and options.epochs < _LEAST_EPOCHS:
     raise InputError(
-      f"--epochs={options.epochs}: a run needs {_LEAST_EPOCHS} or more, of"
-      " which the first compiles and the last ends it; 0 leaves it out"
+      f"--epochs={options.epochs}: the first epoch compiles and the last ends"
+      f" the run; give {_LEAST_EPOCHS} or more, or 0 for steps only"
     )
+  # They import the trainer, which the other commands start without.
   from etf_jax import data
   from etf_jax.benchmarks import steps
 
   config = steps.parse(options)
-  request = torch_request(config) if options.torch else None
-  dataset = data.load(config.data)  # prepared, before a run is timed
+  dataset = data.load(config.data)  # prepared before a run is timed
   rows = []
   # Runs first: this process may then take all the memory of the devices.
   if options.epochs:
     rows.append(_runs(options, config))
-  step = _steps(options, steps, config, dataset, request)
+  step = _steps(options, steps, config, dataset)
   rows.append(step)
   if options.epochs:
     rows[0] |= overhead(rows[0], step["arms"][_STEP]["ms"] / 1e3)
   return rows
 
 
-def torch_request(config: Any) -> dict[str, Any]:
-  """The network of a config for PyTorch, as far as `pytorch` has it.
-
-  Raises:
-    InputError: it has no such network, or PyTorch is missing.
-  """
-  depth = config.model.name.removeprefix("resnet")
-  if depth not in _DEPTHS or config.model.kwargs:
-    raise InputError(
-      f"--torch has resnet{', '.join(_DEPTHS)} only, and config.model.name is"
-      f" {config.model.name!r}: leave --torch out"
-    )
-  processes.need(["torch"], "--torch")
-  return {
-    "what": "network",
-    "depth": int(depth),
-    "width": config.model.width,
-    "dtype": config.dtype,
-  }
-
-
 def overhead(row: dict[str, Any], step_seconds: float) -> dict[str, float]:
-  """What a run takes beside its steps.
+  """Return the time of a run relative to its steps.
 
   Args:
-    row: of a run, with its `warm` times.
-    step_seconds: what a step takes.
+    row: a run with its `warm` times.
+    step_seconds: seconds of a step.
 
   Returns:
     "overhead": the whole run, from the start of its process, over its steps;
@@ -129,7 +94,7 @@ def overhead(row: dict[str, Any], step_seconds: float) -> dict[str, float]:
 
 
 def _runs(options, config):
-  """The run of a few epochs, with nothing compiled before, and once again."""
+  """Time a run of a few epochs twice: nothing compiled before, and all."""
   arguments = [
     f"--config={options.config}",
     *options.fields,
@@ -154,66 +119,50 @@ def _runs(options, config):
   }
 
 
-def _steps(options, steps, config, dataset, request):
-  from etf_jax.benchmarks import limits
+def _steps(options, steps, config, dataset):
   from etf_jax.data.feeds import resident
   from etf_jax.training import plan as plans
   from etf_jax.training.parallel import sharding
 
   dataset = steps.whole_batches(dataset, config.batch_size)
   plan = plans.create(config, dataset)
-  data = None
+  images = None
   if config.data.feed != "stream":
-    data = resident.put(dataset.train, plan.mesh)
-
-  def opened(config):
-    plan = plans.create(config, dataset)
-    return plan, plans.feed(plan, dataset, data)
-
+    images = resident.put(dataset.train, plan.mesh)
   seed = config.seeds[0]
-  plan, open_feed = opened(config)
-  ours = steps.start(plan, open_feed, seed)
-  arms: dict[str, reports.Turn] = {_STEP: steps.turn(ours)}
-  multiple = {_STEP: ours.most}
-  if data is not None:
-    frozen = steps.frozen(plan, dataset, data, ours.most, seed)
-    arms[_FROZEN], multiple[_FROZEN] = steps.turn(frozen), ours.most
+  arms, multiple = {}, {}
+
+  def add(name, run):
+    arms[name], multiple[name] = steps.turn(run), run.most
+
+  def started(seeds, **fields):
+    other = config.copy_and_resolve_references()
+    other.update(fields)
+    plan = plans.create(other, dataset)
+    return steps.start(plan, plans.feed(plan, dataset, images), seeds)
+
+  ours = started(seed)
+  add(_STEP, ours)
+  if images is not None:
+    add(_FROZEN, steps.frozen(plan, dataset, images, ours.most, seed))
   if ours.most > 1:
-    alone = config.copy_and_resolve_references()
-    alone.steps_per_call = 1
-    arms[_SINGLE] = steps.turn(steps.start(*opened(alone), seed))
+    add(_SINGLE, started(seed, steps_per_call=1))
   for number in options.pack_seeds:
-    packed = config.copy_and_resolve_references()
-    packed.pack_seeds = number
-    together = steps.start(*opened(packed), tuple(range(number)))
-    name = _packed(number)
-    arms[name], multiple[name] = steps.turn(together), together.most
-  products = limits.create(plan.config.dtype)
-  arms |= {_MATMUL: products.matmul, _COPY: products.copy}
-  versions = {}
-  with contextlib.ExitStack() as stack:
-    for name in (_TORCH, _TUNED) if request else ():
-      asked = request | {
-        "batch_size": config.batch_size,
-        "side": plan.input_shape[0],
-        "channels": plan.input_shape[2],
-        "num_classes": dataset.num_classes,
-        "tuned": name == _TUNED,
-      }
-      other = stack.enter_context(processes.pytorch(asked))
-      versions, arms[name] = other.versions, other.turn
-    taken = reports.take_turns(
-      arms,
-      blocks=options.blocks,
-      seconds=options.seconds,
-      warmup=options.warmup,
-      multiple=multiple,
-    )
+    add(_packed(number), started(tuple(range(number)), pack_seeds=number))
+  limits, products = _products(plan.config.dtype)
+  taken = timing.take_turns(
+    arms | products,
+    blocks=options.blocks,
+    seconds=options.seconds,
+    warmup=options.warmup,
+    multiple=multiple,
+  )
+  open_feed = plans.feed(plan, dataset, images)
   cost = plans.lower_step(plan, open_feed).compile().cost_analysis()
   # Of a loop over the parts of a batch the compiler counts the body once.
   parts = 1 if sharding.unrolls(plan.mesh) else config.accumulate_steps
-  times = {name: reports.summary(seconds) for name, seconds in taken.items()}
-  row = {
+  times = {name: timing.summary(seconds) for name, seconds in taken.items()}
+  return {
     "part": "step",
     "config": options.config,
     "method": plan.config.method,
@@ -229,15 +178,38 @@ def _steps(options, steps, config, dataset, request):
     },
     "arms": times,
     "ratios": ratios(taken, options.pack_seeds),
-    "pytorch": versions,
+    "limits": limits(
+      parts * cost["flops"], parts * cost["bytes accessed"], times
+    ),
   }
-  return row | {
-    "limits": products.limits(
-      parts * cost["flops"],
-      parts * cost["bytes accessed"],
-      times[_MATMUL],
-      times[_COPY],
-    )
+
+
+def _products(dtype: str):
+  """Return limits of a step, and a matrix product and a copy to time for it."""
+  import jax
+  import jax.numpy as jnp
+
+  small = jax.default_backend() == "cpu"
+  side, numbers = (1024, 2**24) if small else (8192, 2**28)
+  factor = jnp.ones((side, side), dtype) / side
+  vector = jnp.ones(numbers, jnp.float32)
+  multiply, add = jax.jit(jnp.matmul), jax.jit(lambda x: x + 1)
+
+  def limits(flops, accessed, times):
+    rate = 2 * side**3 / (times[_MATMUL]["ms"] / 1e3)
+    bandwidth = 2 * 4 * numbers / (times[_COPY]["ms"] / 1e3)
+    return {
+      "flops": flops,
+      "bytes": accessed,
+      "flops_per_second": rate,
+      "bytes_per_second": bandwidth,
+      "compute_ms": 1e3 * flops / rate,
+      "memory_ms": 1e3 * accessed / bandwidth,
+    }
+
+  return limits, {
+    _MATMUL: timing.synchronized(lambda: multiply(factor, factor)),
+    _COPY: timing.synchronized(lambda: add(vector)),
   }
 
 
@@ -248,17 +220,15 @@ def _packed(number):
 def ratios(
   taken: dict[str, list[float]], packs: Sequence[int] = ()
 ) -> dict[str, dict[str, float]]:
-  """What one arm's time over another's says, by its name in the report.
+  """Return ratios of arms, by name in the report.
 
   Args:
     taken: seconds of a step in each block, by arm.
-    packs: numbers of runs that were trained in one program.
+    packs: numbers of seeds trained in one program.
   """
   compared = {
     "augmentation: step / frozen batch": (_STEP, _FROZEN, 1),
     "calls: step / 1 step a call": (_STEP, _SINGLE, 1),
-    "ours / PyTorch, both on a frozen batch": (_FROZEN, _TORCH, 1),
-    "ours / PyTorch tuned, both on a frozen batch": (_FROZEN, _TUNED, 1),
   }
   for number in packs:
     name = f"packing: {_packed(number)} / one after the other"
@@ -266,17 +236,17 @@ def ratios(
   return {
     name: {
       key: value / times
-      for key, value in reports.ratio(taken, over, under).items()
+      for key, value in timing.ratio(taken, over, under).items()
     }
     for name, (over, under, times) in compared.items()
     if over in taken and under in taken
   }
 
 
-def table(rows: list[dict[str, Any]]) -> list[str]:
-  """The results as Markdown."""
+def table(results: list[dict[str, Any]]) -> list[str]:
+  """Return the printed lines."""
   lines = []
-  for row in rows:
+  for row in results:
     lines += _step_lines(row) if row["part"] == "step" else _run_lines(row)
     lines.append("")
   return lines[:-1]
@@ -296,34 +266,24 @@ def _step_lines(row):
     if name in (_MATMUL, _COPY):
       continue
     rate = 1e3 * row["images"].get(name, row["batch_size"]) / times["ms"]
-    cells.append([name, reports.spread(times, "ms"), f"{rate:,.0f}"])
-  lines += reports.table(["arm", "ms a step", "images/s"], cells)
+    cells.append([name, timing.spread(times, "ms"), f"{rate:,.0f}"])
+  lines += timing.table(["arm", "ms a step", "images/s"], cells)
   lines.append("")
   cells = [
-    [name, reports.spread(ratio, "ratio", ".3f")]
+    [name, timing.spread(ratio, "ratio", ".3f")]
     for name, ratio in row["ratios"].items()
   ]
-  lines += reports.table(["ratio", "median (range)"], cells)
+  lines += timing.table(["ratio", "median (range)"], cells)
   limits = row["limits"]
   return [
     *lines,
     "",
-    f"Limits measured beside it: {limits['flops_per_second'] / 1e9:.4g}"
+    f"Limits measured in turn: {limits['flops_per_second'] / 1e9:.4g}"
     f" GFLOP/s in a matrix product, {limits['bytes_per_second'] / 1e9:.4g} GB/s"
     f" in a copy. A step has {limits['flops'] / 1e9:.4g} GFLOP, so it takes at"
     f" least {limits['compute_ms']:.4g} ms; the {limits['bytes'] / 1e6:.4g} MB"
     " that XLA counts, as if there were no caches, take"
     f" {limits['memory_ms']:.4g} ms.",
-    *(
-      [
-        f"PyTorch {row['pytorch']['torch']}, {row['pytorch']['threads']}"
-        f" threads, {row['pytorch']['device']}: the same network with a linear"
-        " head and cross-entropy; tuned: channels last, bfloat16 by autocast if"
-        " ours is, compiled on a GPU."
-      ]
-      if row["pytorch"]
-      else []
-    ),
   ]
 
 
@@ -336,12 +296,12 @@ def _run_lines(row):
     f"A run of {row['epochs']} epochs, {row['steps']} steps, in a process of"
     " its own; seconds from the start of the process",
     "",
-    *reports.table(
+    *timing.table(
       ["until", "nothing compiled before", "the same again"],
       [[name.replace("_", " "), *rest] for name, *rest in cells],
     ),
     "",
-    *reports.table(
+    *timing.table(
       ["ratio", "value"],
       [
         ["first step, warm / cold", f"{row['warm_over_cold']:.3f}"],
