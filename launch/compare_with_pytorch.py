@@ -136,7 +136,7 @@ class Peer:
   """Their training in a process: a line of JSON for each question."""
 
   def __init__(self, request):
-    """Start the process and wait until it is ready."""
+    """Start the process, which first answers with versions."""
     # -P: this folder is not searched for modules.
     self.process = subprocess.Popen(
       [sys.executable, "-P", __file__, "--serve", json.dumps(request)],
@@ -144,7 +144,6 @@ class Peer:
       stdout=subprocess.PIPE,
       text=True,
     )
-    self.versions = self.answer()
 
   def answer(self):
     """Return the next answer; raise InputError if their code failed."""
@@ -184,7 +183,7 @@ def compare_steps(options, config, dataset, request):
     "learning_rates": [config.optimizer.learning_rate],
   }
   with contextlib.closing(Peer(request)) as peer:
-    print(peer.versions)
+    print(peer.answer())
     taken = timing.take_turns(
       {"ours": steps.turn(ours), "theirs": peer.turn},
       blocks=options.blocks,
@@ -216,6 +215,7 @@ def compare_runs(options, config, dataset, request):
     accuracies["ours"].append(100 * final["last"]["accuracy"])
     asked = request | {"seed": seed, "runs": True, "learning_rates": rates}
     with contextlib.closing(Peer(asked)) as peer:
+      print(peer.answer())
       answer = peer.answer()
     accuracies["theirs"].append(answer["accuracies"][-1])
     print(f"seed {seed}: {seconds:.0f} s and {answer['seconds']:.0f} s")
