@@ -19,6 +19,18 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
   return f"; did you mean {near[0]!r}?" if near else ""
 
 
+def nearest(name: object, known: Iterable[str]) -> str:
+  """Return the known name that is nearest, however far; "" if there is none."""
+  return next(iter(difflib.get_close_matches(str(name), [*known], 1, 0.0)), "")
+
+
+def unknown_field(field: str, known: Iterable[str]) -> InputError:
+  """Create the error for an unknown config field, by its dotted name."""
+  return InputError(
+    f"config.{field} is unknown; did you mean config.{nearest(field, known)}?"
+  )
+
+
 def unknown_name(
   field: str, name: object, known: Iterable[str], more: str = ""
 ) -> InputError:
@@ -31,7 +43,7 @@ def unknown_name(
     more: another kind of value, put behind the known names.
   """
   known = list(known)
-  near = difflib.get_close_matches(str(name), known, 1, 0.0)
-  hint = f"did you mean {near[0]!r}?" if near else "choose one"
+  near = nearest(name, known)
+  hint = f"did you mean {near!r}?" if near else "choose one"
   names = ", ".join([*known, more] if more else known)
   return InputError(f"{field}={name!r}: unknown; {hint} (known: {names})")

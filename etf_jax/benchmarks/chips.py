@@ -9,11 +9,10 @@ v6e), read in November 2026. Links: Jouppi et al. 2023 (arXiv:2304.01433) for
 v4; for the others the bandwidth of a chip over its number of ports.
 """
 
-import difflib
 import math
 from typing import Any, NamedTuple
 
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, nearest
 
 
 class Chip(NamedTuple):
@@ -124,7 +123,7 @@ def topology(name: str) -> Topology:
     alike = [one for one in known if one.startswith(f"{kind}:")] or known
     sizes = sorted(shape.split("x"), key=lambda size: (len(size), size))
     near = f"{kind}:{'x'.join(sizes)}"
-    near = difflib.get_close_matches(near, alike, 1, 0)[0]
+    near = nearest(near, alike)
     raise InputError(
       f"--topology={name!r} is unknown; did you mean {near!r}? (known: "
       + "; ".join(f"{k}: {' '.join(c.shapes)}" for k, c in CHIPS.items())

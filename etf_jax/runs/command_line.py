@@ -5,7 +5,6 @@ config, workdir = command_line.parse(["main", "--config=etf_jax:digits_lt"])
 """
 
 import ast
-import difflib
 import os
 import re
 from typing import NamedTuple
@@ -15,7 +14,7 @@ from ml_collections import ConfigDict, config_flags
 
 from etf_jax import configs
 from etf_jax.configs import base
-from etf_jax.errors import InputError, unknown_name
+from etf_jax.errors import InputError, unknown_field, unknown_name
 from etf_jax.runs import commands
 
 _OVERRIDE = re.compile(r"--?(no)?config\.([\w.]+)(?:=(.*))?", re.DOTALL)
@@ -171,10 +170,7 @@ def _with_fields(file: str, given: dict[str, str]) -> ConfigDict:
   values, none = {}, []
   for field, text in given.items():
     if field not in known:
-      near = difflib.get_close_matches(field, list(known), 1, 0.0)[0]
-      raise InputError(
-        f"config.{field} is unknown; did you mean config.{near}?"
-      )
+      raise unknown_field(field, known)
     if text != "None":
       values[field] = _quoted(text) if _is_tuple(known[field]) else text
     elif defaults.get(field) is None:

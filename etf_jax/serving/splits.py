@@ -5,7 +5,6 @@ Images are decoded while the model works, so nothing but them is read.
 """
 
 from collections.abc import Sequence
-import difflib
 import re
 
 from absl import flags
@@ -15,7 +14,7 @@ import numpy as np
 from etf_jax import data
 from etf_jax.data import Encoded, sources
 from etf_jax.data.sources import splits
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, unknown_field
 from etf_jax.serving import image_files, run_directory
 from etf_jax.serving.trained import Trained
 
@@ -130,10 +129,7 @@ def _overridden(trained, overrides) -> tuple[set[str], ConfigDict]:
     fields.add(field[1])
   for field in sorted(fields):
     if field not in config.data:
-      near = difflib.get_close_matches(field, config.data, 1, 0)[0]
-      raise InputError(
-        f"config.data.{field} is unknown; did you mean config.data.{near}?"
-      )
+      raise unknown_field(f"data.{field}", (f"data.{k}" for k in config.data))
     if field in _FIXED:
       raise InputError(
         f"config.data.{field} cannot be changed: the model was trained with"
