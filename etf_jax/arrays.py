@@ -7,13 +7,18 @@ an out-of-range label makes the result and the gradient of its example NaN, and
 `jax.experimental.checkify` reports it by value (not on Explicit meshes).
 """
 
+from collections.abc import Collection
+
 import jax
 from jax.experimental import checkify
 from jax.experimental.layout import Layout, with_layout_constraint
 import jax.numpy as jnp
 from jax.sharding import AxisType, NamedSharding, PartitionSpec
-from jax.typing import ArrayLike
+from jax.typing import ArrayLike, DTypeLike
 import numpy as np
+
+# A float32 pi is a little more than pi, and as good as pi.
+LARGEST_ANGLE = float(np.float32(np.pi))
 
 
 def known(x: ArrayLike | None) -> np.ndarray | None:
@@ -137,15 +142,26 @@ def finish(
 def check_counts(
   class_counts: ArrayLike,
   num_classes: int | None = None,
-  *,
+  *others: jax.Array,
   allow_absent: bool = False,
 ) -> jax.Array:
-  """Return `[K]` class counts as an array after checking what is known."""
+  """Return `[K]` class counts as floats after a check of known values.
+
+  Args:
+    class_counts: numbers ``[K]``, finite and > 0.
+    num_classes: K, where something else says it.
+    *others: arrays that may widen the dtype.
+    allow_absent: allow counts of 0.
+
+  Returns:
+    The counts in the dtype that `result_dtype` gives them and `others`; NaN
+    where a traced count is not finite or negative.
+  """
   values = known(class_counts)
-  counts = jnp.asarray(class_counts)
-  if counts.ndim != 1 or counts.size == 0:
+  counts = class_counts if isinstance(class_counts, jax.Array) else values
+  if counts is None or counts.ndim != 1 or counts.size == 0:
     raise ValueError(
-      f"class_counts must have shape [num_classes], got {counts.shape}"
+      f"class_counts must have shape [num_classes], got {np.shape(counts)}"
     )
   if num_classes is not None and counts.size != num_classes:
     raise ValueError(
@@ -163,7 +179,10 @@ def check_counts(
         f"{'not negative' if allow_absent else 'positive'}, got "
         f"{values[wrong][0]} for class {int(np.argmax(wrong))}"
       )
-  return counts
+  dtype = jax.dtypes.canonicalize_dtype(result_dtype(counts, *others))
+  # Floats first: JAX would wrap counts that 32 bits do not hold.
+  counts = jnp.asarray(counts.astype(dtype))
+  return jnp.where(jnp.isfinite(counts) & (counts >= 0), counts, jnp.nan)
 
 
 def check_vectors(
@@ -194,16 +213,29 @@ def check_features(features: jax.Array | np.ndarray) -> None:
     )
 
 
-def check_range(name: str, x: ArrayLike, low: float, high: float) -> None:
-  """Raise ValueError when a known value lies outside ``[low, high]``."""
+def check_range(
+  name: str,
+  x: ArrayLike,
+  low: float,
+  high: float = np.inf,
+  shapes: Collection[tuple[int, ...]] | None = None,
+) -> None:
+  """Raise ValueError unless known values are finite in ``[low, high]``.
+
+  With `shapes`, also unless `x` has one of them.
+  """
+  if shapes is not None and np.shape(x) not in shapes:
+    wanted = " or ".join(str(s) if s else "()" for s in shapes)
+    raise ValueError(f"{name} must have shape {wanted}, got {np.shape(x)}")
   values = known(x)
   if values is None:
     return
   # NaN must not pass, so the comparison is of what is right.
-  wrong = ~((values >= low) & (values <= high))
+  wrong = ~((values >= low) & (values <= high) & np.isfinite(values))
   if wrong.any():
+    limits = f"[{low:g}, {high:g}" + ("]" if np.isfinite(high) else ")")
     raise ValueError(
-      f"{name} must lie in [{low:g}, {high:g}], got {values[wrong].flat[0]:g}"
+      f"{name} must lie in {limits}, got {values[wrong].flat[0]:g}"
     )
 
 
@@ -217,6 +249,20 @@ def check_positive(name: str, x: ArrayLike) -> None:
     raise ValueError(
       f"{name} must be finite and positive, got {values[wrong].flat[0]:g}"
     )
+
+
+def in_range(
+  x: ArrayLike, dtype: DTypeLike, low: float, high: float = np.inf
+) -> jax.Array:
+  """Return `x` as an array, NaN where it is not finite in ``[low, high]``."""
+  x = jnp.asarray(x, dtype)
+  return jnp.where((x >= low) & (x <= high) & jnp.isfinite(x), x, jnp.nan)
+
+
+def positive(x: ArrayLike, dtype: DTypeLike) -> jax.Array:
+  """Return `x` as an array, NaN where it is not finite and positive."""
+  x = jnp.asarray(x, dtype)
+  return jnp.where((x > 0) & jnp.isfinite(x), x, jnp.nan)
 
 
 def take_columns(table: jax.Array, labels: jax.Array) -> jax.Array:

@@ -9,9 +9,6 @@ import numpy as np
 from etf_jax import arrays
 from etf_jax.collapse._metrics import matmul, unit
 
-# A float32 pi is a little more than pi, and as good as pi.
-_LARGEST_ANGLE = float(np.float32(np.pi))
-
 
 def centre_cosines(
   features: ArrayLike,
@@ -123,12 +120,12 @@ def in_cone(
       f"tau must be a scalar or have shape ({num_classes},), got "
       f"{np.shape(tau)}"
     )
-  arrays.check_range("tau", tau, 0.0, _LARGEST_ANGLE)
+  arrays.check_range("tau", tau, 0, arrays.LARGEST_ANGLE)
   labels, valid, mask = arrays.check_labels(
     labels, num_classes, features.shape[:-1], where
   )
   dtype = arrays.result_dtype(features, prototypes)
-  tau = jnp.asarray(tau, dtype)
+  tau = arrays.in_range(tau, dtype, 0, arrays.LARGEST_ANGLE)
   if tau.ndim:
     tau = arrays.take_rows(tau, labels)
   h = unit(features.astype(dtype), axis=-1)
@@ -140,7 +137,7 @@ def in_cone(
   )
   inside = (angle <= tau + 8 * jnp.finfo(dtype).eps).astype(dtype)
   return arrays.finish(
-    jnp.where(jnp.isnan(angle), jnp.nan, inside), valid, mask
+    jnp.where(jnp.isnan(angle + tau), jnp.nan, inside), valid, mask
   )
 
 

@@ -86,17 +86,18 @@ def measure(
   both = rows & present[None]
   pairs = both & ~same
   between = cosines(centered.T)
+  # Rows and columns of absent classes are zero: `unit` makes them NaN, without
+  # a NaN in the gradient of others.
+  prototypes = jnp.where(rows.T, prototypes, 0)
   to_prototypes = cosines(centered.T, prototypes)
   frame = jnp.where(same, 1, -1 / jnp.maximum(classes - 1, 1))
   missed = jnp.where(both, jnp.abs(between - frame), 0)
-  lengths = jnp.sqrt(jnp.sum(centered * centered, axis=1))
+  lengths = root(jnp.sum(centered * centered, axis=1))
   length_mean, length_std = _moments(lengths, present)
   features_mean, features_std = _moments(between, pairs)
   classifier_mean, classifier_std = _moments(to_prototypes, pairs)
   aligned_mean, aligned_std = _moments(to_prototypes, both & same)
-  difference = unit(centered.T, axis=None) - unit(
-    jnp.where(rows.T, prototypes, 0), axis=None
-  )
+  difference = unit(centered.T, axis=None) - unit(prototypes, axis=None)
 
   variance = shifted_square / size - jnp.sum(offset * offset, axis=1)
   variance = jnp.maximum(variance, 0)
@@ -104,6 +105,7 @@ def measure(
   distance = jax.lax.map(
     lambda mean: jnp.sum(jnp.square(mean[None] - means), axis=1), means
   )
+  distance = jnp.where(pairs, distance, 1)
   distance = jnp.where(distance > 0, distance, jnp.nan)
   fuzziness, _ = _moments(
     (variance[:, None] + variance[None]) / (2 * distance), pairs
@@ -117,7 +119,7 @@ def measure(
       jnp.sum(jnp.where(present, count, 0)),
       classes,
     ),
-    nc2_deviation=jnp.sqrt(jnp.sum(missed * missed)),
+    nc2_deviation=root(jnp.sum(missed * missed)),
     nc2_max=jnp.max(missed),
     equinorm_cv=length_std / jnp.where(length_mean > 0, length_mean, jnp.nan),
     cos_features_mean=features_mean,
@@ -169,15 +171,24 @@ def _moments(x: jax.Array, where: jax.Array) -> tuple[jax.Array, jax.Array]:
   size = jnp.maximum(jnp.sum(where, dtype=x.dtype), 1)
   mean = jnp.sum(jnp.where(where, x, 0)) / size
   square = jnp.sum(jnp.where(where, jnp.square(x - mean), 0)) / size
-  return mean, jnp.sqrt(square)
+  return mean, root(square)
+
+
+def root(x: jax.Array) -> jax.Array:
+  """Return the square root, with a gradient of 0 at 0."""
+  positive = x > 0
+  return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), x)
 
 
 def unit(x: jax.Array, axis: int | None) -> jax.Array:
   """Scale to length 1 along `axis`; zero vectors become NaN."""
   # By the largest entry first, or squares of small numbers would be zero.
-  largest = jnp.max(jnp.abs(x), axis=axis, keepdims=True)
-  x = x / jnp.where(largest > 0, largest, jnp.nan)
-  return x / jnp.sqrt(jnp.sum(x * x, axis=axis, keepdims=True))
+  largest = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=axis, keepdims=True)
+  zero = largest == 0
+  # The gradient at a zero vector is 0 and not NaN: it may be masked later.
+  x = jnp.where(zero, 1, x / jnp.where(zero, 1, largest))
+  x = x / jnp.sqrt(jnp.sum(x * x, axis=axis, keepdims=True))
+  return jnp.where(zero, jnp.nan, x)
 
 
 def cosines(a: ArrayLike, b: ArrayLike | None = None) -> jax.Array:

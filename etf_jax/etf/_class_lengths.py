@@ -24,8 +24,8 @@ def class_lengths(class_counts: ArrayLike) -> jax.Array:
 
   Returns:
     The lengths, ``[num_classes]``; float64 if the counts are, float32 if they
-    are another float, else JAX's default float. Under ``jit`` a negative count
-    makes its own length NaN.
+    are another float, else JAX's default float. Under ``jit`` a negative or
+    non-finite count makes all of them NaN.
 
   Raises:
     ValueError: if the counts are not one-dimensional or, outside ``jit``, one
@@ -42,8 +42,7 @@ def class_lengths(class_counts: ArrayLike) -> jax.Array:
     The published code of Yang et al., `Inducing Neural Collapse in Imbalanced
     Learning <https://arxiv.org/abs/2203.09081>`_, 2022
   """
-  counts = arrays.check_counts(class_counts, allow_absent=True)
-  return _lengths(counts.astype(arrays.result_dtype(counts)))
+  return _lengths(arrays.check_counts(class_counts, allow_absent=True))
 
 
 def batch_class_lengths(

@@ -33,6 +33,7 @@ from etf_jax.losses._weights import (
   class_balanced_weights,
   deferred_weights,
   inverse_frequency_weights,
+  weighted_mean,
 )
 
 __all__ = [
@@ -52,4 +53,5 @@ __all__ = [
   "logit_adjusted",
   "mixup",
   "pull_push",
+  "weighted_mean",
 ]

@@ -166,7 +166,7 @@ def dot_regression_with_integer_labels(
       )
     arrays.check_positive("class_lengths", class_lengths)
     dtype = arrays.result_dtype(targets, lengths)
-    lengths = arrays.take_rows(lengths.astype(dtype), labels)
+    lengths = arrays.take_rows(arrays.positive(lengths, dtype), labels)
     targets = targets.astype(dtype) * lengths[..., None]
   return arrays.finish(
     _dot_regression(features, targets, feature_length, scaling, mask),
@@ -253,7 +253,7 @@ def _dot_regression(
       )
     if goal.ndim == 0 or mask is None:
       arrays.check_positive("feature_length", feature_length)
-    goal = goal.astype(dtype)
+    goal = arrays.positive(goal, dtype)
     if mask is not None:
       goal = jnp.where(mask, goal, 1)
   residual = jnp.sum(features * targets, axis=-1) - target_length * goal

@@ -18,9 +18,6 @@ import numpy as np
 from etf_jax import arrays
 from etf_jax.losses import _cross_entropy as ce
 
-# A float32 pi is a little more than pi, and as good as pi.
-_LARGEST_ANGLE = float(np.float32(np.pi))
-
 
 def hinge_logits(
   features: ArrayLike,
@@ -29,6 +26,7 @@ def hinge_logits(
   *,
   tau_plus: ArrayLike,
   tau_minus: ArrayLike = np.pi,
+  precision: jax.lax.PrecisionLike = jax.lax.Precision.HIGHEST,
 ) -> jax.Array:
   r"""Compute logits that are constant inside the maximal-separating cones.
 
@@ -51,6 +49,8 @@ def hinge_logits(
     tau_plus: :math:`\tau_+` in radians in ``[0, pi]``, a scalar or
       ``[num_classes]``, the entry of the own class.
     tau_minus: the scalar :math:`\tau_-` in radians in ``[0, pi]``.
+    precision: of the product of features and prototypes. The default keeps
+      features near the edge of a cone on their side of it on accelerators.
 
   Returns:
     The logits, ``[..., num_classes]``; float64 if an input is, else float32.
@@ -76,7 +76,7 @@ def hinge_logits(
     Long-tail Classification`, 2022, equation 8
   """
   logits, _, valid, _ = _hinged(
-    features, labels, prototypes, tau_plus, tau_minus, None
+    features, labels, prototypes, tau_plus, tau_minus, None, precision
   )
   return arrays.finish(logits, valid[..., None], None)
 
@@ -90,6 +90,7 @@ def hinge_cross_entropy_with_integer_labels(
   tau_minus: ArrayLike = np.pi,
   label_smoothing: float = 0.0,
   where: ArrayLike | None = None,
+  precision: jax.lax.PrecisionLike = jax.lax.Precision.HIGHEST,
 ) -> jax.Array:
   r"""Compute the cross entropy of `hinge_logits`.
 
@@ -112,6 +113,7 @@ def hinge_cross_entropy_with_integer_labels(
       is hinged how depends on the true label alone.
     where: boolean ``[...]``, the examples that count. The others give 0 and
       zero gradients whatever they hold.
+    precision: see `hinge_logits`.
 
   Returns:
     The loss of each example, ``[...]``; float64 if an input is, else float32.
@@ -144,7 +146,7 @@ def hinge_cross_entropy_with_integer_labels(
       f"label_smoothing must lie in [0, 1], got {label_smoothing:g}"
     )
   logits, is_label, valid, mask = _hinged(
-    features, labels, prototypes, tau_plus, tau_minus, where
+    features, labels, prototypes, tau_plus, tau_minus, where, precision
   )
   loss = ce.cross_entropy(logits, is_label, label_smoothing)
   return arrays.finish(loss, valid, mask)
@@ -157,6 +159,7 @@ def _hinged(
   tau_plus: ArrayLike,
   tau_minus: ArrayLike,
   where: ArrayLike | None,
+  precision: jax.lax.PrecisionLike,
 ) -> ce.Examples:
   features, prototypes = arrays.check_vectors(features, prototypes)
   num_classes = prototypes.shape[1]
@@ -169,8 +172,8 @@ def _hinged(
     raise ValueError(
       f"tau_minus must be a scalar, got shape {np.shape(tau_minus)}"
     )
-  arrays.check_range("tau_plus", tau_plus, 0.0, _LARGEST_ANGLE)
-  arrays.check_range("tau_minus", tau_minus, 0.0, _LARGEST_ANGLE)
+  arrays.check_range("tau_plus", tau_plus, 0, arrays.LARGEST_ANGLE)
+  arrays.check_range("tau_minus", tau_minus, 0, arrays.LARGEST_ANGLE)
   labels, valid, mask = arrays.check_labels(
     labels, num_classes, features.shape[:-1], where
   )
@@ -179,13 +182,13 @@ def _hinged(
   if mask is not None:
     # Before any arithmetic, or NaN would come back through the gradient.
     features = jnp.where(mask[..., None], features, 0)
-  logits = jnp.matmul(features, prototypes)
+  logits = jnp.matmul(features, prototypes, precision=precision)
   is_label = arrays.label_mask(labels, logits)
 
-  tau_plus = jnp.asarray(tau_plus, dtype)
+  tau_plus = arrays.in_range(tau_plus, dtype, 0, arrays.LARGEST_ANGLE)
   if tau_plus.ndim:
     tau_plus = ce.along_classes(tau_plus, logits.ndim)
-  tau_minus = jnp.asarray(tau_minus, dtype)
+  tau_minus = arrays.in_range(tau_minus, dtype, 0, arrays.LARGEST_ANGLE)
   detached = jax.lax.stop_gradient(features)
   length = jnp.sqrt(jnp.sum(detached * detached, axis=-1, keepdims=True))
   weights = jnp.sqrt(jnp.sum(prototypes * prototypes, axis=0))
@@ -197,4 +200,7 @@ def _hinged(
   outside = (tau_minus < np.pi) & (logits <= largest * jnp.cos(tau_minus))
   pulled = jnp.where(inside, largest * jnp.cos(tau_plus), logits)
   pushed = jnp.where(outside, largest * jnp.cos(tau_minus), logits)
+  # Comparisons with an angle that is NaN are False.
+  pulled *= jnp.where(jnp.isnan(tau_plus), jnp.nan, 1).astype(dtype)
+  pushed *= jnp.where(jnp.isnan(tau_minus), jnp.nan, 1).astype(dtype)
   return ce.Examples(jnp.where(is_label, pulled, pushed), is_label, valid, mask)

@@ -13,6 +13,7 @@ In use::
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
+import numpy as np
 
 from etf_jax import arrays
 from etf_jax.losses import _cross_entropy as ce
@@ -40,7 +41,8 @@ def ldam(
   Args:
     logits: floating ``[..., num_classes]``, meant to be cosines.
     labels: integers ``[...]`` in ``[0, num_classes)``.
-    class_counts: training samples per class, ``[num_classes]``, > 0.
+    class_counts: training samples per class, ``[num_classes]``, finite, >= 0.
+      A class of 0 is absent: it has no margin.
     max_margin: :math:`\Delta_{\max}` >= 0, the smallest class's margin.
     scale: :math:`s` > 0.
     where: boolean ``[...]``, the examples that count. The others give 0 and
@@ -53,7 +55,7 @@ def ldam(
 
   Raises:
     ValueError: if shapes do not match or, outside ``jit``, a label is out of
-      range, a count is not positive, `max_margin` negative or `scale` not
+      range, a count or `max_margin` is negative or `scale` not
       positive.
 
   Examples:
@@ -70,13 +72,17 @@ def ldam(
     Cao et al., `Learning Imbalanced Datasets with Label-Distribution-Aware
     Margin Loss <https://arxiv.org/abs/1906.07413>`_, 2019
   """
-  arrays.check_range("max_margin", max_margin, 0.0, float("inf"))
+  arrays.check_range("max_margin", max_margin, 0, shapes=[()])
   arrays.check_positive("scale", scale)
+  arrays.check_range("scale", scale, 0, shapes=[()])
   counts = _counts(class_counts, logits)
   z, is_label, valid, mask = ce.examples(logits, labels, where, counts)
-  counts = counts.astype(z.dtype)
-  margins = max_margin * (jnp.min(counts) / counts) ** 0.25
-  margins = ce.along_classes(margins, z.ndim)
+  present = counts != 0
+  smallest = jnp.min(jnp.where(present, counts, jnp.inf))
+  ratios = smallest / jnp.where(present, counts, 1)
+  margins = arrays.in_range(max_margin, z.dtype, 0) * ratios**0.25
+  margins = ce.along_classes(jnp.where(present, margins, 0), z.ndim)
+  scale = arrays.positive(scale, z.dtype)
   loss = ce.cross_entropy(scale * jnp.where(is_label, z - margins, z), is_label)
   return arrays.finish(loss, valid, mask)
 
@@ -101,7 +107,8 @@ def logit_adjusted(
   Args:
     logits: floating ``[..., num_classes]``.
     labels: integers ``[...]`` in ``[0, num_classes)``.
-    class_counts: training samples per class, ``[num_classes]``, > 0.
+    class_counts: training samples per class, ``[num_classes]``, finite, >= 0.
+      A class of 0 is absent: no part of the softmax.
     temperature: the scalar :math:`\tau`; 0 is cross entropy.
     where: boolean ``[...]``, the examples that count. The others give 0 and
       zero gradients whatever they hold.
@@ -113,7 +120,7 @@ def logit_adjusted(
 
   Raises:
     ValueError: if shapes do not match or, outside ``jit``, a label is out of
-      range or a count is not positive.
+      range or a count is negative or not finite.
 
   Examples:
     >>> import jax.numpy as jnp
@@ -152,7 +159,8 @@ def balanced_softmax(
   Args:
     logits: floating ``[..., num_classes]``.
     labels: integers ``[...]`` in ``[0, num_classes)``.
-    class_counts: training samples per class, ``[num_classes]``, > 0.
+    class_counts: training samples per class, ``[num_classes]``, finite, >= 0.
+      A class of 0 is absent: no part of the softmax.
     where: boolean ``[...]``, the examples that count. The others give 0 and
       zero gradients whatever they hold.
 
@@ -163,7 +171,7 @@ def balanced_softmax(
 
   Raises:
     ValueError: if shapes do not match or, outside ``jit``, a label is out of
-      range or a count is not positive.
+      range or a count is negative or not finite.
 
   Examples:
     >>> import jax.numpy as jnp
@@ -196,7 +204,8 @@ def adjust_logits(
 
   Args:
     logits: floating ``[..., num_classes]``.
-    class_counts: training samples per class, ``[num_classes]``, > 0.
+    class_counts: training samples per class, ``[num_classes]``, finite, >= 0.
+      A class of 0 is absent: its logit becomes -inf.
     temperature: the scalar :math:`\tau`; 0 changes nothing.
 
   Returns:
@@ -204,8 +213,8 @@ def adjust_logits(
     float32.
 
   Raises:
-    ValueError: if shapes do not match or, outside ``jit``, a count is not
-      positive.
+    ValueError: if shapes do not match or, outside ``jit``, a count is
+      negative or not finite.
 
   Examples:
     >>> import jax.numpy as jnp
@@ -220,9 +229,9 @@ def adjust_logits(
     <https://arxiv.org/abs/2007.07314>`_, 2020
   """
   counts = _counts(class_counts, logits)
-  z = jnp.asarray(logits)
-  z = z.astype(arrays.result_dtype(z, counts))
-  return z - _shift(counts, temperature, z)
+  z = jnp.asarray(logits).astype(counts.dtype)
+  shift = _shift(counts, temperature, z)
+  return jnp.where(shift == -jnp.inf, shift, z - shift)
 
 
 def focal(
@@ -268,11 +277,11 @@ def focal(
     Lin et al., `Focal Loss for Dense Object Detection
     <https://arxiv.org/abs/1708.02002>`_, 2017
   """
-  arrays.check_range("gamma", gamma, 0.0, float("inf"))
+  arrays.check_range("gamma", gamma, 0, shapes=[()])
   z, is_label, valid, mask = ce.examples(logits, labels, where)
   if z.shape[-1] < 2:
     raise ValueError("focal needs logits of at least two classes")
-  gamma = jnp.asarray(gamma, z.dtype)
+  gamma = arrays.in_range(gamma, z.dtype, 0)
   others = jax.nn.logsumexp(jnp.where(is_label, -jnp.inf, z), axis=-1)
   lead = ce.pick(z, is_label) - others
   # log p and log(1 - p) by softplus: neither cancels when p is near 1 or 0.
@@ -284,14 +293,18 @@ def focal(
 def _counts(class_counts: ArrayLike, logits: ArrayLike) -> jax.Array:
   logits = jnp.asarray(logits)
   ce.check_logits(logits)
-  return arrays.check_counts(class_counts, logits.shape[-1])
+  return arrays.check_counts(
+    class_counts, logits.shape[-1], logits, allow_absent=True
+  )
 
 
 def _shift(
   counts: jax.Array, temperature: ArrayLike, logits: jax.Array
 ) -> jax.Array:
-  """Return temperature times log priors, in the logits' dtype and rank."""
-  counts = counts.astype(logits.dtype)
-  priors = jnp.log(counts / jnp.sum(counts))
-  shift = jnp.asarray(temperature, logits.dtype) * priors
+  """Return temperature times log priors, -inf for absent classes."""
+  arrays.check_range("temperature", temperature, -np.inf, shapes=[()])
+  present = counts != 0
+  priors = jnp.log(jnp.where(present, counts, 1) / jnp.sum(counts))
+  shift = arrays.in_range(temperature, logits.dtype, -np.inf) * priors
+  shift = jnp.where(present, shift, -jnp.inf)
   return ce.along_classes(shift, logits.ndim)

@@ -11,7 +11,6 @@ In use::
 from collections.abc import Callable
 
 import jax
-import jax.numpy as jnp
 from jax.typing import ArrayLike
 import numpy as np
 
@@ -69,7 +68,7 @@ def mixup(
     raise ValueError(
       f"lam must be a scalar or have shape {shape}, got {np.shape(lam)}"
     )
-  arrays.check_range("lam", lam, 0.0, 1.0)
+  arrays.check_range("lam", lam, 0, 1)
   first, second = loss(labels_a), loss(labels_b)
-  lam = jnp.asarray(lam, first.dtype)
+  lam = arrays.in_range(lam, first.dtype, 0, 1)
   return lam * first + (1 - lam) * second

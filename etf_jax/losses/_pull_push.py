@@ -7,6 +7,7 @@ In use::
     share = jnp.linalg.norm(parts.classifier_pull, axis=0)
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -33,7 +34,11 @@ class PullPush(NamedTuple):
 
 
 def pull_push(
-  features: ArrayLike, labels: ArrayLike, weights: ArrayLike
+  features: ArrayLike,
+  labels: ArrayLike,
+  weights: ArrayLike,
+  *,
+  precision: jax.lax.PrecisionLike = jax.lax.Precision.HIGHEST,
 ) -> PullPush:
   r"""Split the negative gradient of cross entropy into pull and push.
 
@@ -54,6 +59,7 @@ def pull_push(
     features: floating ``[batch, feature_dim]``.
     labels: integers ``[batch]`` in ``[0, num_classes)``.
     weights: floating ``[feature_dim, num_classes]``, a column per class.
+    precision: of all matrix products.
 
   Returns:
     A `PullPush`; float64 if an input is, else float32. Under ``jit`` an
@@ -85,7 +91,8 @@ def pull_push(
   )
   dtype = arrays.result_dtype(features, weights)
   features, weights = features.astype(dtype), weights.astype(dtype)
-  logits = features @ weights
+  matmul = functools.partial(jnp.matmul, precision=precision)
+  logits = matmul(features, weights)
   is_label = arrays.label_mask(labels, logits)
   others = jnp.where(is_label, 0, jax.nn.softmax(logits))
   others = arrays.finish(others, valid[:, None], None)
@@ -97,12 +104,13 @@ def pull_push(
       "bd,bk->dk",
       features,
       coefficients,
+      precision=precision,
       out_sharding=arrays.replicated(coefficients),
     )
 
   return PullPush(
     classifier_pull=over_batch(missing),
     classifier_push=-over_batch(others),
-    features_pull=missing @ weights.T,
-    features_push=-(others @ weights.T),
+    features_pull=matmul(missing, weights.T),
+    features_push=-matmul(others, weights.T),
   )

@@ -4,7 +4,8 @@
 In use::
 
     weights = losses.class_balanced_weights(counts, beta=0.9999)
-    loss = (weights[labels] * losses.focal(logits, labels)).mean()
+    values = losses.focal(logits, labels)
+    loss = losses.weighted_mean(values, weights[labels])
 """
 
 import math
@@ -25,11 +26,12 @@ def class_balanced_weights(
     \omega_k = \frac{K \, \alpha_k}{\sum_j \alpha_j} , \qquad
     \alpha_k = \frac{1 - \beta}{1 - \beta^{n_k}}
 
-  The weights sum to the number of classes. At :math:`\beta = 0` they are all 1;
+  The weights sum to K, the classes present. All are 1 at :math:`\beta = 0`;
   as :math:`\beta` tends to 1 they tend to inverse frequencies.
 
   Args:
-    class_counts: training samples per class, ``[num_classes]``, > 0.
+    class_counts: training samples per class, ``[num_classes]``, finite, >= 0.
+      A class of 0 is absent: it has weight 0, and no part in K.
     beta: a Python number in ``[0, 1)``; 0.9999 is usual.
 
   Returns:
@@ -38,7 +40,7 @@ def class_balanced_weights(
 
   Raises:
     ValueError: if `beta` is out of range, the counts are not one-dimensional
-      or, outside ``jit``, a count is not positive.
+      or, outside ``jit``, a count is negative or not finite.
 
   Examples:
     >>> import jax.numpy as jnp
@@ -53,12 +55,14 @@ def class_balanced_weights(
   """
   if not 0 <= beta < 1:
     raise ValueError(f"beta must lie in [0, 1), got {beta:g}")
-  counts = arrays.check_counts(class_counts)
-  counts = counts.astype(arrays.result_dtype(counts))
+  counts = arrays.check_counts(class_counts, allow_absent=True)
+  present = counts != 0
   # 1 - beta cancels; expm1 keeps the digits that 1 - beta^n would lose.
   log_beta = math.log(beta) if beta > 0 else -math.inf
-  weights = -1 / jnp.expm1(counts * log_beta)
-  return weights / jnp.mean(weights)
+  weights = -1 / jnp.expm1(jnp.where(present, counts, 1) * log_beta)
+  total = jnp.sum(jnp.where(present, weights, 0))
+  classes = jnp.maximum(jnp.sum(present, dtype=counts.dtype), 1)
+  return jnp.where(present, weights / (total / classes), 0)
 
 
 def inverse_frequency_weights(class_counts: ArrayLike) -> jax.Array:
@@ -71,7 +75,8 @@ def inverse_frequency_weights(class_counts: ArrayLike) -> jax.Array:
   multiply them by :math:`N = \sum_k n_k`.
 
   Args:
-    class_counts: training samples per class, ``[num_classes]``, > 0.
+    class_counts: training samples per class, ``[num_classes]``, finite, >= 0.
+      A class of 0 is absent: it has weight 0, and no part in K.
 
   Returns:
     The weights, ``[num_classes]``; float64 if the counts are, float32 if they
@@ -79,7 +84,7 @@ def inverse_frequency_weights(class_counts: ArrayLike) -> jax.Array:
 
   Raises:
     ValueError: if the counts are not one-dimensional or, outside ``jit``, a
-      count is not positive.
+      count is negative or not finite.
 
   Examples:
     >>> from etf_jax import losses
@@ -91,9 +96,10 @@ def inverse_frequency_weights(class_counts: ArrayLike) -> jax.Array:
     <https://arxiv.org/abs/2203.09081>`_, 2022, where it weights the cross
     entropy of the baseline CE*
   """
-  counts = arrays.check_counts(class_counts)
-  counts = counts.astype(arrays.result_dtype(counts))
-  return 1 / (counts.size * counts)
+  counts = arrays.check_counts(class_counts, allow_absent=True)
+  present = counts != 0
+  classes = jnp.sum(present, dtype=counts.dtype)
+  return jnp.where(present, 1 / (classes * jnp.where(present, counts, 1)), 0)
 
 
 def deferred_weights(
@@ -104,7 +110,7 @@ def deferred_weights(
   .. math::
     \omega_k(t) = \begin{cases} 1 & t < t_0 \\ \omega_k & t \ge t_0 \end{cases}
 
-  With `ldam` and `class_balanced_weights` this is LDAM-DRW.
+  With `ldam`, `class_balanced_weights` and `weighted_mean` this is LDAM-DRW.
 
   Args:
     weights: floating, the class weights of the second phase, ``[num_classes]``.
@@ -136,3 +142,65 @@ def deferred_weights(
     raise ValueError(f"weights must be floating, got {weights.dtype}")
   weights = weights.astype(arrays.result_dtype(weights))
   return jnp.where(jnp.asarray(step) < start, 1, weights)
+
+
+def weighted_mean(
+  values: ArrayLike, weights: ArrayLike, where: ArrayLike | None = None
+) -> jax.Array:
+  r"""Compute the mean of a batch, weighted by example.
+
+  .. math::
+    \frac{\sum_i \omega_{y_i} \ell_i}{\sum_i \omega_{y_i}}
+
+  The published LDAM-DRW and class-balanced focal loss divide by the weights of
+  the batch, as PyTorch's weighted losses do. On long-tailed data the plain mean
+  of ``weights * values`` is several times smaller, since the examples of a
+  batch mostly belong to large classes of small weight:
+
+  * LDAM-DRW: `values` of `ldam`, `weights` of `deferred_weights` of
+    `class_balanced_weights`, at ``[labels]``;
+  * CB-focal: `values` of `focal`, `weights` of `class_balanced_weights`, at
+    ``[labels]``.
+
+  Args:
+    values: floating ``[...]``, the loss of each example.
+    weights: floating ``[...]``, the weight of each example, >= 0.
+    where: boolean ``[...]``, the examples that count.
+
+  Returns:
+    A scalar, 0 where no example counts or all weights are 0; float64 if an
+    input is, else float32. Under ``jit`` a weight that counts and is negative
+    or not finite makes it NaN.
+
+  Raises:
+    ValueError: if shapes do not match, an input is not floating or, outside
+      ``jit``, a weight is negative or not finite.
+
+  Examples:
+    >>> import jax.numpy as jnp
+    >>> from etf_jax import losses
+    >>> values, weights = jnp.array([1.0, 4.0]), jnp.array([0.5, 1.0])
+    >>> print(losses.weighted_mean(values, weights))
+    3.0
+
+  References:
+    The published code of Cao et al., `Learning Imbalanced Datasets with
+    Label-Distribution-Aware Margin Loss <https://arxiv.org/abs/1906.07413>`_,
+    2019
+  """
+  values, example_weights = jnp.asarray(values), jnp.asarray(weights)
+  for name, x in (("values", values), ("weights", example_weights)):
+    if x.shape != values.shape or not jnp.issubdtype(x.dtype, jnp.floating):
+      raise ValueError(
+        f"{name} must be floating with shape {values.shape}, got {x.dtype} of "
+        f"shape {x.shape}"
+      )
+  mask = arrays.check_mask(where, values.shape)
+  if mask is None:
+    arrays.check_range("weights", weights, 0)
+  dtype = arrays.result_dtype(values, example_weights)
+  values, w = values.astype(dtype), arrays.in_range(example_weights, dtype, 0)
+  if mask is not None:
+    values, w = jnp.where(mask, values, 0), jnp.where(mask, w, 0)
+  total = jnp.sum(w)
+  return jnp.sum(w * values) / jnp.where(total == 0, 1, total)

@@ -21,6 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from etf_jax import etf
+from etf_jax.errors import InputError
 from etf_jax.models.resnet_cifar import BatchNorm
 
 # Frames by their names in configs: every rotation alike, or as in the code that
@@ -84,6 +85,19 @@ class ETFHead(nn.Module):
   spare: int = 0
   frame: str = "haar"
 
+  def __post_init__(self):
+    _check_fields(self)
+    if not 0 <= self.spare < self.num_classes:
+      raise InputError(
+        f"spare={self.spare}: of {self.num_classes} prototypes at least one"
+        " must have a class; give a number from 0 to num_classes - 1"
+      )
+    if self.frame not in FRAMES:
+      raise InputError(
+        f"frame={self.frame!r}: unknown; use one of {', '.join(FRAMES)}"
+      )
+    super().__post_init__()
+
   @nn.compact
   def __call__(
     self,
@@ -133,6 +147,10 @@ class LinearHead(nn.Module):
   projector: int | None = None
   frozen: bool = False
 
+  def __post_init__(self):
+    _check_fields(self)
+    super().__post_init__()
+
   @nn.compact
   def __call__(
     self,
@@ -176,6 +194,10 @@ class CosineHead(nn.Module):
   l2_normalize: bool = True
   projector: int | None = None
 
+  def __post_init__(self):
+    _check_fields(self)
+    super().__post_init__()
+
   @nn.compact
   def __call__(
     self,
@@ -192,6 +214,19 @@ class CosineHead(nn.Module):
 
 
 _KAIMING_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
+
+
+def _check_fields(head: nn.Module) -> None:
+  """Raise InputError for sizes that no head can have."""
+  if head.num_classes < 2:
+    raise InputError(
+      f"num_classes={head.num_classes}: too few; a classifier needs 2 or more"
+    )
+  if head.projector is not None and head.projector < -1:
+    raise InputError(
+      f"projector={head.projector}: no width; give a number of features, -1 for"
+      " as many as the input has, or None for no projector"
+    )
 
 
 def _unit_columns(key, shape, dtype):

@@ -52,6 +52,7 @@ def test_public_names():
     "logit_adjusted",
     "mixup",
     "pull_push",
+    "weighted_mean",
   ]
   assert etf_jax.losses is losses
   assert etf_jax.simplex_etf is etf.simplex_etf
