@@ -18,6 +18,8 @@ from etf_jax.errors import InputError
 from etf_jax.training import experiment
 from etf_jax.training import plan as plans
 
+pytestmark = pytest.mark.slow
+
 needs_libtpu = pytest.mark.skipif(
   importlib.util.find_spec("libtpu") is None,
   reason="libtpu is not installed: pip install 'etf_jax[tpu]'",

@@ -19,6 +19,8 @@ import pytest
 from etf_jax import collapse
 from etf_jax.training.parallel import sharding
 
+pytestmark = pytest.mark.slow
+
 PROCESSES, BATCHES, BATCH = 2, 3, 24
 CLASSES, DIM = 6, 4
 SECONDS = 120  # until both processes are killed

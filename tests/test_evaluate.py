@@ -14,6 +14,8 @@ import trained_runs
 import etf_jax
 from etf_jax import evaluate
 
+pytestmark = pytest.mark.slow
+
 NOT_MEASURED_HERE = {"kind", "split", "step", "epoch", "images_per_second"}
 
 

@@ -18,6 +18,8 @@ from etf_jax.models import pretrained
 from etf_jax.serving import exported
 from etf_jax.training import state
 
+pytestmark = pytest.mark.slow
+
 ALONE = """
 import sys
 

@@ -25,6 +25,8 @@ import etf_jax
 from etf_jax import benchmark, main
 from etf_jax.runs import command_line
 
+pytestmark = pytest.mark.slow
+
 EXTRAS = configparser.ConfigParser()
 EXTRAS.read(ROOT / "setup.cfg")
 EXTRAS = EXTRAS["options.extras_require"]

@@ -21,6 +21,8 @@ from launch_scripts import (
 import pytest
 import yaml
 
+pytestmark = pytest.mark.slow
+
 # GKE.
 
 SETTINGS = {

@@ -20,6 +20,8 @@ from launch_scripts import (
 )
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def home(tmp_path):

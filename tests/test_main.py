@@ -15,6 +15,8 @@ from etf_jax import main
 from etf_jax.configs import base
 from etf_jax.runs import directory
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 
 

@@ -14,6 +14,8 @@ import trained_runs
 import etf_jax
 from etf_jax import predict
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(digits_dir):

@@ -12,6 +12,8 @@ import pytest
 from etf_jax import prepare
 from etf_jax.data import catalog
 
+pytestmark = pytest.mark.slow
+
 _REPOSITORY = pathlib.Path(__file__).parents[1]
 
 

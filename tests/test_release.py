@@ -17,6 +17,8 @@ import pytest
 
 import etf_jax
 
+pytestmark = pytest.mark.slow
+
 ROOT = pathlib.Path(__file__).parents[1]
 # What a release is made of; a checkout holds more.
 SOURCES = ("CHANGELOG.md", "LICENSE", "README.md", "setup.cfg")

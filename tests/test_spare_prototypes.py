@@ -17,6 +17,8 @@ from etf_jax.errors import InputError
 from etf_jax.models import ETFHead, create_model
 from etf_jax.training import objectives, state
 
+pytestmark = pytest.mark.slow
+
 SHAPE = (8, 8, 1)
 
 

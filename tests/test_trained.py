@@ -25,6 +25,8 @@ from etf_jax.evaluation import scoring
 from etf_jax.serving import run_directory, trained
 from etf_jax.training import state
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def run(digits_dir):

@@ -13,6 +13,8 @@ import trained_runs
 import etf_jax
 from etf_jax import export
 
+pytestmark = pytest.mark.slow
+
 GUIDE = pathlib.Path(etf_jax.__file__).parent / "evaluation" / "README.md"
 # Those on a run; the one that trains it is the quickstart's.
 COMMANDS = re.findall(

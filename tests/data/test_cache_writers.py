@@ -14,6 +14,8 @@ import pytest
 from etf_jax.data.decode import cache
 from etf_jax.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 _WRITER = """
 import pathlib, sys, time
 sys.path.insert(0, sys.argv[1])

@@ -16,6 +16,8 @@ from etf_jax.data.prepare import prepare
 from etf_jax.data.sources import prepared
 from etf_jax.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 _REPOSITORY = pathlib.Path(__file__).parents[2]
 _CIFAR10_SHA256 = (
   "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
@@ -265,9 +267,7 @@ def test_wrong_checksums_in_manual_dir(official, tmp_path):
   )
   assert done.returncode == 2
   lines = [
-    line
-    for line in done.stderr.splitlines()
-    if line.startswith("error: ")
+    line for line in done.stderr.splitlines() if line.startswith("error: ")
   ]
   assert lines == [
     f"error: {name}: {manual / file} has sha256 "

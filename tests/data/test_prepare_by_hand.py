@@ -16,6 +16,8 @@ from etf_jax.data.prepare import archives, prepare
 from etf_jax.data.sources import prepared
 from etf_jax.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 _REPOSITORY = pathlib.Path(__file__).parents[2]
 _IMAGENET = "http://www.image-net.org/challenges/LSVRC/2012/nnoupb/"
 _TRAIN_SHA256 = (

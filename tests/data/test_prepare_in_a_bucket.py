@@ -182,8 +182,7 @@ def test_verify_reads_the_copy(bucket, here, place, tmp_path, capsys):
   )
   assert run(tmp_path, "birdsnap", "--verify", "--data_dir=gs://empty/x") == 2
   assert capsys.readouterr().err.startswith(
-    "error: data_dir=gs://empty/x: of the data, only those that are "
-    "prepared"
+    "error: data_dir=gs://empty/x: of the data, only those that are prepared"
   )
 
 
@@ -215,8 +214,7 @@ def test_list(bucket, here, place, tmp_path, capsys, monkeypatch):
   state, said = listed(tmp_path, capsys, "gs://bucket/tfds")
   assert (state["digits"], state["cifar10"]) == ("unreadable", "unreadable")
   assert said == (
-    "warning: reading gs://bucket/tfds needs pip install "
-    "'etf_jax[gcs]'\n"
+    "warning: reading gs://bucket/tfds needs pip install 'etf_jax[gcs]'\n"
   )
 
 

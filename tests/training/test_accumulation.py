@@ -17,6 +17,8 @@ from etf_jax.training import objectives, optimizer, state
 from etf_jax.training import step as steps
 from etf_jax.training.parallel import sharding
 
+pytestmark = pytest.mark.slow
+
 COUNTS = np.array([9, 7, 5, 3])
 BATCH = 24
 SHAPE = (4, 4, 1)

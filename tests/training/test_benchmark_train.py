@@ -17,6 +17,8 @@ from etf_jax.errors import InputError
 from etf_jax.training import experiment
 from etf_jax.training import plan as plans
 
+pytestmark = pytest.mark.slow
+
 FIELDS = (
   "--config.model.name=tiny_runs:Tiny",
   "--config.devices=1",

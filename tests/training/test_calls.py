@@ -17,6 +17,8 @@ from etf_jax.training import experiment as experiments
 from etf_jax.training.feeds import multi_step
 from etf_jax.training.parallel import distributed, sharding
 
+pytestmark = pytest.mark.slow
+
 FIELDS = tiny_runs.WITH_REST | {"ema_decay": 0.9}
 # Relative, in float32: XLA rounds otherwise where it compiles steps together.
 TOLERANCE = 1e-5

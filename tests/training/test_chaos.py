@@ -13,6 +13,8 @@ import chaos  # isort: skip (process_runs knows where it lies)
 import chaos_faults  # isort: skip
 import chaos_results  # isort: skip
 
+pytestmark = pytest.mark.slow
+
 
 def test_struck_by_each_quick_fault_it_ends_with_the_same_bits(
   digits_dir, monkeypatch, capsys

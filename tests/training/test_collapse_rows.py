@@ -8,6 +8,8 @@ from etf_jax import data
 from etf_jax.errors import InputError
 from etf_jax.training import experiment, loop, objectives
 
+pytestmark = pytest.mark.slow
+
 
 def train(directory, workdir, method="etf_dr", fields=None):
   config = tiny_runs.config(directory, method, fields)

@@ -4,7 +4,10 @@
 import numpy as np
 from PIL import Image
 import process_runs
+import pytest
 import tiny_runs
+
+pytestmark = pytest.mark.slow
 
 
 def test_each_corrupt_image_is_counted_once(tmp_path):

@@ -14,6 +14,8 @@ from etf_jax.training import experiment as experiments
 from etf_jax.training import state
 from etf_jax.training.parallel import sharding
 
+pytestmark = pytest.mark.slow
+
 STEPS = 20
 
 

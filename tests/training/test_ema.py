@@ -16,6 +16,8 @@ from etf_jax.training import step as steps
 from etf_jax.training.checkpoints import manager
 from etf_jax.training.parallel import sharding
 
+pytestmark = pytest.mark.slow
+
 COUNTS = np.array([9, 7, 5, 3])
 DECAY = 0.6  # reached at the fourth step: (1 + t) / (10 + t) < .6 before t = 13
 

@@ -9,6 +9,8 @@ from etf_jax.errors import InputError
 from etf_jax.training import experiment as experiments
 from etf_jax.training import loop
 
+pytestmark = pytest.mark.slow
+
 FIELDS = {"augment.crop_padding": 1, "augment.mixup_alpha": 1.0}
 
 

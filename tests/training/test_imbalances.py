@@ -21,6 +21,8 @@ from etf_jax.training import experiment as experiments
 from etf_jax.training import loop, methods, objectives, train
 from etf_jax.training.parallel import distributed
 
+pytestmark = pytest.mark.slow
+
 IMBALANCES, SEEDS = (0.05, 0.3), (0, 3)
 NAMES = [(imbalance, seed) for imbalance in IMBALANCES for seed in SEEDS]
 TOLERANCE = 1e-12

@@ -17,6 +17,8 @@ from etf_jax.training import experiment as experiments
 from etf_jax.training import loop, state
 from etf_jax.training.checkpoints import two_stage
 
+pytestmark = pytest.mark.slow
+
 
 def fresh_state(experiment, seed=0):
   """As the loop makes it."""

@@ -20,6 +20,8 @@ from etf_jax.training import loop, train
 from etf_jax.training import plan as plans
 from etf_jax.training.parallel import distributed
 
+pytestmark = pytest.mark.slow
+
 RATES, SEEDS = (0.05, 0.2), (0, 3)
 NAMES = [(rate, seed) for rate in RATES for seed in SEEDS]
 TOLERANCE = 1e-12

@@ -12,6 +12,8 @@ from etf_jax.training import experiment, loop, state
 from etf_jax.training import plan as plans
 from etf_jax.training.parallel import memory, sharding
 
+pytestmark = pytest.mark.slow
+
 GB = 10**9
 # 4 GB whatever the batch (2 + 3 - 2 + 1), and 8 GB for its 1024 images.
 NEED = memory.Needed(2 * GB, 3 * GB, 2 * GB, 8 * GB, GB)

@@ -18,6 +18,8 @@ from etf_jax.training import objectives, optimizer, state
 from etf_jax.training.checkpoints import manager
 from etf_jax.training.parallel import sharding
 
+pytestmark = pytest.mark.slow
+
 CLASSES, STEPS = 10, 4
 # 45 images in one step of at most 48: there is padding, on any mesh.
 COUNTS = np.array([9, 8, 7, 5, 4, 4, 3, 2, 2, 1])

@@ -18,6 +18,8 @@ from etf_jax.training import experiment as experiments
 from etf_jax.training import loop, objectives, state
 from etf_jax.training.parallel import sharding
 
+pytestmark = pytest.mark.slow
+
 COUNTS = np.array([160, 51, 50, 10])
 RNG = np.random.default_rng(0)
 LABELS = np.array([0, 1, 2, 3, 3, 0])

@@ -13,6 +13,8 @@ from etf_jax import data, main
 from etf_jax.configs import base
 from etf_jax.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 # Images of each of five digits, for training and for testing.
 TRAIN, TEST = (60, 40, 25, 12, 6), 8
 

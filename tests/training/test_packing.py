@@ -20,6 +20,8 @@ from etf_jax.training import plan as plans
 from etf_jax.training import train as runs
 from etf_jax.training.parallel import distributed, packing, sharding
 
+pytestmark = pytest.mark.slow
+
 # In float32, relative, after twelve steps: XLA rounds sums otherwise.
 TOLERANCE = 1e-5
 

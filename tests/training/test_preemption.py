@@ -19,6 +19,8 @@ from etf_jax.training import experiment as experiments
 from etf_jax.training import loop, state
 from etf_jax.training.parallel import distributed
 
+pytestmark = pytest.mark.slow
+
 
 class Stopping:
   """A feed in whose step the process is told to stop."""

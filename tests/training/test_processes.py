@@ -9,6 +9,8 @@ from process_results import assert_same_rows, assert_same_state, train
 import process_runs
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def one(digits_dir, tmp_path_factory):

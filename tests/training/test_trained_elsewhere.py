@@ -28,6 +28,8 @@ from etf_jax.training import experiment as experiments
 from etf_jax.training import loop, methods, objectives, state
 from etf_jax.training.checkpoints import two_stage
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):

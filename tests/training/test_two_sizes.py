@@ -2,11 +2,14 @@
 """Minority collapse in training: what a strong decay does to small classes."""
 
 import numpy as np
+import pytest
 import tiny_runs
 
 from etf_jax import data
 from etf_jax.configs import digits_two_sizes
 from etf_jax.training import experiment, loop
+
+pytestmark = pytest.mark.slow
 
 LARGE, SMALL = slice(0, 5), slice(5, 10)
 

@@ -21,6 +21,8 @@ from etf_jax.training import loop, objectives, state
 from etf_jax.training.checkpoints import two_stage
 from etf_jax.training.parallel import sharding
 
+pytestmark = pytest.mark.slow
+
 # With a projector and BatchNorm before the classifier, which are kept too.
 FIELDS = {
   "data.validation_fraction": 0.2,
