@@ -77,13 +77,15 @@ def ldam(
   arrays.check_range("scale", scale, 0, shapes=[()])
   counts = _counts(class_counts, logits)
   z, is_label, valid, mask = ce.examples(logits, labels, where, counts)
+  factor = arrays.positive(scale, z.dtype)
   present = counts != 0
   smallest = jnp.min(jnp.where(present, counts, jnp.inf))
   ratios = smallest / jnp.where(present, counts, 1)
   margins = arrays.in_range(max_margin, z.dtype, 0) * ratios**0.25
   margins = ce.along_classes(jnp.where(present, margins, 0), z.ndim)
-  scale = arrays.positive(scale, z.dtype)
-  loss = ce.cross_entropy(scale * jnp.where(is_label, z - margins, z), is_label)
+  loss = ce.cross_entropy(
+    factor * jnp.where(is_label, z - margins, z), is_label
+  )
   return arrays.finish(loss, valid, mask)
 
 
