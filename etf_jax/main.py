@@ -14,7 +14,8 @@ Open MPI tell who takes part, and elsewhere with
   --coordinator_address=HOST:PORT --num_processes=4 --process_id=0
 
 Exit codes: 0 done; 2 the message says what to mend; 75 stopped by SIGTERM and
-saved, 76 another process is lost: the same command continues.
+saved, 130 so by Ctrl-C (a second one ends at once), 76 another process is lost:
+the same command continues.
 """
 
 import sys
@@ -42,7 +43,13 @@ def main(argv: list[str]) -> int:
   except distributed.Preempted as stopped:
     if distributed.is_writer():
       print(f"{stopped}; the same command continues", file=sys.stderr)
+    if distributed.interrupted():
+      return commands.EXIT_INTERRUPTED
     return distributed.EXIT_PREEMPTED
+  except KeyboardInterrupt:
+    # Before or between the steps of runs; those that began are saved.
+    print("interrupted; the same command continues", file=sys.stderr)
+    return commands.EXIT_INTERRUPTED
   except InputError as error:
     print(f"error: {error}", file=sys.stderr)
     return 2

@@ -130,25 +130,23 @@ def _processes(options) -> Processes | None:
   given = Processes(
     options.coordinator_address, options.num_processes, options.process_id
   )
-  missing = [
-    f"--{name}" for name, value in given._asdict().items() if value is None
-  ]
+  address, number, index = given
+  if address is not None and not re.fullmatch(r".+:\d+", address):
+    raise InputError(f"--coordinator_address={address}: must be host:port")
+  if number is not None and number < 1:
+    raise InputError(f"--num_processes={number}: must be at least 1")
+  if index is not None and not 0 <= index < (number or index + 1):
+    raise InputError(
+      f"--process_id={index}: must be 0 or more, and less than"
+      f" --num_processes={number}"
+    )
+  missing = [f"--{name}" for name, x in given._asdict().items() if x is None]
   if len(missing) == len(given):
     return given if options.distributed else None
   if missing and not options.distributed:
     raise InputError(
       f"{' and '.join(missing)} must be given too, or --distributed to find"
       " them in the environment"
-    )
-  address, number, index = given
-  if address is not None and not re.fullmatch(r".+:\d+", address):
-    raise InputError(f"--coordinator_address={address} must be host:port")
-  if number is not None and number < 1:
-    raise InputError(f"--num_processes={number} must be at least 1")
-  if index is not None and not 0 <= index < (number or index + 1):
-    raise InputError(
-      f"--process_id={index} must be from 0 and less than"
-      f" --num_processes={number}"
     )
   return given
 

@@ -10,18 +10,22 @@ def create(config, workdir):
   del config, workdir
   return Tracker(
     float(os.environ.get("ROW_SECONDS", "0")),
-    int(os.environ.get("TERM_AT_STEP", "-1")),
+    {
+      number: int(os.environ.get(f"{number.name[3:]}_AT_STEP", "-1"))
+      for number in (signal.SIGTERM, signal.SIGINT)
+    },
   )
 
 
 class Tracker:
-  def __init__(self, seconds, step):
-    self.seconds, self.step = seconds, step
+  def __init__(self, seconds, steps):
+    self.seconds, self.steps = seconds, steps
 
   def write(self, row):
     time.sleep(self.seconds)
-    if row["step"] == self.step and row["kind"] == "train":
-      os.kill(os.getpid(), signal.SIGTERM)
+    for number, step in self.steps.items():
+      if row["step"] == step and row["kind"] == "train":
+        os.kill(os.getpid(), number)
 
   def close(self):
     pass

@@ -112,10 +112,14 @@ def test_a_window_of_another_step_is_left(experiment, tmp_path):
   assert first["loss"] != pytest.approx(np.mean(losses), rel=1e-3)
 
 
-def test_the_command_ends_with_75(digits_dir, tmp_path, monkeypatch, capsys):
-  monkeypatch.setenv("TERM_AT_STEP", "1")
+@pytest.mark.parametrize(("number", "code"), [("TERM", 75), ("INT", 130)])
+def test_the_command_ends_with_a_code(
+  number, code, digits_dir, tmp_path, monkeypatch, capsys
+):
+  monkeypatch.setenv(f"{number}_AT_STEP", "1")
+  before = signal.getsignal(signal.SIGINT)
   path = tiny_process_config.__file__
-  code = main.main(
+  ended = main.main(
     [
       "main",
       f"--config={path}",
@@ -124,7 +128,8 @@ def test_the_command_ends_with_75(digits_dir, tmp_path, monkeypatch, capsys):
       f"--workdir={tmp_path / 'run'}",
     ]
   )
-  assert code == 75
+  assert ended == code
+  assert signal.getsignal(signal.SIGINT) is before
   line = capsys.readouterr().err.splitlines()[-1]
   assert line.startswith("stopped and saved at step ")
   assert line.endswith("; the same command continues")
@@ -144,7 +149,7 @@ def test_the_command_ends_with_75(digits_dir, tmp_path, monkeypatch, capsys):
         "--num_processes=2",
         "--process_id=0",
       ],
-      "--coordinator_address=host must be host:port",
+      "--coordinator_address=host: must be host:port",
     ),
     (
       [
@@ -152,9 +157,9 @@ def test_the_command_ends_with_75(digits_dir, tmp_path, monkeypatch, capsys):
         "--num_processes=2",
         "--process_id=2",
       ],
-      "--process_id=2 must be less than --num_processes=2",
+      "--process_id=2: must be 0 or more, and less than --num_processes=2",
     ),
-    (["--num_processes=0"], "flag --num_processes=0"),
+    (["--num_processes=0"], "--num_processes=0: must be at least 1"),
   ],
 )
 def test_flags_that_do_not_fit(capsys, arguments, message):

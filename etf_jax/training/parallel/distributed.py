@@ -57,6 +57,7 @@ class _Shared:
 
   def __init__(self):
     self.signalled = False  # this process was asked to stop
+    self.interrupted = False  # it was so by Ctrl-C
     self.lock = threading.Lock()
     self.calls = 0  # of stop_requested, which all processes make alike
     self.stop_at = None  # the call that answers True
@@ -168,20 +169,27 @@ def check_same(facts: Mapping[str, Any]) -> None:
 
 @contextlib.contextmanager
 def preemptible() -> Iterator[None]:
-  """While it lasts, SIGTERM is answered by `stop_requested`.
+  """Let `stop_requested` answer SIGTERM and Ctrl-C; a second Ctrl-C ends.
 
-  Of one process alone; several of them answer it from `start` on, because
-  they can only stop together.
+  This is for a single process. Several of them answer SIGTERM from `listen` on,
+  because they can only stop together.
   """
   if _client() is not None or not _in_main_thread():
     yield
     return
-  _shared.signalled = False
-  before = signal.signal(signal.SIGTERM, _on_sigterm)
+  _shared.signalled = _shared.interrupted = False
+  numbers = (signal.SIGTERM, signal.SIGINT)
+  before = {number: signal.signal(number, _on_signal) for number in numbers}
   try:
     yield
   finally:
-    signal.signal(signal.SIGTERM, before)
+    for number, handler in before.items():
+      signal.signal(number, handler)
+
+
+def interrupted() -> bool:
+  """Return True if Ctrl-C, and not SIGTERM, asked this process to stop."""
+  return _shared.interrupted
 
 
 def stop_requested() -> bool:
@@ -199,12 +207,15 @@ def stop_requested() -> bool:
 
 def listen() -> None:
   """Begin to hear SIGTERM and the messages of the others."""
-  signal.signal(signal.SIGTERM, _on_sigterm)
+  signal.signal(signal.SIGTERM, _on_signal)
   threading.Thread(target=_watch, args=(_shared,), daemon=True).start()
 
 
-def _on_sigterm(*_):
+def _on_signal(number, _):
   _shared.signalled = True
+  if number == signal.SIGINT:
+    _shared.interrupted = True
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def _in_main_thread():
