@@ -161,7 +161,8 @@ def check_counts(
   counts = class_counts if isinstance(class_counts, jax.Array) else values
   if counts is None or counts.ndim != 1 or counts.size == 0:
     raise ValueError(
-      f"class_counts must have shape [num_classes], got {np.shape(class_counts)}"
+      "class_counts must have shape [num_classes], got "
+      f"{np.shape(class_counts)}"
     )
   if num_classes is not None and counts.size != num_classes:
     raise ValueError(
