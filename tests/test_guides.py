@@ -167,16 +167,6 @@ def compile_for_tpus(words, guide, places):
   assert code == (0 if here else 2)
 
 
-def strike(words, guide, places):
-  """Its options; tests/training/test_chaos.py has the faults."""
-  sys.path.insert(0, str(LAUNCH))
-  try:
-    options = importlib.import_module("chaos")._options(words[2:])
-  finally:
-    sys.path.remove(str(LAUNCH))
-  assert options.kills == 30
-
-
 def dry_run(words, guide, places):
   """A script says what it would run, and the run it starts is one."""
   at = next(i for i, word in enumerate(words) if word.startswith("launch/"))
@@ -255,7 +245,6 @@ RULES = (
   ),
   (r"python -m etf_jax\.benchmark compile ", compile_for_tpus),
   (r"python launch/local_processes\.py ", on_this_machine),
-  (r"python launch/chaos\.py ", strike),
   (r"(bash|sbatch) .*launch/", dry_run),
   (r"(gcloud|kubectl) ", elsewhere),
   (r"docker (build|run) ", image),

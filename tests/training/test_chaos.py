@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""launch/chaos.py: a run that is struck by faults, and how it would notice."""
+"""A run that is struck by faults, and how `chaos` would notice."""
 
 import json
 import random

@@ -1,8 +1,9 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Trains a short run, disturbs it again and again, and checks the result.
 
-  python launch/chaos.py --kills=30 --seed=0
-  python launch/chaos.py --kills=30 --processes=2 --folder=/shared/chaos -- \\
+  PYTHONPATH=launch python tests/_support/chaos.py --kills=30 --seed=0
+  PYTHONPATH=launch python tests/_support/chaos.py --kills=30 --processes=2 \\
+    --folder=/shared/chaos -- \\
     --config.data.data_dir=/shared/data
 
 The run (digits, ResNet-8, 24 steps, float32, on CPUs) is trained once without
