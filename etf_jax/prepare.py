@@ -73,8 +73,7 @@ def _parser() -> argparse.ArgumentParser:
   parser.add_argument(
     "--error_file",
     type=pathlib.Path,
-    help="write an error here, not to the terminal; for programs that start "
-    "this command",
+    help="write an error here, not to the terminal (for other programs)",
   )
   return parser
 
@@ -130,17 +129,17 @@ def _list(data_dir: str | None) -> None:
       "state",
     )
   ]
-  for name, facts in catalog.DATASETS.items():
-    sizes = facts.sizes()
+  for name, info in catalog.DATASETS.items():
+    sizes = info.sizes()
     rows.append(
       (
         name,
-        str(facts.num_classes),
-        "x".join(map(str, facts.image_shape or ("photographs",))),
+        str(info.num_classes),
+        "x".join(map(str, info.image_shape or ("photographs",))),
         *(f"{sizes[s]:,}" if s in sizes else "?" for s in ("train", "test")),
-        _prepared(name, facts.tfds_name, look),
-        facts.licence,
-        facts.state,
+        _prepared(name, info.tfds_name, look),
+        info.licence,
+        info.state,
       )
     )
   widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
@@ -151,7 +150,7 @@ def _list(data_dir: str | None) -> None:
 
 def _look_into(data_dir: str | None) -> Callable[[str], str]:
   """Return what says of a data set whether it is prepared."""
-  from etf_jax.data.prepare import remote
+  from etf_jax.data.prepare import gcs
   from etf_jax.data.sources import prepared
 
   def in_folder(name: str) -> str:
@@ -159,11 +158,11 @@ def _look_into(data_dir: str | None) -> Callable[[str], str]:
     return "yes" if prepared.is_prepared(builder) else "no"
 
   location = data_dir or os.getenv("TFDS_DATA_DIR")
-  if not remote.is_remote(location):
+  if not gcs.is_remote(location):
     return in_folder
   try:
-    root = remote.local_root(location, None)
-    there = remote.prepared_folders(location)
+    root = gcs.local_root(location, None)
+    there = gcs.prepared_folders(location)
   except InputError as error:
     _log.warning(f"warning: {error}")
     return lambda _: "unreadable"

@@ -34,12 +34,12 @@ from etf_jax import prepare
 from etf_jax.data import catalog
 registered, commands = json.loads(sys.argv[1])
 for name, archives in registered.items():
-  facts = catalog.lookup(name)
+  info = catalog.lookup(name)
   for url, (size, sha256) in archives.items():
-    if url in facts.checksums:
-      facts.checksums[url] = size, sha256
+    if url in info.checksums:
+      info.checksums[url] = size, sha256
     else:
-      url_info = tfds.builder_cls(facts.tfds_name).url_infos[url]
+      url_info = tfds.builder_cls(info.tfds_name).url_infos[url]
       url_info.size, url_info.checksum = size, sha256
 sys.exit(max(prepare.main(command) for command in commands))
 """

@@ -48,9 +48,9 @@ def test_list_shows_every_data_set_and_what_is_prepared(tmp_path, capsys):
     *("1000", "photographs", "115,846", "50,000", "no"),
   ]
   assert cells["birdsnap"] == ["500", "photographs", "?", "?", "folders"]
-  for row, facts in zip(rows, catalog.DATASETS.values(), strict=True):
-    assert facts.licence in row
-    assert row.endswith(facts.state)
+  for row, info in zip(rows, catalog.DATASETS.values(), strict=True):
+    assert info.licence in row
+    assert row.endswith(info.state)
 
 
 def test_list_survives_a_builder_that_cannot_be_made(

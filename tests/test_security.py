@@ -145,7 +145,7 @@ def test_what_is_allowed():
 
 def builders():
   """The files that the builders of the catalog come from."""
-  names = {facts.tfds_name for facts in catalog.DATASETS.values()} - {None}
+  names = {info.tfds_name for info in catalog.DATASETS.values()} - {None}
   classes = [
     tfds.builder_cls(name) for name in names - set(prepared._OWN_BUILDERS)
   ]
@@ -231,8 +231,8 @@ def test_arrays_of_objects_are_not_loaded(tmp_path):
   with pytest.raises(ValueError, match="allow_pickle=False"):
     cache_file._read(tmp_path)
   np.savez(tmp_path / "labels.npz", labels=array, file_names=array)
-  facts = catalog.lookup("cifar10")
-  assert prepared._read_index(tmp_path / "labels.npz", 1, facts) is None
+  info = catalog.lookup("cifar10")
+  assert prepared._read_index(tmp_path / "labels.npz", 1, info) is None
   assert not ran.exists()
 
 

@@ -47,7 +47,7 @@ _UNTIMED = 4 * _PREFETCHED
 
 @dataclasses.dataclass
 class _Rounds:
-  """The images in order, over and over; a `stream.Plan`."""
+  """The images in order, over and over; a `stream.BatchPlan`."""
 
   size: int
   batch_size: int

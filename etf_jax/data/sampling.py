@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Which examples an epoch visits, in which order: (seed, epoch) -> indices.
 
-    sampler = create("instance", labels)
+    sampler = make_sampler("instance", labels)
     order = sampler.order(seed=0, epoch=3)    # int32 [sampler.size]
 
 Nothing else decides it: not the devices, hosts or workers, nor the version of
@@ -31,7 +31,7 @@ class Sampler:
     labels: int32 `[N]`, the classes of the examples.
     size: Draws of an epoch.
     total_epochs: Epochs of the run, for `progressively_balanced`.
-    repeat_threshold: See `create`.
+    repeat_threshold: See `make_sampler`.
     first: The index of the first example, whose class is labels[0].
   """
 
@@ -57,7 +57,7 @@ class Sampler:
     return sorted_by_class, first, counts
 
 
-def create(
+def make_sampler(
   name: str,
   labels: np.ndarray,
   *,

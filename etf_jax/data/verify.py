@@ -18,7 +18,7 @@ import os
 import numpy as np
 
 from etf_jax.data import catalog, decode, sources
-from etf_jax.data.prepare import prepare, remote
+from etf_jax.data.prepare import gcs, prepare
 from etf_jax.data.sources import (
   folders,
   lists,
@@ -59,28 +59,28 @@ def verify(
     data_dir: Where prepared data live, None being TFDS's default; of those in
       a bucket the copy is checked, which is made if need be; the folder of the
       images for a set without a builder.
-    cache_dir: As of `remote.local_root`, for data in a bucket.
+    cache_dir: As of `gcs.local_root`, for data in a bucket.
     sample: How many images of each split are decoded, at least 1.
     seed: Which ones, at least 0.
 
   Raises:
     InputError: There is nothing to check.
   """
-  facts = catalog.lookup(name)
-  found, open_split, place = _find(name, facts, data_dir, cache_dir)
-  lines, problems = [f"{name} in {place}"], _sizes(found, facts)
+  info = catalog.lookup(name)
+  found, open_split, place = _find(name, info, data_dir, cache_dir)
+  lines, problems = [f"{name} in {place}"], _sizes(found, info)
   checked = set()
   for role, split in (
-    ("train", facts.train_split),
-    ("validation", facts.validation_split),
-    ("test", facts.test_split),
+    ("train", info.train_split),
+    ("validation", info.validation_split),
+    ("test", info.test_split),
   ):
     if split is None or not set(split.split("+")) <= set(found):
       continue
     listing = None
-    if role in facts.lists:
+    if role in info.lists:
       try:
-        listing = lists.read(facts.lists[role])
+        listing = lists.read(info.lists[role])
       except InputError as error:
         lines.append(f"{role} list: not checked ({error})")
     called = split if listing is None else f"{role} list"
@@ -90,11 +90,11 @@ def verify(
     try:
       source = open_split(split)
       if listing is not None:
-        source = published_lists.select(source, listing, facts)
+        source = published_lists.select(source, listing, info)
     except InputError as error:
       problems.append(str(error))
       continue
-    told, wrong = check(source, called, facts, sample=sample, seed=seed)
+    told, wrong = check(source, called, info, sample=sample, seed=seed)
     lines += told
     problems += wrong
   lines.append(
@@ -103,20 +103,20 @@ def verify(
   return Report(tuple(lines), tuple(problems))
 
 
-def _find(name, facts, data_dir, cache_dir):
+def _find(name, info, data_dir, cache_dir):
   """How many images each split has, what opens one, and where they are."""
-  if facts.tfds_name is None:
+  if info.tfds_name is None:
     if data_dir is None:
       raise InputError(
         f"{name} has no builder: give the folder that holds "
-        f"{facts.train_split}/CLASS/IMAGE with --data_dir"
+        f"{info.train_split}/CLASS/IMAGE with --data_dir"
       )
-    remote.require_path("data_dir", data_dir)
+    gcs.require_path("data_dir", data_dir)
     opened = folders.scan(data_dir)
     found = {split: len(source.labels) for split, source in opened.items()}
     return found, opened.__getitem__, os.fspath(data_dir)
   location = data_dir or os.getenv("TFDS_DATA_DIR")
-  if remote.is_remote(location):
+  if gcs.is_remote(location):
     builder = splits.copied_builder(name, location, cache_dir)
   else:
     builder = prepared.make_builder(name, data_dir)
@@ -126,14 +126,14 @@ def _find(name, facts, data_dir, cache_dir):
       + prepare.command_line(name, data_dir, None)
     )
   found = {k: info.num_examples for k, info in builder.info.splits.items()}
-  open_split = functools.partial(prepared.open_prepared, builder, facts=facts)
+  open_split = functools.partial(prepared.open_prepared, builder, info=info)
   return found, open_split, builder.data_dir
 
 
-def _sizes(found: Mapping[str, int], facts: catalog.Facts) -> list[str]:
+def _sizes(found: Mapping[str, int], info: catalog.DatasetInfo) -> list[str]:
   """What is wrong with the numbers of images."""
   problems = []
-  for split, expected in facts.splits.items():
+  for split, expected in info.splits.items():
     if split not in found:
       problems.append(f"split {split!r} is missing")
     elif found[split] != expected:
@@ -147,7 +147,7 @@ def _sizes(found: Mapping[str, int], facts: catalog.Facts) -> list[str]:
 def check(
   source: sources.Source,
   split: str,
-  facts: catalog.Facts,
+  info: catalog.DatasetInfo,
   *,
   sample: int = 200,
   seed: int = 0,
@@ -157,7 +157,7 @@ def check(
   Args:
     source: The split.
     split: What it is called.
-    facts: What it should be.
+    info: What it should be.
     sample: How many images are decoded, at least 1.
     seed: Which ones, at least 0.
 
@@ -165,7 +165,7 @@ def check(
     Lines of the report, and what is wrong.
   """
   problems = []
-  labels, num_classes = source.labels, facts.num_classes
+  labels, num_classes = source.labels, info.num_classes
   if len(source.class_names) != num_classes:
     problems.append(
       f"split {split!r} names {len(source.class_names)} classes, and there "
@@ -192,24 +192,24 @@ def check(
       f"split {split!r} has no image of {empty.size:,} of its "
       f"{num_classes:,} classes ({named})"
     )
-  few_below, many_above = facts.shots
+  few_below, many_above = info.shots
   few, many = (counts < few_below).sum(), (counts > many_above).sum()
   lines = [
     f"{split}: {len(labels):,} images, {counts.min():,} to {counts.max():,} in "
     f"a class (imbalance {_ratio(counts)}); classes with many, medium and few: "
     f"{many:,}, {num_classes - many - few:,}, {few:,}"
   ]
-  told, wrong = _decode_some(source, split, facts, sample=sample, seed=seed)
+  told, wrong = _decode_some(source, split, info, sample=sample, seed=seed)
   return lines + told, problems + wrong
 
 
-def _decode_some(source, split, facts, *, sample, seed):
+def _decode_some(source, split, info, *, sample, seed):
   total = len(source.labels)
   chosen = np.sort(
     np.random.default_rng(seed).choice(total, min(sample, total), replace=False)
   )
   decoder = decode.choose(None)
-  channels = 3 if facts.image_shape is None else facts.image_shape[-1]
+  channels = 3 if info.image_shape is None else info.image_shape[-1]
   corrupt, shapes = [], []
   for index in chosen.tolist():
     try:
@@ -223,10 +223,10 @@ def _decode_some(source, split, facts, *, sample, seed):
     except decode.CorruptImage as error:
       corrupt.append(f"{source.describe(index)}: {error}")
       continue
-    if facts.image_shape not in (None, image.shape):
+    if info.image_shape not in (None, image.shape):
       corrupt.append(
         f"{source.describe(index)}: its shape is {image.shape}, not "
-        f"{facts.image_shape}"
+        f"{info.image_shape}"
       )
       continue
     shapes.append(image.shape)

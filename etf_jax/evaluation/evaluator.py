@@ -9,13 +9,13 @@ from collections.abc import Callable
 
 import jax
 
-from etf_jax.data.feeds.resident import Feed
+from etf_jax.data.feeds.resident import EvalBatches
 from etf_jax.evaluation import metrics
 
 
 def create(
   model, inputs: Callable[..., jax.Array], num_classes: int
-) -> Callable[[dict, Feed], metrics.Sums]:
+) -> Callable[[dict, EvalBatches], metrics.Sums]:
   """Build `evaluate(variables, feed)`.
 
   Args:

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from etf_jax import collapse, losses
-from etf_jax.data.feeds.resident import Feed
+from etf_jax.data.feeds.resident import EvalBatches
 from etf_jax.evaluation import metrics
 from etf_jax.models import Output
 
@@ -47,7 +47,7 @@ def create(
       each class; 0 leaves it out.
 
   Returns:
-    A function of the model's variables and a `Feed` to the fields of a
+    A function of the model's variables and `EvalBatches` to the fields of a
     "collapse" row (etf_jax/reporting/README.md), in which undefined numbers are
     NaN, and to the `metrics.Sums` that the same forward pass gives.
     With `matrices`, and at most 100 classes, it also has the cosines between
@@ -144,7 +144,7 @@ def create(
       )
     return sums
 
-  def measure(variables: dict, feed: Feed, *, matrices: bool = False):
+  def measure(variables: dict, feed: EvalBatches, *, matrices: bool = False):
     stats, weights, bias = begin(
       variables, feed.references.images, feed.references.sizes
     )

@@ -198,7 +198,7 @@ def sampler(config: ConfigDict, labels: np.ndarray) -> sampling.Sampler:
   if name is None:
     balanced = objectives.METHODS[config.method].class_balanced
     name = "class_balanced" if balanced else "instance"
-  return sampling.create(
+  return sampling.make_sampler(
     name, labels, repeat_threshold=config.data.repeat_threshold
   )
 

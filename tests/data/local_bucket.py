@@ -10,13 +10,12 @@ import os
 import pathlib
 import signal
 import sys
-import threading
 import time
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from etf_jax.data.prepare import remote, upload
+from etf_jax.data.prepare import gcs
 
 DATA_DIR = "gs://bucket/tfds"
 FOLDER = "shapes/1.0.0"
@@ -35,7 +34,6 @@ class LocalBucket(LocalFileSystem):
   reads, writes = [], []
   fatal = None
   seconds = 0.0
-  lock = threading.Lock()
 
   def __init__(self, **_):
     super().__init__(auto_mkdir=True)
@@ -47,19 +45,19 @@ class LocalBucket(LocalFileSystem):
       path = f"{cls.folder}/{path.removeprefix('gs://')}"
     return super()._strip_protocol(path)
 
-  def cat_file(self, path, start=None, end=None, **kwargs):
-    self.note(self.reads, path)
-    return super().cat_file(path, start=start, end=end, **kwargs)
+  def get_file(self, path1, path2, callback=None, **kwargs):
+    self.note(self.reads, path1)
+    pathlib.Path(path2).parent.mkdir(parents=True, exist_ok=True)
+    pathlib.Path(path2).write_bytes(self.cat_file(path1))
 
-  def put_file(self, path1, path2, **kwargs):
+  def put_file(self, path1, path2, callback=None, **kwargs):
     self.note(self.writes, path2)
     super().put_file(path1, path2)
 
   def note(self, files, path):
-    with self.lock:
-      files.append(path.rpartition("/")[2])
-      if len(files) == self.fatal:
-        os.kill(os.getpid(), signal.SIGKILL)
+    files.append(path.rpartition("/")[2])
+    if len(files) == self.fatal:
+      os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(self.seconds)
 
 
@@ -91,9 +89,9 @@ def write(folder: pathlib.Path) -> pathlib.Path:
   return place
 
 
-def copy(cache_dir: pathlib.Path, splits=("train", "test")) -> pathlib.Path:
+def copy(cache_dir: pathlib.Path, splits=("train", "test")):
   """Copy it."""
-  return remote.copy("shapes", DATA_DIR, FOLDER, splits, cache_dir)
+  return gcs.download(DATA_DIR, FOLDER, splits, cache_dir)
 
 
 if __name__ == "__main__":
@@ -101,6 +99,6 @@ if __name__ == "__main__":
   bucket.fatal = int(sys.argv[3]) if len(sys.argv) > 3 else None
   bucket.seconds = 0.05
   if sys.argv[4:] == ["up"]:
-    upload.upload(f"{DATA_DIR}/{FOLDER}", pathlib.Path(sys.argv[2]))
+    gcs.upload(f"{DATA_DIR}/{FOLDER}", pathlib.Path(sys.argv[2]))
   copy(pathlib.Path(sys.argv[2]))
   print(" ".join(bucket.reads))

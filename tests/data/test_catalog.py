@@ -19,28 +19,28 @@ WITH_BUILDER = [name for name, f in catalog.DATASETS.items() if f.tfds_name]
 
 @pytest.mark.parametrize("name", WITH_BUILDER)
 def test_facts_agree_with_the_builder(name, tmp_path):
-  facts = catalog.lookup(name)
+  info = catalog.lookup(name)
   builder = prepared.make_builder(name, tmp_path)
   features = builder.info.features
-  assert builder.name == facts.tfds_name
-  assert features[facts.label_key].num_classes == facts.num_classes
-  if facts.tfds_config is not None:
-    assert builder.builder_config.name == facts.tfds_config
-  if facts.image_shape is None:
+  assert builder.name == info.tfds_name
+  assert features[info.label_key].num_classes == info.num_classes
+  if info.tfds_config is not None:
+    assert builder.builder_config.name == info.tfds_config
+  if info.image_shape is None:
     assert features["image"].shape[-1] == 3
   else:
-    assert features["image"].shape == facts.image_shape
-  for key in (facts.file_key, facts.class_name_key):
+    assert features["image"].shape == info.image_shape
+  for key in (info.file_key, info.class_name_key):
     if key is not None:
       assert isinstance(features[key], tfds.features.Text)
   # What is downloaded is verified, so every archive is registered: with the
   # builder, or where that knows none, in the catalog.
   known = builder.url_infos or {}
-  assert set(facts.archives) <= set(known) | set(facts.checksums)
-  for url in set(facts.checksums) & set(known):
+  assert set(info.archives) <= set(known) | set(info.checksums)
+  for url in set(info.checksums) & set(known):
     registered = (int(known[url].size), known[url].checksum)
-    assert facts.checksums[url] == registered
-  for archive in archives.of(facts, builder):
+    assert info.checksums[url] == registered
+  for archive in archives.of(info, builder):
     assert archive.size > 0
     assert len(bytes.fromhex(archive.sha256)) == 32
     assert "/" not in archive.name
@@ -49,22 +49,22 @@ def test_facts_agree_with_the_builder(name, tmp_path):
 
 @pytest.mark.parametrize("name", catalog.DATASETS)
 def test_facts_agree_with_each_other(name):
-  facts = catalog.lookup(name)
-  channels = 3 if facts.image_shape is None else facts.image_shape[-1]
-  assert len(facts.mean) == len(facts.std) == channels
-  if facts.image_shape is not None:
-    assert 2 * facts.crop_padding < min(facts.image_shape[:2])
-  if facts.splits:
-    named = {*facts.train_split.split("+"), facts.test_split}
-    named |= {facts.validation_split} - {None}
-    assert named <= set(facts.splits)
-  assert facts.train_split != facts.test_split
-  assert set(facts.lists) == set(facts.list_sizes)
-  for location in facts.lists.values():
+  info = catalog.lookup(name)
+  channels = 3 if info.image_shape is None else info.image_shape[-1]
+  assert len(info.mean) == len(info.std) == channels
+  if info.image_shape is not None:
+    assert 2 * info.crop_padding < min(info.image_shape[:2])
+  if info.splits:
+    named = {*info.train_split.split("+"), info.test_split}
+    named |= {info.validation_split} - {None}
+    assert named <= set(info.splits)
+  assert info.train_split != info.test_split
+  assert set(info.lists) == set(info.list_sizes)
+  for location in info.lists.values():
     _, (kind, digits) = fetch.split(location)
     assert (kind, len(digits)) in {("sha256", 64), ("git", 40)}
-  assert facts.by_hand <= (facts.homepage is not None)
-  assert facts.shots == (shots.FEW_BELOW, shots.MANY_ABOVE)
+  assert info.by_hand <= (info.homepage is not None)
+  assert info.shots == (shots.FEW_BELOW, shots.MANY_ABOVE)
 
 
 @pytest.mark.parametrize(
@@ -95,24 +95,24 @@ def test_published_sizes(name, sizes):
   ],
 )
 def test_normalisation(name, normalisation):
-  facts = catalog.lookup(name)
-  assert (facts.mean, facts.std) == normalisation
+  info = catalog.lookup(name)
+  assert (info.mean, info.std) == normalisation
 
 
 def test_digits_mean_and_deviation_are_those_of_the_training_pixels(
   digits_dir,
 ):
-  facts = catalog.lookup("digits")
+  info = catalog.lookup("digits")
   builder = prepared.make_builder("digits", digits_dir)
-  source = prepared.open_prepared(builder, "train", facts)
+  source = prepared.open_prepared(builder, "train", info)
   pixels = np.stack(
     [
       np.asarray(Image.open(io.BytesIO(source.read(i))))
       for i in range(len(source.labels))
     ]
   )
-  np.testing.assert_allclose(pixels.mean() / 255, facts.mean[0], atol=5e-5)
-  np.testing.assert_allclose(pixels.std() / 255, facts.std[0], atol=5e-5)
+  np.testing.assert_allclose(pixels.mean() / 255, info.mean[0], atol=5e-5)
+  np.testing.assert_allclose(pixels.std() / 255, info.std[0], atol=5e-5)
 
 
 @pytest.mark.parametrize(
@@ -148,10 +148,10 @@ def test_the_readme_has_a_row_for_every_data_set():
   rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (.*?) \|", page, re.MULTILINE)
   assert [name for name, _, _ in rows] == list(catalog.DATASETS)
   for name, images, sizes in rows:
-    facts = catalog.lookup(name)
-    assert f"{facts.num_classes} " in images
-    if facts.image_shape is not None and not images.startswith("those of"):
-      assert images.startswith("x".join(map(str, facts.image_shape)))
-    found = facts.sizes()
+    info = catalog.lookup(name)
+    assert f"{info.num_classes} " in images
+    if info.image_shape is not None and not images.startswith("those of"):
+      assert images.startswith("x".join(map(str, info.image_shape)))
+    found = info.sizes()
     if found:
       assert sizes == f"{found['train']:,} / {found['test']:,}"

@@ -64,7 +64,7 @@ def _class_names(official, name):
 def test_every_builder_of_the_catalog_is_driven():
   driven = {*SMALL, *PHOTOGRAPHS, "fashion_mnist", "digits", "imagenet_lt"}
   with_builder = {
-    name for name, facts in catalog.DATASETS.items() if facts.tfds_name
+    name for name, info in catalog.DATASETS.items() if info.tfds_name
   }
   assert with_builder == driven
   # The one of ImageNet-LT is ImageNet's.
@@ -76,15 +76,15 @@ def test_every_builder_of_the_catalog_is_driven():
 
 @pytest.mark.parametrize("name", SMALL)
 def test_small_images_labels_and_names_are_those_of_the_archive(name, official):
-  facts = catalog.lookup(name)
-  splits = [*facts.train_split.split("+"), facts.test_split]
+  info = catalog.lookup(name)
+  splits = [*info.train_split.split("+"), info.test_split]
   for split in splits:
     source = _open(official, name, split)
     images, labels = _small_contents(official, name, split)
     assert source.class_names == _class_names(official, name)
     assert len(source.labels) == len(labels)
     read = [_pixels(source.read(i)) for i in range(len(labels))]
-    assert {image.reshape(facts.image_shape).shape for image in read} == {
+    assert {image.reshape(info.image_shape).shape for image in read} == {
       images.shape[1:]
     }
     assert _sorted_pairs(read, source.labels) == _sorted_pairs(images, labels)
@@ -132,13 +132,13 @@ def test_unlabelled_images_of_stl10_are_no_training_images(official):
 
 @pytest.mark.parametrize("name", PHOTOGRAPHS)
 def test_photographs_are_the_bytes_of_the_archive(name, official):
-  facts, contents = catalog.lookup(name), official.contents[name]
+  info, contents = catalog.lookup(name), official.contents[name]
   assert isinstance(contents, Photographs)
   for split, files in contents.splits.items():
     source = _open(official, name, split)
     assert source.class_names == contents.class_names
     pairs = [(source.read(i), int(k)) for i, k in enumerate(source.labels)]
-    if facts.file_key is None:
+    if info.file_key is None:
       assert sorted(pairs) == sorted(files.values())
       continue
     assert sorted(source.file_names) == sorted(files)

@@ -131,11 +131,11 @@ def test_class_names_are_added_to_data_that_lack_them(official, tmp_path):
   shutil.copytree(official.data_dir / folder, tmp_path / folder)
   names = tmp_path / folder / "0.2.0" / "label.labels.txt"
   names.unlink()
-  facts = catalog.lookup("cub200")
+  info = catalog.lookup("cub200")
 
   def class_names():
     builder = prepared.make_builder("cub200", tmp_path)
-    return prepared.open_prepared(builder, "train", facts).class_names
+    return prepared.open_prepared(builder, "train", info).class_names
 
   assert class_names() == tuple(map(str, range(200)))
   prepare.prepare("cub200", tmp_path)

@@ -30,7 +30,7 @@ def mesh(count):
 
 
 def order(seed, epoch):
-  return sampling.create("instance", np.zeros(SIZE)).order(seed, epoch)
+  return sampling.make_sampler("instance", np.zeros(SIZE)).order(seed, epoch)
 
 
 def visited(split, devices, epoch=0):

@@ -18,7 +18,7 @@ LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(5), COUNTS))
 
 def visits(name, epochs, **options):
   """How often each example was visited, `[epochs, N]`."""
-  sampler = sampling.create(name, LABELS, **options)
+  sampler = sampling.make_sampler(name, LABELS, **options)
   return np.stack(
     [
       np.bincount(sampler.order(0, epoch), minlength=len(LABELS))
@@ -48,14 +48,14 @@ def assert_shares(found, expected):
   epoch=st.integers(0, 500),
 )
 def test_instance_visits_each_example_once(size, seed, epoch):
-  order = sampling.create("instance", np.zeros(size)).order(seed, epoch)
+  order = sampling.make_sampler("instance", np.zeros(size)).order(seed, epoch)
   assert order.dtype == np.int32
   np.testing.assert_array_equal(np.sort(order), np.arange(size))
 
 
 def test_the_order_is_that_of_raw_random_numbers():
   # NumPy promises the raw stream; the numbers were written down once.
-  order = sampling.create("instance", np.zeros(8)).order(seed=7, epoch=3)
+  order = sampling.make_sampler("instance", np.zeros(8)).order(seed=7, epoch=3)
   bits = np.random.Generator(
     np.random.PCG64(np.random.SeedSequence([7, 3, 0]))
   ).integers(0, 2**64, 8, dtype=np.uint64)
@@ -65,7 +65,7 @@ def test_the_order_is_that_of_raw_random_numbers():
 
 @pytest.mark.parametrize("name", sampling.SAMPLERS)
 def test_seed_and_epoch_decide_and_nothing_else(name):
-  sampler = sampling.create(name, LABELS, total_epochs=9)
+  sampler = sampling.make_sampler(name, LABELS, total_epochs=9)
   asked = {(s, e): sampler.order(s, e) for s in (1, 0) for e in (7, 0, 3)}
   assert len({order.tobytes() for order in asked.values()}) == 6
   copy = pickle.loads(pickle.dumps(sampler))
@@ -99,7 +99,9 @@ def test_progressively_balanced(passed):
 
 def test_progress_ends_with_the_run():
   # The last epoch of 3.5 is the fourth; later ones do not go beyond it.
-  sampler = sampling.create("progressively_balanced", LABELS, total_epochs=3.5)
+  sampler = sampling.make_sampler(
+    "progressively_balanced", LABELS, total_epochs=3.5
+  )
   share = [
     np.mean(LABELS[sampler.order(0, epoch)] == 0) for epoch in (0, 3, 50)
   ]
@@ -107,7 +109,7 @@ def test_progress_ends_with_the_run():
 
 
 def test_class_aware_takes_each_class_in_turn():
-  sampler = sampling.create("class_aware", LABELS)
+  sampler = sampling.make_sampler("class_aware", LABELS)
   order = sampler.order(0, 2)
   rounds = LABELS[order[: len(order) // 4 * 4]].reshape(-1, 4)
   np.testing.assert_array_equal(np.sort(rounds), [[0, 1, 3, 4]] * len(rounds))
@@ -140,7 +142,7 @@ def test_repeat_factor():
     assert mine.max() <= np.ceil(factor * 1.001)
     np.testing.assert_allclose(mine.mean(axis=0), factor, atol=0.15)
     assert mine.mean() == pytest.approx(factor, rel=0.01)
-  other = sampling.create("repeat_factor", LABELS, repeat_threshold=1e-3)
+  other = sampling.make_sampler("repeat_factor", LABELS, repeat_threshold=1e-3)
   assert other.size == len(LABELS)
 
 
@@ -162,5 +164,5 @@ def test_repeat_factor():
 )
 def test_bad_input(options, message):
   with pytest.raises(InputError) as error:
-    sampling.create(labels=LABELS, **options)
+    sampling.make_sampler(labels=LABELS, **options)
   assert str(error.value) == message

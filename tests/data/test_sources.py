@@ -233,11 +233,11 @@ assert "tensorflow" not in sys.modules
 def test_label_outside_the_classes_is_named(tmp_path):
   builder = MislabelledImages(data_dir=tmp_path)
   builder.download_and_prepare(file_format=sources.FILE_FORMAT)
-  facts = dataclasses.replace(
+  info = dataclasses.replace(
     catalog.lookup("digits"), num_classes=3, file_key=None
   )
   with pytest.raises(InputError) as error:
-    sources.open_prepared(builder, "train", facts)
+    sources.open_prepared(builder, "train", info)
   assert str(error.value) == (
     f"record 2 of split 'train' in {tmp_path}/mislabelled_images/1.0.0 has "
     "label 7, outside 0..2; the data and the number of classes do not belong "
@@ -249,8 +249,8 @@ def test_data_in_a_format_without_random_access(digits_dir, tmp_path):
   prepared = tmp_path / "scikit_digits" / "1.0.0"
   shutil.copytree(digits_dir / "scikit_digits" / "1.0.0", prepared)
   info = prepared / "dataset_info.json"
-  facts = json.loads(info.read_text())
-  info.write_text(json.dumps(facts | {"fileFormat": "tfrecord"}))
+  info = json.loads(info.read_text())
+  info.write_text(json.dumps(info | {"fileFormat": "tfrecord"}))
   for shard in prepared.glob("*array_record*"):
     shard.rename(
       shard.with_name(shard.name.replace("array_record", "tfrecord"))

@@ -38,7 +38,7 @@ class Pictures:
 
 def batches(corrupt=(), policy="error", **options):
   pixels = Pixels((6, 6, 3), 6, "longer", "pillow", policy)
-  sampler = sampling.create("instance", np.zeros(SIZE))
+  sampler = sampling.make_sampler("instance", np.zeros(SIZE))
   plan = stream.Epochs(sampler, 3, BATCH, STEPS)
   return stream.Batches(Encoded(Pictures(corrupt), pixels), plan, **options)
 
@@ -50,7 +50,7 @@ def assert_same(one, other):
 
 def test_a_batch_is_that_of_the_order():
   made = batches(multiple_of=4)
-  order = sampling.create("instance", np.zeros(SIZE)).order
+  order = sampling.make_sampler("instance", np.zeros(SIZE)).order
   for step in (0, 6, 7, 13, 16):
     epoch, position = divmod(step, 7)
     mine = order(3, epoch)[8 * position : 8 * position + 8]

@@ -167,7 +167,7 @@ def test_imagenet_lt_is_checked_by_its_lists(official, tmp_path, monkeypatch):
       chosen.append(f"train/{name.split('_')[0]}/{name} {label}\n")
       seen[label] += 1
   (tmp_path / "train.txt").write_text("".join(chosen))
-  facts = dataclasses.replace(
+  info = dataclasses.replace(
     catalog.lookup("imagenet_lt"),
     splits={"train": 2002, "validation": 1000},
     lists={
@@ -176,7 +176,7 @@ def test_imagenet_lt_is_checked_by_its_lists(official, tmp_path, monkeypatch):
       "test": str(tmp_path / "nowhere.txt"),
     },
   )
-  monkeypatch.setitem(catalog.DATASETS, "imagenet_lt", facts)
+  monkeypatch.setitem(catalog.DATASETS, "imagenet_lt", info)
   report = verify.verify("imagenet_lt", official.data_dir, sample=20)
   assert [line.partition(";")[0] for line in report.lines[1:-1]] == [
     "train list: 1,010 images, 1 to 2 in a class (imbalance 0.5)",
@@ -201,12 +201,12 @@ def test_imagenet_lt_is_checked_by_its_lists(official, tmp_path, monkeypatch):
 
 
 def test_folders(tmp_path, monkeypatch):
-  facts = dataclasses.replace(
+  info = dataclasses.replace(
     catalog.lookup("aircraft"),
     num_classes=2,
     splits={"train": 3, "validation": 2, "test": 2},
   )
-  monkeypatch.setitem(catalog.DATASETS, "aircraft", facts)
+  monkeypatch.setitem(catalog.DATASETS, "aircraft", info)
   for number, path in enumerate(
     (
       *("train/707/a.jpg", "train/707/b.jpg", "train/DC-3/c.jpg"),

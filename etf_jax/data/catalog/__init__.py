@@ -1,8 +1,8 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""One table of facts about every data set.
+"""One table of what is known about every data set.
 
-    facts = catalog.lookup("cifar10")
-    facts.num_classes, facts.image_shape, facts.mean
+    info = catalog.lookup("cifar10")
+    info.num_classes, info.image_shape, info.mean
 
 What the table says is what the rest of the package knows about a data set: to
 add one, add a row. Sizes and sha256 of archives are not repeated there; they
@@ -10,16 +10,16 @@ are registered with the TFDS builder, which checks them.
 """
 
 from etf_jax.data.catalog import photographs, small_images
-from etf_jax.data.catalog.info import Facts
+from etf_jax.data.catalog.info import DatasetInfo
 from etf_jax.errors import InputError, did_you_mean
 
-__all__ = ["DATASETS", "Facts", "lookup", "unknown"]
+__all__ = ["DATASETS", "DatasetInfo", "lookup", "unknown"]
 
-DATASETS: dict[str, Facts] = small_images.SMALL | photographs.PHOTOGRAPHS
+DATASETS: dict[str, DatasetInfo] = small_images.SMALL | photographs.PHOTOGRAPHS
 
 
-def lookup(name: str) -> Facts:
-  """Return the facts of a data set.
+def lookup(name: str) -> DatasetInfo:
+  """Return what is known about a data set.
 
   Raises:
     InputError: There is no data set of this name.

@@ -6,7 +6,7 @@ import dataclasses
 
 
 @dataclasses.dataclass(frozen=True)
-class Facts:
+class DatasetInfo:
   """What is known about one data set.
 
   Attributes:

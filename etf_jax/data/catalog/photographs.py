@@ -4,10 +4,10 @@
 import dataclasses
 import functools
 
-from etf_jax.data.catalog.info import Facts
+from etf_jax.data.catalog.info import DatasetInfo
 
 _photographs = functools.partial(
-  Facts,
+  DatasetInfo,
   image_shape=None,
   # ImageNet's, as networks that were trained on it expect.
   mean=(0.485, 0.456, 0.406),
@@ -55,7 +55,7 @@ _PETS = "https://thor.robots.ox.ac.uk/~vgg/data/pets/"
 _FLOWERS = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
 _SUN = "https://vision.princeton.edu/projects/2010/SUN/"
 
-PHOTOGRAPHS: dict[str, Facts] = {
+PHOTOGRAPHS: dict[str, DatasetInfo] = {
   "imagenet": _IMAGENET,
   "imagenet_lt": dataclasses.replace(
     _IMAGENET,
@@ -70,7 +70,8 @@ PHOTOGRAPHS: dict[str, Facts] = {
       + "9af7ba688acf9532ff5845a8fb14a1e97fdc4c51ac48bc72c08ea9c3f7ff142e",
       "test": _LISTS
       + "ImageNet_LT/ImageNet_LT_test.txt"
-      + "#git=76a2fb9749d6cd29e765cc4f8c270f2504131e2f",
+      + "#sha256="
+      + "d1590191cf8a71fada7b1aaedaa2d139a2aea93ff2f1b755319d0bd8dbaa55d5",
     },
     list_sizes={"train": 115_846, "validation": 20_000, "test": 50_000},
   ),
@@ -166,7 +167,8 @@ PHOTOGRAPHS: dict[str, Facts] = {
       + "719e3cf3766c09134ea28f56f1036c78def511ac1ed2c2532a6beef78f2439ba",
       "test": _LISTS
       + "Places_LT/Places_LT_test.txt"
-      + "#git=e732e58b8aa718a2c1c11933375f5710652c2b93",
+      + "#sha256="
+      + "44eee8441c8098c59195465abede425721bc35525d75209f9433b161a6eb37bc",
     },
     list_sizes={"train": 62_500, "validation": 7_300, "test": 36_500},
     # The lists sort `field_road` before `field/wild`, the builder behind it.

@@ -3,12 +3,12 @@
 
 import dataclasses
 
-from etf_jax.data.catalog.info import Facts
+from etf_jax.data.catalog.info import DatasetInfo
 
 _WORKS = "builder works (small archives in the official format)"
 
 _CIFAR = "https://www.cs.toronto.edu/~kriz/"
-_CIFAR_10 = Facts(
+_CIFAR_10 = DatasetInfo(
   tfds_name="cifar10",
   image_shape=(32, 32, 3),
   num_classes=10,
@@ -34,8 +34,8 @@ _CIFAR_100 = dataclasses.replace(
 _FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
 _SVHN = "http://ufldl.stanford.edu/housenumbers/"
 
-SMALL: dict[str, Facts] = {
-  "digits": Facts(
+SMALL: dict[str, DatasetInfo] = {
+  "digits": DatasetInfo(
     tfds_name="scikit_digits",
     image_shape=(8, 8, 1),
     num_classes=10,
@@ -52,7 +52,7 @@ SMALL: dict[str, Facts] = {
     needs_tensorflow=False,
     file_key="id",
   ),
-  "fashion_mnist": Facts(
+  "fashion_mnist": DatasetInfo(
     tfds_name="fashion_mnist",
     image_shape=(28, 28, 1),
     num_classes=10,
@@ -77,7 +77,7 @@ SMALL: dict[str, Facts] = {
   "cifar20": dataclasses.replace(
     _CIFAR_100, num_classes=20, label_key="coarse_label"
   ),
-  "svhn": Facts(
+  "svhn": DatasetInfo(
     tfds_name="svhn_cropped",
     image_shape=(32, 32, 3),
     num_classes=10,
@@ -98,7 +98,7 @@ SMALL: dict[str, Facts] = {
     needs=("scipy",),
     file_key="id",
   ),
-  "stl10": Facts(
+  "stl10": DatasetInfo(
     tfds_name="stl10",
     image_shape=(96, 96, 3),
     num_classes=10,

@@ -54,7 +54,7 @@ class Resident:
     return self.labels.shape[0]
 
 
-class Feed(NamedTuple):
+class EvalBatches(NamedTuple):
   """A split in batches, for evaluation.
 
   Attributes:
@@ -240,7 +240,7 @@ def in_order(
   num_classes: int,
   mesh: Mesh,
   first: int = 0,
-) -> Feed:
+) -> EvalBatches:
   """A training split, which is on the devices anyway, as it lies.
 
   Args:
@@ -260,7 +260,7 @@ def in_order(
       batch, NamedSharding(mesh, batch_spec(mesh))
     )
 
-  return Feed(
+  return EvalBatches(
     lambda: ((data, start) for start in range(first, end, batch_size)),
     take_in_order,
     references(split, num_classes),
@@ -269,7 +269,7 @@ def in_order(
 
 def in_batches(
   split: Split, batch_size: int, num_classes: int, mesh: Mesh
-) -> Feed:
+) -> EvalBatches:
   """A split as padded batches, each spread over the devices.
 
   Args:
@@ -294,7 +294,7 @@ def in_batches(
     stacked(np.ones(total, bool)),
     None if split.sizes is None else stacked(split.sizes),
   )
-  return Feed(
+  return EvalBatches(
     lambda: ((batches, index) for index in range(count)),
     lambda batches, index: jax.tree.map(lambda x: x[index], batches),
     references(split, num_classes),

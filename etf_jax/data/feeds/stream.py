@@ -33,7 +33,7 @@ _AHEAD = 2
 _AHEAD_PER_WORKER = 1
 
 
-class Plan(Protocol):
+class BatchPlan(Protocol):
   """Which images the batch of a step holds; it can be pickled."""
 
   steps: int
@@ -54,7 +54,7 @@ class Epochs:
     self.steps = steps
 
   def indices(self, step: int) -> np.ndarray:
-    """See `Plan`."""
+    """See `BatchPlan`."""
     epoch, position = divmod(step, self._per_epoch)
     order = self._known.get(epoch)
     if order is None:
@@ -81,12 +81,12 @@ class Once:
     return -(-self.size // self.batch_size)
 
   def indices(self, step: int) -> np.ndarray:
-    """See `Plan`."""
+    """See `BatchPlan`."""
     start = step * self.batch_size
     return np.arange(start, min(start + self.batch_size, self.size))
 
 
-class Local(NamedTuple):
+class LocalBatch(NamedTuple):
   """This host's rows of a batch, and what making them took.
 
   Attributes:
@@ -113,12 +113,12 @@ class Local(NamedTuple):
 
 
 class Batches:
-  """Random access to the batches of a plan: step -> `Local`."""
+  """Random access to the batches of a plan: step -> `LocalBatch`."""
 
   def __init__(
     self,
     split: Encoded,
-    plan: Plan,
+    plan: BatchPlan,
     *,
     multiple_of: int = 1,
     host: int = 0,
@@ -154,7 +154,7 @@ class Batches:
   def __len__(self) -> int:
     return self._plan.steps
 
-  def __getitem__(self, step: int) -> Local:
+  def __getitem__(self, step: int) -> LocalBatch:
     indices = self._plan.indices(int(step))
     size = -(-len(indices) // self._multiple_of) * self._multiple_of
     rows = size // self._hosts
@@ -188,7 +188,7 @@ class Batches:
         self._pool = concurrent.futures.ThreadPoolExecutor(self._threads)
       shares = np.array_split(np.arange(len(mine)), 4 * self._threads)
       seconds = sum(self._pool.map(fill, shares))
-    return Local(
+    return LocalBatch(
       images,
       labels,
       where,
@@ -240,10 +240,10 @@ class Stream:
       )
     self._iterator = iter(dataset)
 
-  def __iter__(self) -> Iterator[Local]:
+  def __iter__(self) -> Iterator[LocalBatch]:
     return self
 
-  def __next__(self) -> Local:
+  def __next__(self) -> LocalBatch:
     local = next(self._iterator)
     self._seconds += local.seconds
     self.images += len(local.labels)

@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The archives of a data set: which there are, which are here, which are not.
 
-wanted = archives.of(facts, builder)
+wanted = archives.of(info, builder)
 missing = [a for a in wanted if not archives.is_here(a, builder, folder)]
 archives.unreachable([a.url for a in missing])
 """
@@ -17,11 +17,16 @@ import urllib.parse
 
 import requests
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download import checksums
+from tensorflow_datasets.core.download import checksums, download_manager
 from tensorflow_datasets.core.download import resource as tfds_resource
+from tensorflow_datasets.core.download import util as download_util
 
-from etf_jax.data.catalog import Facts
+from etf_jax.data.catalog import DatasetInfo
 from etf_jax.runs.console import Progress
+
+# TFDS keeps these to itself: this file alone imports them.
+WrongChecksumError = download_manager.NonMatchingChecksumError
+DownloadError = download_util.DownloadError
 
 _PROBE_SECONDS = 5.0
 _BLOCK = 1 << 22
@@ -47,13 +52,13 @@ class Archive:
     return f"{self.name} from {self.url} (sha256 {self.sha256})"
 
 
-def of(facts: Facts, builder: tfds.core.DatasetBuilder) -> list[Archive]:
+def of(info: DatasetInfo, builder: tfds.core.DatasetBuilder) -> list[Archive]:
   """Return the archives of a data set as TFDS, or the catalog, knows them."""
   found = []
-  for url in facts.archives:
+  for url in info.archives:
     name = pathlib.PurePosixPath(urllib.parse.urlsplit(url).path).name
-    if url in facts.checksums:
-      found.append(Archive(url, name, *facts.checksums[url]))
+    if url in info.checksums:
+      found.append(Archive(url, name, *info.checksums[url]))
     else:
       known = builder.url_infos[url]
       name = known.filename or name
@@ -61,13 +66,13 @@ def of(facts: Facts, builder: tfds.core.DatasetBuilder) -> list[Archive]:
   return found
 
 
-def register(wanted: Sequence[Archive], facts: Facts) -> None:
+def register(wanted: Sequence[Archive], info: DatasetInfo) -> None:
   """Tell TFDS of archives that the catalog knows and TFDS does not.
 
   Without this it would take any content for them, and none from manual_dir.
   """
   for archive in wanted:
-    if archive.url in facts.checksums:
+    if archive.url in info.checksums:
       checksums.get_all_url_infos()[archive.url] = checksums.UrlInfo(
         tfds.core.utils.Size(archive.size), archive.sha256, archive.name
       )

@@ -5,22 +5,22 @@
     fetch("https://host/train.txt#sha256=9af7ba68...")
     fetch("https://host/train.txt#git=a063f095...")     # id of a git blob
 
-What comes from a URL is kept, and taken from there the next time.
+pooch downloads what has a URL, and keeps it.
 """
 
 import hashlib
 import os
 import pathlib
 import re
-import tempfile
 import urllib.parse
 
+import pooch
 import requests
 
 from etf_jax.errors import InputError
+from etf_jax.runs import files
 
 _SECONDS = (5, 30)  # to connect, and between two parts of an answer
-_CHUNK = 1 << 20
 _DIGITS = {"sha256": 64, "git": 40}
 
 
@@ -32,25 +32,37 @@ def fetch(
   Args:
     location: PATH or URL (http, https), and behind it `#sha256=` or `#git=`
       with a checksum if the content is to be checked.
-    cache_dir: Where downloads are kept; None is `etf_jax` in $XDG_CACHE_HOME or
+    cache_dir: folder of downloads; None: `etf_jax` in $XDG_CACHE_HOME or
       ~/.cache.
 
   Raises:
-    InputError: The file cannot be had, or is another one than the checksum's.
+    InputError: the file cannot be had, or has another checksum.
   """
   address, checksum = split(location)
   if not is_url(address):
     path = pathlib.Path(address).expanduser()
     if not path.is_file():
-      what = "is not a file" if path.exists() else "does not exist"
+      problem = "is not a file" if path.exists() else "does not exist"
       where = "" if os.path.isabs(path) else f" in {os.getcwd()}"
-      raise InputError(f"list {address} {what}{where}")
+      raise InputError(f"list {address} {problem}{where}; give another path")
     _check(path, address, checksum)
     return path
-  target = _target(address, cache_dir)
-  if not target.is_file() or (
-    checksum is not None and digest(target, checksum[0]) != checksum[1]
+  parts = urllib.parse.urlsplit(address)
+  if parts.scheme not in ("http", "https"):
+    raise InputError(
+      f"list {address}: {parts.scheme}:// is not read; give a path or an "
+      "https:// URL"
+    )
+  root = files.cache_folder() if cache_dir is None else pathlib.Path(cache_dir)
+  # The digest tells addresses apart, the name tells people what it is.
+  name = re.sub(r"[^\w.-]", "_", parts.path.rpartition("/")[2])[-80:]
+  digits = hashlib.sha256(address.encode()).hexdigest()[:16]
+  target = root.expanduser() / "lists" / f"{digits}-{name}"
+  if (
+    target.is_file() and checksum and digest(target, checksum[0]) != checksum[1]
   ):
+    target.unlink()
+  if not target.is_file():
     _download(address, checksum, target)
   return target
 
@@ -61,10 +73,10 @@ def is_url(location: str) -> bool:
 
 
 def digest(path: str | os.PathLike, kind: str) -> str:
-  """Return a file's checksum as hexadecimal digits.
+  """Return a checksum of a file as hexadecimal digits.
 
   Args:
-    path: Of the file.
+    path: file.
     kind: "sha256", or "git" for the id that git gives a blob of this content.
   """
   with open(path, "rb") as file:
@@ -76,13 +88,10 @@ def digest(path: str | os.PathLike, kind: str) -> str:
 
 
 def split(location: str) -> tuple[str, tuple[str, str] | None]:
-  """Split a location.
-
-  Returns:
-    The address, and the kind and the digits of its checksum or None.
+  """Split a location into its address, and kind and digits of its checksum.
 
   Raises:
-    InputError: The checksum has not the right digits.
+    InputError: the checksum has not the right digits.
   """
   found = re.fullmatch(r"(.*)#(sha256|git)=(.*)", location, re.DOTALL)
   if found is None:
@@ -99,62 +108,39 @@ def split(location: str) -> tuple[str, tuple[str, str] | None]:
 def _check(
   path: pathlib.Path, address: str, checksum: tuple[str, str] | None
 ) -> None:
-  if checksum is None:
-    return
-  kind, expected = checksum
-  found = digest(path, kind)
-  if found != expected:
+  if checksum is not None and digest(path, checksum[0]) != checksum[1]:
+    kind, expected = checksum
     raise InputError(
-      f"list {address} has {kind} {found}, and {expected} was expected; fetch "
-      "it again, or mend the checksum if another list is meant"
+      f"list {address} has {kind} {digest(path, kind)}, and {expected} was "
+      "expected; fetch it again, or mend the checksum if another list is meant"
     )
-
-
-def _target(address: str, cache_dir: str | os.PathLike | None) -> pathlib.Path:
-  if cache_dir is None:
-    home = os.getenv("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    cache_dir = os.path.join(home, "etf_jax")
-  parts = urllib.parse.urlsplit(address)
-  if parts.scheme not in ("http", "https"):
-    raise InputError(
-      f"list {address}: {parts.scheme}:// is not read; give a path or an "
-      "https:// URL"
-    )
-  # The digest tells addresses apart, the name tells people what it is.
-  name = re.sub(r"[^\w.-]", "_", parts.path.rpartition("/")[2])[-80:]
-  folder = pathlib.Path(cache_dir).expanduser() / "lists"
-  return folder / f"{hashlib.sha256(address.encode()).hexdigest()[:16]}-{name}"
 
 
 def _download(
   address: str, checksum: tuple[str, str] | None, target: pathlib.Path
 ) -> None:
-  """Download into a file that appears under its name when it is complete."""
-  partial = None
+  pooch.get_logger().setLevel("WARNING")
   try:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=target.parent, delete=False) as file:
-      partial = pathlib.Path(file.name)
-      with requests.get(address, stream=True, timeout=_SECONDS) as response:
-        response.raise_for_status()
-        for chunk in response.iter_content(_CHUNK):
-          file.write(chunk)
-    _check(partial, address, checksum)
-    os.replace(partial, target)
-  except requests.RequestException as error:
-    answer = error.response
-    what = (
-      type(error).__name__ if answer is None else f"HTTP {answer.status_code}"
+    pooch.retrieve(
+      address,
+      known_hash=None,
+      fname=target.name,
+      path=target.parent,
+      downloader=pooch.HTTPDownloader(timeout=_SECONDS),
     )
+    _check(target, address, checksum)
+  except InputError:
+    target.unlink()
+    raise
+  except requests.RequestException as error:
+    status = "" if error.response is None else error.response.status_code
     raise InputError(
-      f"list {address} cannot be downloaded ({what}); fetch it elsewhere and "
-      "give its path in place of the URL"
+      f"list {address} cannot be downloaded "
+      f"({f'HTTP {status}' if status else type(error).__name__}); fetch it "
+      "elsewhere and give its path in place of the URL"
     ) from error
   except OSError as error:
     raise InputError(
-      f"cannot keep list {address} in {target.parent} ({error.strerror}); set "
-      "config.data.cache_dir"
+      f"cannot keep list {address} in {target.parent} "
+      f"({error.strerror or error}); set config.data.cache_dir"
     ) from error
-  finally:
-    if partial is not None:
-      partial.unlink(missing_ok=True)

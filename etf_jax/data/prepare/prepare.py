@@ -12,7 +12,6 @@ one that makes it, and errors say what to do.
 
 from collections.abc import Callable, Iterator, Sequence
 import contextlib
-import fcntl
 import functools
 import importlib.util
 import os
@@ -22,17 +21,17 @@ import shlex
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 import requests
 import tensorflow_datasets as tfds
-from tensorflow_datasets.core.download import download_manager
-from tensorflow_datasets.core.download import util as tfds_download_util
 
 from etf_jax.data import catalog
-from etf_jax.data.prepare import archives, class_names, remote, upload
+from etf_jax.data.prepare import archives, class_names, gcs
 from etf_jax.data.sources import prepared
 from etf_jax.errors import InputError
+from etf_jax.runs import files
 
 _COMMAND = "etf_jax.prepare"
 # What preparing may have to import, and how people call it.
@@ -60,8 +59,8 @@ def prepare(
       TFDS's default.
     manual_dir: Where archives lie that were fetched by hand, under their
       registered names; None is `downloads/manual` in data_dir, or in
-      `remote.local_root` if that is in a bucket.
-    cache_dir: As of `remote.local_root`, for data in a bucket.
+      `gcs.local_root` if that is in a bucket.
+    cache_dir: As of `gcs.local_root`, for data in a bucket.
 
   Returns:
     The directory of the prepared data, or its address.
@@ -71,26 +70,25 @@ def prepare(
       registered one, the data cannot be written, or there is no builder.
   """
   _require_builder(name, catalog.lookup(name))
-  remote.require_path("manual_dir", manual_dir)
+  gcs.require_path("manual_dir", manual_dir)
   location = data_dir or os.getenv("TFDS_DATA_DIR")
   again = functools.partial(command_line, name, data_dir, cache_dir=cache_dir)
-  if not remote.is_remote(location):
+  if not gcs.is_remote(location):
     return _prepare(name, data_dir, manual_dir, again, "data_dir").data_dir
   place = address(name, location, cache_dir)
-  if not remote.is_prepared(place):
-    root = remote.local_root(location, cache_dir)
-    with upload.signs(place):
-      builder = _prepare(name, root, manual_dir, again, "cache_dir")
-      _require_all_files(builder)
-      upload.upload(place, pathlib.Path(builder.data_dir))
+  if not gcs.is_prepared(place):
+    root = gcs.local_root(location, cache_dir)
+    builder = _prepare(name, root, manual_dir, again, "cache_dir")
+    _require_all_files(builder)
+    gcs.upload(place, pathlib.Path(builder.data_dir))
   return place
 
 
 def address(name: str, data_dir: str, cache_dir: _PathLike | None) -> str:
   """Return where a data set is in a bucket; arguments as of `prepare`."""
-  root = remote.local_root(data_dir, cache_dir)
+  root = gcs.local_root(data_dir, cache_dir)
   folder = prepared.folder(prepared.make_builder(name, root))
-  return remote.address_of(data_dir, folder)
+  return gcs.address_of(data_dir, folder)
 
 
 def _prepare(
@@ -109,19 +107,19 @@ def _prepare(
     again: The user's command, of a manual_dir.
     option: That names data_dir in it.
   """
-  facts = catalog.lookup(name)
+  info = catalog.lookup(name)
   builder = prepared.make_builder(name, data_dir)
-  if prepared.is_prepared(builder) and class_names.are_there(builder, facts):
+  if prepared.is_prepared(builder) and class_names.are_there(builder, info):
     return builder
   with _only_process(builder, option):
     # Another process may have prepared the data while this one waited.
     builder = prepared.make_builder(name, data_dir)
     if not prepared.is_prepared(builder):
-      _require_modules(name, facts)
+      _require_modules(name, info)
       _require_archives(name, builder, manual_dir, again)
       _download_and_prepare(name, builder, manual_dir, again)
-    if not class_names.are_there(builder, facts):
-      class_names.write(builder, facts)
+    if not class_names.are_there(builder, info):
+      class_names.write(builder, info)
   return builder
 
 
@@ -147,7 +145,7 @@ def prepare_in_subprocess(
   Raises:
     InputError: As `prepare`; the child's message is passed on.
   """
-  package_root = pathlib.Path(__file__).parents[2]
+  package_root = pathlib.Path(__file__).parents[3]
   search_path = [str(package_root), *filter(None, [os.getenv("PYTHONPATH")])]
   environment = os.environ | {"PYTHONPATH": os.pathsep.join(search_path)}
   with tempfile.TemporaryDirectory() as directory:
@@ -232,50 +230,51 @@ def _arguments(
 def _only_process(
   builder: tfds.core.DatasetBuilder, option: str
 ) -> Iterator[None]:
-  """Wait until no other process of this machine prepares the data set.
-
-  The system drops the lock when its holder dies, however it dies.
-  """
+  """Wait until no other process of this machine prepares the data set."""
   path = _lock_file(builder)
+  waiting = f"waiting for another process that prepares {builder.name}"
   try:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = path.open("w")
+    lock = contextlib.ExitStack()
+    lock.enter_context(files.lock(path, waiting))
   except OSError as error:
     raise InputError(
       f"cannot write to {option} {path.parent} ({error.strerror}); give "
       f"another one with --{option} (config.data.{option})"
     ) from error
-  with file:
+  done = threading.Event()
+
+  def beat() -> None:
+    # For `wait_until_prepared` on other machines.
+    while not done.wait(_HEARTBEAT_SECONDS):
+      with contextlib.suppress(OSError):  # The work itself reports a full disk.
+        os.utime(path)
+
+  with lock:
+    heart = threading.Thread(target=beat, daemon=True)
+    heart.start()
     try:
-      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-      print(
-        f"waiting for another process that prepares {builder.name}",
-        file=sys.stderr,
-      )
-      fcntl.flock(file, fcntl.LOCK_EX)
-    os.utime(path)
-    # For other machines to see.
-    with upload.repeated(lambda: os.utime(path), _HEARTBEAT_SECONDS):
       yield
+    finally:
+      done.set()
+      heart.join()
 
 
 def _lock_file(builder: tfds.core.DatasetBuilder) -> pathlib.Path:
   return pathlib.Path(builder.data_dir_root, f".{builder.name}.lock")
 
 
-def _require_builder(name: str, facts: catalog.Facts) -> None:
-  if facts.tfds_name is None:
-    fetch = " and ".join(facts.archives)
+def _require_builder(name: str, info: catalog.DatasetInfo) -> None:
+  if info.tfds_name is None:
+    fetch = " and ".join(info.archives)
     raise InputError(
       f"{name} has no builder, and needs no preparing: fetch {fetch} (see "
-      f"{facts.homepage}), sort the images into DIR/{facts.train_split}/CLASS "
-      f"and DIR/{facts.test_split}/CLASS, and give config.data.dir=DIR"
+      f"{info.homepage}), sort the images into DIR/{info.train_split}/CLASS "
+      f"and DIR/{info.test_split}/CLASS, and give config.data.dir=DIR"
     )
 
 
-def _require_modules(name: str, facts: catalog.Facts) -> None:
-  for module in (*["tensorflow"] * facts.needs_tensorflow, *facts.needs):
+def _require_modules(name: str, info: catalog.DatasetInfo) -> None:
+  for module in (*["tensorflow"] * info.needs_tensorflow, *info.needs):
     if importlib.util.find_spec(module) is None:
       raise InputError(
         f"preparing {name} needs {_MODULES[module]} (training does not): "
@@ -290,18 +289,18 @@ def _require_archives(
   again: Callable[[_PathLike | None], str],
 ) -> None:
   """Raise unless every archive is here or its host answers."""
-  facts = catalog.lookup(name)
+  info = catalog.lookup(name)
   folder = archives.manual_dir(builder, manual_dir)
   if manual_dir is not None and not os.path.isdir(folder):
     raise InputError(f"manual_dir {folder} is not a directory")
-  wanted = archives.of(facts, builder)
-  archives.register(wanted, facts)
-  if facts.by_hand:
+  wanted = archives.of(info, builder)
+  archives.register(wanted, info)
+  if info.by_hand:
     missing = [a for a in wanted if not pathlib.Path(folder, a.name).exists()]
     if missing:
       raise InputError(
         f"the archives of {name} must be fetched by hand, after registering "
-        f"at {facts.homepage}; "
+        f"at {info.homepage}; "
         + _fetch_by_hand(builder, missing, manual_dir, again)
       )
     for archive in wanted:
@@ -351,9 +350,9 @@ def _download_and_prepare(
           try_download_gcs=False,
         ),
       )
-  except download_manager.NonMatchingChecksumError as error:
+  except archives.WrongChecksumError as error:
     raise InputError(_wrong_checksum(name, str(error))) from error
-  except (requests.RequestException, tfds_download_util.DownloadError) as error:
+  except (requests.RequestException, archives.DownloadError) as error:
     wanted = archives.of(catalog.lookup(name), builder)
     raise InputError(
       f"downloading {name} failed ({type(error).__name__}); try again, or "

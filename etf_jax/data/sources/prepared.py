@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from etf_jax.data import catalog
-from etf_jax.data.prepare import remote
+from etf_jax.data.prepare import gcs
 from etf_jax.data.sources import digits
 from etf_jax.errors import InputError
 from etf_jax.runs import files
@@ -84,17 +84,17 @@ def make_builder(
     InputError: The name is none, or data_dir is in a bucket: `opening` and
       `prepare` give the folder of its copy.
   """
-  facts = catalog.lookup(name)
+  info = catalog.lookup(name)
   location = data_dir or os.getenv("TFDS_DATA_DIR")
-  if remote.is_remote(location):
+  if gcs.is_remote(location):
     raise InputError(
       f"data_dir={location} is in a bucket, and a builder of {name} needs a "
       "folder"
     )
-  builder_class = _OWN_BUILDERS.get(facts.tfds_name) or tfds.builder_cls(
-    facts.tfds_name
+  builder_class = _OWN_BUILDERS.get(info.tfds_name) or tfds.builder_cls(
+    info.tfds_name
   )
-  return builder_class(data_dir=data_dir, config=facts.tfds_config)
+  return builder_class(data_dir=data_dir, config=info.tfds_config)
 
 
 def folder(builder: tfds.core.DatasetBuilder) -> str:
@@ -123,7 +123,7 @@ def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
 
 
 def open_prepared(
-  builder: tfds.core.DatasetBuilder, split: str, facts: catalog.Facts
+  builder: tfds.core.DatasetBuilder, split: str, info: catalog.DatasetInfo
 ) -> Prepared:
   """Open a prepared split.
 
@@ -135,7 +135,7 @@ def open_prepared(
   Args:
     builder: See `make_builder`.
     split: "train", or several as "train+extra".
-    facts: Of the data set.
+    info: Of the data set.
 
   Raises:
     InputError: A label is not one of 0..K-1.
@@ -149,34 +149,34 @@ def open_prepared(
   records = builder.as_data_source(split, decoders=encoded)
   place = f"split {split!r} in {builder.data_dir}"
   held = None
-  if facts.image_shape is not None:
-    labels, file_names, held = _scan(records, facts, hold=True)
+  if info.image_shape is not None:
+    labels, file_names, held = _scan(records, info, hold=True)
   else:
     index = pathlib.Path(builder.data_dir, f".etf_jax-{split}.npz")
-    known = _read_index(index, len(records), facts)
+    known = _read_index(index, len(records), info)
     if known is None:
-      labels, file_names, _ = _scan(records, facts, hold=False)
+      labels, file_names, _ = _scan(records, info, hold=False)
       _write_index(index, labels, file_names)
     else:
       labels, file_names = known
-  wrong = np.flatnonzero((labels < 0) | (labels >= facts.num_classes))
+  wrong = np.flatnonzero((labels < 0) | (labels >= info.num_classes))
   if wrong.size:
     raise InputError(
       f"record {wrong[0]} of {place} has label {labels[wrong[0]]}, outside "
-      f"0..{facts.num_classes - 1}; the data and the number of classes do not "
+      f"0..{info.num_classes - 1}; the data and the number of classes do not "
       "belong together"
     )
   return Prepared(
     records,
     place,
     labels.astype(np.int32),
-    tuple(builder.info.features[facts.label_key].names),
+    tuple(builder.info.features[info.label_key].names),
     file_names,
     held,
   )
 
 
-def _scan(records, facts, *, hold):
+def _scan(records, info, *, hold):
   """Label, file names and, if they are to be held, encoded images."""
   labels = np.empty(len(records), np.int64)
   names, held = [], []
@@ -189,13 +189,13 @@ def _scan(records, facts, *, hold):
     for place, record in enumerate(
       records.__getitems__(list(range(start, stop))), start
     ):
-      labels[place] = record[facts.label_key]
-      if facts.file_key is not None:
-        names.append(_text(record[facts.file_key]))
+      labels[place] = record[info.label_key]
+      if info.file_key is not None:
+        names.append(_text(record[info.file_key]))
       if hold:
         held.append(record["image"])
   progress.close()
-  file_names = None if facts.file_key is None else np.asarray(names)
+  file_names = None if info.file_key is None else np.asarray(names)
   return labels, file_names, held if hold else None
 
 
@@ -203,14 +203,14 @@ def _text(value: bytes | str) -> str:
   return value.decode() if isinstance(value, bytes) else str(value)
 
 
-def _read_index(path: pathlib.Path, size: int, facts: catalog.Facts):
+def _read_index(path: pathlib.Path, size: int, info: catalog.DatasetInfo):
   """What `_write_index` wrote; None if it is absent or of other data."""
   try:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as index:
       labels, file_names = index["labels"], index["file_names"]
   except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
     return None
-  has_names = facts.file_key is not None
+  has_names = info.file_key is not None
   if len(labels) != size or len(file_names) != (size if has_names else 0):
     return None
   return labels, file_names if has_names else None

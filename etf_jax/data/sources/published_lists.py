@@ -1,9 +1,9 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Long-tailed subsets that were published as lists, out of prepared data.
 
-    facts = catalog.lookup("imagenet_lt")
-    source = sources.open_prepared(builder, facts.train_split, facts)
-    train = select(source, lists.read(facts.lists["train"]), facts)
+    info = catalog.lookup("imagenet_lt")
+    source = sources.open_prepared(builder, info.train_split, info)
+    train = select(source, lists.read(info.lists["train"]), info)
 
 ImageNet-LT and Places-LT (Liu et al. 2019). The lists of Places-LT need a
 translation. They write `train/field-wild/00000001.jpg` where the archive has
@@ -16,20 +16,20 @@ from collections.abc import Sequence
 import dataclasses
 
 from etf_jax.data import sources
-from etf_jax.data.catalog import Facts
+from etf_jax.data.catalog import DatasetInfo
 from etf_jax.data.sources import lists, prepared
 from etf_jax.errors import InputError
 
 
 def select(
-  source: prepared.Prepared, listing: lists.Listing, facts: Facts
+  source: prepared.Prepared, listing: lists.Listing, info: DatasetInfo
 ) -> sources.Subset:
   """Return the images of a prepared split that a list names.
 
   Args:
     source: The whole split.
     listing: The list, see `lists.read`.
-    facts: Of the data set, which says how its lists name images and classes.
+    info: Of the data set, which says how its lists name images and classes.
 
   Returns:
     The images in the order of the list, with the labels of the prepared data.
@@ -44,7 +44,7 @@ def select(
       "names; use a set that has them, or the images in folders"
     )
   names, file_names = source.class_names, source.file_names
-  if not facts.list_labels:
+  if not info.list_labels:
     listing = _spelled_as_prepared(listing, names)
     file_names = [_flat(name) for name in file_names]
   indices = lists.join(listing, file_names, source.labels, names)

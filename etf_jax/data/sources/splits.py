@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from etf_jax.data import catalog, sources
-from etf_jax.data.prepare import prepare, remote, upload
+from etf_jax.data.prepare import gcs, prepare
 from etf_jax.data.sources import folders, lists, prepared, published_lists
 from etf_jax.errors import InputError
 
@@ -64,7 +64,7 @@ def open_splits(config: Any) -> Opened:
     InputError: The data are missing or not what they should be.
   """
   for field in ("dir", "manual_dir", "cache_dir"):
-    remote.require_path(f"config.data.{field}", getattr(config, field))
+    gcs.require_path(f"config.data.{field}", getattr(config, field))
   known = appearance(config)
   return Opened(**_coarse(_open(config), config.coarse_classes), **known)
 
@@ -73,18 +73,18 @@ def _open(config):
   """The splits, with the labels that they have."""
   if config.name == FOLDER:
     return _open_files(config, {})
-  facts = catalog.lookup(config.name)
-  if config.dir is not None or facts.tfds_name is None:
-    splits = _open_files(config, facts.lists)
+  info = catalog.lookup(config.name)
+  if config.dir is not None or info.tfds_name is None:
+    splits = _open_files(config, info.lists)
     found = len(splits["train"].class_names)
-    if found != facts.num_classes:
+    if found != info.num_classes:
       raise InputError(
         f"config.data.dir={config.dir} has {found} classes and {config.name} "
-        f"has {facts.num_classes}; config.data.name='{FOLDER}' takes images of "
+        f"has {info.num_classes}; config.data.name='{FOLDER}' takes images of "
         "any classes"
       )
     return splits
-  return _open_prepared(config, facts)
+  return _open_prepared(config, info)
 
 
 def _coarse(splits, names):
@@ -130,12 +130,12 @@ def appearance(config: Any) -> dict[str, tuple | None]:
   """
   if config.name == FOLDER:
     return {"image_shape": None, "mean": _MEAN, "std": _STD}
-  facts = catalog.lookup(config.name)
-  in_files = config.dir is not None or facts.tfds_name is None
+  info = catalog.lookup(config.name)
+  in_files = config.dir is not None or info.tfds_name is None
   return {
-    "image_shape": None if in_files else facts.image_shape,
-    "mean": facts.mean,
-    "std": facts.std,
+    "image_shape": None if in_files else info.image_shape,
+    "mean": info.mean,
+    "std": info.std,
   }
 
 
@@ -158,21 +158,21 @@ def _open_files(config, published: Mapping[str, str]):
   }
 
 
-def _open_prepared(config, facts: catalog.Facts):
-  builder = _prepared_builder(config, facts)
+def _open_prepared(config, info: catalog.DatasetInfo):
+  builder = _prepared_builder(config, info)
   opened = {}
 
   def whole(split):
     if split not in opened:
-      opened[split] = prepared.open_prepared(builder, split, facts)
+      opened[split] = prepared.open_prepared(builder, split, info)
     return opened[split]
 
-  locations = _locations(config, facts.lists)
+  locations = _locations(config, info.lists)
   splits = {}
   for role, split in (
-    ("train", facts.train_split),
-    ("validation", facts.validation_split),
-    ("test", facts.test_split),
+    ("train", info.train_split),
+    ("validation", info.validation_split),
+    ("test", info.test_split),
   ):
     if split is None:
       splits[role] = None
@@ -180,10 +180,10 @@ def _open_prepared(config, facts: catalog.Facts):
       splits[role] = whole(split)
     else:
       listing = lists.read(locations[role], config.cache_dir)
-      splits[role] = published_lists.select(whole(split), listing, facts)
+      splits[role] = published_lists.select(whole(split), listing, info)
   sizes = builder.info.splits
   splits["train_parts"] = tuple(
-    sizes[part].num_examples for part in facts.train_split.split("+")
+    sizes[part].num_examples for part in info.train_split.split("+")
   )
   return splits
 
@@ -197,12 +197,17 @@ def _locations(config, published: Mapping[str, str]) -> dict[str, str | None]:
   }
 
 
-def _prepared_builder(config, facts: catalog.Facts):
+def _prepared_builder(config, info: catalog.DatasetInfo):
   data_dir = config.data_dir or os.getenv("TFDS_DATA_DIR")
-  if remote.is_remote(data_dir):
-    if config.prepare:
-      _prepare_in_bucket(config, data_dir)
-    return copied_builder(config.name, data_dir, config.cache_dir)
+  if gcs.is_remote(data_dir):
+    return copied_builder(
+      config.name,
+      data_dir,
+      config.cache_dir,
+      # Machines of a run cannot wait for each other at a bucket.
+      manual_dir=config.manual_dir,
+      may_prepare=config.prepare and jax.process_count() == 1,
+    )
   where = (config.name, config.data_dir, config.manual_dir)
   builder = prepared.make_builder(config.name, config.data_dir)
   if prepared.is_prepared(builder):
@@ -220,38 +225,42 @@ def _prepared_builder(config, facts: catalog.Facts):
   return prepared.make_builder(config.name, config.data_dir)
 
 
-def _prepare_in_bucket(config, data_dir: str) -> None:
-  """One process prepares what is missing in a bucket, the others wait."""
-  where = (config.name, data_dir, config.manual_dir, config.cache_dir)
-  address = prepare.address(config.name, data_dir, config.cache_dir)
-  if remote.is_prepared(address):
-    return
-  if jax.process_index() == 0:
-    prepare.prepare_in_subprocess(*where)
-  else:
-    upload.wait_until_prepared(
-      config.name, address, prepare.command_line(*where)
-    )
-
-
 def copied_builder(
-  name: str, data_dir: str, cache_dir: str | os.PathLike | None
+  name: str,
+  data_dir: str,
+  cache_dir: str | os.PathLike | None,
+  *,
+  manual_dir: str | os.PathLike | None = None,
+  may_prepare: bool = False,
 ) -> tfds.core.DatasetBuilder:
   """Return the builder of data in a bucket, which are copied here for it.
 
   Args:
-    name: Name in the catalog.
-    data_dir: Address of the data directory in the bucket.
-    cache_dir: As of `remote.local_root`.
+    name: data set in the catalog.
+    data_dir: gs:// address of the data directory.
+    cache_dir: see `gcs.local_root`.
+    manual_dir: see `prepare.prepare`.
+    may_prepare: whether to prepare data that the bucket lacks.
 
   Raises:
-    InputError: As `remote.copy`.
+    InputError: the bucket lacks the data or cannot be read, or the copy cannot
+      be written.
   """
-  facts = catalog.lookup(name)
-  root = remote.local_root(data_dir, cache_dir)
+  info = catalog.lookup(name)
+  root = gcs.local_root(data_dir, cache_dir)
   folder = prepared.folder(prepared.make_builder(name, root))
-  splits = {facts.train_split, facts.validation_split, facts.test_split}
+  splits = {info.train_split, info.validation_split, info.test_split}
   names = {part for split in splits - {None} for part in split.split("+")}
-  remote.copy(name, data_dir, folder, names, cache_dir)
+  where = (name, data_dir, manual_dir, cache_dir)
+  if gcs.download(data_dir, folder, names, cache_dir) is None:
+    if not may_prepare:
+      raise InputError(
+        f"{name} is not prepared in {gcs.address_of(data_dir, folder)}; "
+        f"prepare it before the run: {prepare.command_line(*where)}"
+      )
+    prepare.prepare_in_subprocess(*where)
+    gcs.download(data_dir, folder, names, cache_dir)
   # A builder knows what was on the disk when it was made.
-  return prepared.make_builder(name, root)
+  builder = prepared.make_builder(name, root)
+  prepared.is_prepared(builder)  # raises for another format
+  return builder

@@ -224,7 +224,7 @@ def evaluation(
   mesh: Mesh,
   names: Sequence[str] = ("validation", "test", "train"),
   first: int = 0,
-) -> dict[str, resident.Feed]:
+) -> dict[str, resident.EvalBatches]:
   """The splits in batches, by name; `train` is not augmented there.
 
   Args:

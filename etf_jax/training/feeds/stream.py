@@ -57,7 +57,7 @@ def train(
 
 def once(
   split: Encoded, size: int, num_classes: int, mesh: Mesh, config: ConfigDict
-) -> resident.Feed:
+) -> resident.EvalBatches:
   """A split in padded batches, each spread over the devices.
 
   Args:
@@ -77,7 +77,9 @@ def once(
       for local in local_batches:
         yield _to_device(local, mesh, always_masked=True), 0
 
-  return resident.Feed(parts, _whole, resident.references(split, num_classes))
+  return resident.EvalBatches(
+    parts, _whole, resident.references(split, num_classes)
+  )
 
 
 class _Streamed:
