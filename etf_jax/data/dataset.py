@@ -37,7 +37,7 @@ class Split:
   sizes: np.ndarray | None = None
 
   def choose(self, indices: np.ndarray) -> "Split":
-    """The images that `indices` name."""
+    """Return the images that `indices` name."""
     sizes = None if self.sizes is None else self.sizes[indices]
     return Split(np.asarray(self.images[indices]), self.labels[indices], sizes)
 
@@ -66,7 +66,7 @@ class Pixels:
     return self.size is not None and self.fit == "longer"
 
   def decode(self, encoded: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-    """An array of `shape`, and the height and width of the image in it.
+    """Return an array of `shape`, and the height and width of the image in it.
 
     Raises:
       decode.CorruptImage: It is no image, or not of this shape.
@@ -106,7 +106,7 @@ class Encoded:
     return self.source.labels
 
   def choose(self, indices: np.ndarray) -> Split:
-    """The images that `indices` name, decoded; corrupt ones are blank."""
+    """Decode the images that `indices` name; corrupt ones are blank."""
     images = np.zeros((len(indices), *self.pixels.shape), np.uint8)
     sizes = np.zeros((len(indices), 2), np.int32)
     for place, index in enumerate(indices):
@@ -221,7 +221,7 @@ def load(config: Any) -> Dataset:
 
 
 def _cut(config, opened, training) -> tuple[sources.Subset, np.ndarray]:
-  """The long tail of the training images, and its class counts."""
+  """Return the long tail of the training images, and its class counts."""
   names, labels = opened.train.class_names, opened.train.labels[training]
   if config.profile == published_svhn.PROFILE:
     if config.images is not None:

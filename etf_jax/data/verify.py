@@ -131,7 +131,7 @@ def _find(name, info, data_dir, cache_dir):
 
 
 def _sizes(found: Mapping[str, int], info: catalog.DatasetInfo) -> list[str]:
-  """What is wrong with the numbers of images."""
+  """Compare the numbers of images with the published ones."""
   problems = []
   for split, expected in info.splits.items():
     if split not in found:
@@ -250,5 +250,5 @@ def _few(things: Sequence[object]) -> str:
 
 
 def _ratio(counts: np.ndarray) -> str:
-  """The smallest class over the largest, as config.data.imbalance has it."""
+  """Return the smallest class over the largest, as config.data.imbalance."""
   return f"{counts.min() / counts.max():.3g}" if counts.max() else "unknown"

@@ -32,8 +32,14 @@ def serve(folder: pathlib.Path):
       elif not found[2]:
         self.answer(200, {"items": items(folder / found[1], query["prefix"])})
       else:
-        file = folder / found[1] / urllib.parse.unquote(found[2])
-        self.answer(200, file.read_bytes())
+        name = urllib.parse.unquote(found[2])
+        if not url.path.startswith("/download"):
+          self.answer(200, items(folder / found[1], name)[0])
+          return
+        content = (folder / found[1] / name).read_bytes()
+        if wanted := re.findall(r"\d+", self.headers.get("Range", "")):
+          content = content[int(wanted[0]) : int(wanted[1]) + 1]
+        self.answer(206 if wanted else 200, content)
 
     def do_POST(self):
       """A small file with its name, in two parts."""

@@ -108,6 +108,16 @@ def test_progress_ends_with_the_run():
   np.testing.assert_allclose(share, [600 / 735, 0.25, 0.25], atol=0.08)
 
 
+def test_two_epochs_go_from_natural_shares_to_balanced_ones():
+  labels = np.repeat([0, 1], [9000, 1000])
+  sampler = sampling.make_sampler(
+    "progressively_balanced", labels, total_epochs=2
+  )
+  share = [np.mean(labels[sampler.order(0, epoch)] == 0) for epoch in (0, 1)]
+  # 9,000 of 10,000 images, then half: its standard deviation is .005.
+  np.testing.assert_allclose(share, [0.9, 0.5], atol=0.02)
+
+
 def test_class_aware_takes_each_class_in_turn():
   sampler = sampling.make_sampler("class_aware", LABELS)
   order = sampler.order(0, 2)

@@ -48,7 +48,7 @@ def jitter(
 def draw(
   keys: jax.Array, widths: dict[int, float]
 ) -> tuple[jax.Array, jax.Array]:
-  """The kinds in the order in which they come, and their factors, `[B, n]`.
+  """Draw the order of the kinds, and their factors, `[B, n]`.
 
   Args:
     keys: `[B]` keys, one per example.
@@ -70,7 +70,7 @@ def draw(
 
 
 def others(x: jax.Array, kinds: jax.Array) -> jax.Array:
-  """What each image is blended with, `[B, H, W, 1]`.
+  """Return the image to blend with, `[B, H, W, 1]`.
 
   Args:
     x: floating `[B, H, W, C]`.
@@ -90,7 +90,7 @@ def blend(x: jax.Array, other: jax.Array, factors: jax.Array) -> jax.Array:
 
 
 def grey(x: jax.Array) -> jax.Array:
-  """The luma of ITU-R 601, `[..., C]` to `[..., 1]`, C being 1 or 3."""
+  """Return the luma of ITU-R 601, `[..., C]` to `[..., 1]`, C being 1 or 3."""
   if x.shape[-1] == 1:
     return x
   red, green, blue = (x[..., i : i + 1] for i in range(3))

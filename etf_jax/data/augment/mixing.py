@@ -10,7 +10,7 @@ import numpy as np
 def mixup_partners(
   keys: jax.Array, where: jax.Array | None = None
 ) -> jax.Array:
-  """A random permutation of the batch, `[B]` indices.
+  """Draw a random permutation of the batch, `[B]` indices.
 
   Args:
     keys: `[B]` keys, one per example.

@@ -95,7 +95,7 @@ def layer(
 
 
 def _recolour(images, kinds, signs, amount):
-  """The operations that keep every pixel in its place."""
+  """Apply the operations that keep every pixel in its place."""
   x = jnp.asarray(images, jnp.float32)
 
   def at(name):
@@ -141,7 +141,7 @@ def _smooth(x):
 
 
 def _move(images, kinds, signs, amount):
-  """The operations that move pixels, to the nearest one; black comes in.
+  """Apply the operations that move pixels, to the nearest one; black comes in.
 
   Shears keep the top left corner and rotations the centre, as Pillow's.
   """

@@ -23,7 +23,7 @@ def random_boxes(
   scale: Sequence[float],
   ratio: Sequence[float],
 ) -> jax.Array:
-  """The boxes of random-resized crops, `[B, 4]` int32.
+  """Draw the boxes of random-resized crops, `[B, 4]` int32.
 
   The area is uniform and the ratio log-uniform (Szegedy et al. 2015,
   arXiv:1409.4842). Of ten boxes the first that fits is taken, at a uniform
@@ -79,7 +79,7 @@ def random_boxes(
 
 
 def centre_boxes(sizes: jax.Array, *, size: int, fraction: float) -> jax.Array:
-  """The boxes of centre crops, `[B, 4]` float32, as `random_boxes` has them.
+  """Return the boxes of center crops, float32 `[B, 4]`, see `random_boxes`.
 
   Those that give the pixels of scaling the shorter side to `size / fraction`
   and taking the middle `size` x `size`, with torchvision's rounding of the
@@ -203,7 +203,7 @@ def _split_product(equation, weights, pixels):
 
 
 def _weights(boxes, bounds, axis, pixels, size, repeat=1):
-  """The weight of each pixel in each output, `[B, size, pixels * repeat]`.
+  """Return the weights of pixels, `[B, size, pixels * repeat]`.
 
   Of an axis of the images, whose pixels stand `repeat` times each.
   """

@@ -80,7 +80,7 @@ class DatasetInfo:
   shots: tuple[int, int] = (20, 100)
 
   def sizes(self) -> dict[str, int]:
-    """Published numbers of images that "train", "validation" and "test" have.
+    """Return the numbers of images that "train", "validation" and "test" have.
 
     Before a long tail is cut, but after the published lists, if there are any.
     A split whose number is not known is left out.

@@ -110,7 +110,7 @@ def decode_all(
 def first_shape(
   source: Source, *, channels: int, fit: str, decoder: str, corrupt: str
 ) -> tuple[int, int, int]:
-  """The shape of the first image that can be decoded; see `decode_all`."""
+  """Return the shape of the first good image; see `decode_all`."""
   options = {"channels": channels, "size": None, "fit": fit, "decoder": decoder}
   return _Decoder(source, options, corrupt).shape
 
@@ -185,7 +185,7 @@ class _Decoder:
 
 
 def corrupt_image(name: str, why: object) -> InputError:
-  """The error for an image that cannot be decoded."""
+  """Create the error for an image that cannot be decoded."""
   return InputError(
     f"{name} cannot be decoded: {why}; mend or remove it, or set "
     "config.data.corrupt='skip'"

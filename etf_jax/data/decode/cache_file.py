@@ -151,7 +151,7 @@ def _make(entry, shape, fill) -> None:
 
 
 def _resume(partial, path, shape) -> State:
-  """What a process has left that did not finish."""
+  """Read the state that an unfinished process has left."""
   try:
     state = _read(partial)
     if np.load(path, mmap_mode="r").shape != shape:

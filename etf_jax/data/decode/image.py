@@ -187,7 +187,7 @@ def _decode_jpeg(encoded, channels, size, fit, decoder):
 
 
 def _jpeg_by_simplejpeg(encoded, header, channels, reduction):
-  """An array, or None where simplejpeg finds anything unusual."""
+  """Return an array, or None where simplejpeg finds anything unusual."""
   import simplejpeg
 
   try:
@@ -206,7 +206,7 @@ def _jpeg_by_simplejpeg(encoded, header, channels, reduction):
 
 
 def _jpeg_by_opencv(encoded, header, channels, reduction):
-  """An array, or None where OpenCV cannot decode it."""
+  """Return an array, or None where OpenCV cannot decode it."""
   del header
   import cv2
 
@@ -245,7 +245,7 @@ _FAST = {
 
 
 def _open(encoded: bytes, channels: int) -> tuple[Image.Image, int]:
-  """An image that is no JPEG, and its orientation."""
+  """Return an image that is no JPEG, and its orientation."""
   if not encoded:
     raise CorruptImage("the file is empty")
   if encoded.startswith(b"\x89PNG\r\n\x1a\n"):
@@ -298,7 +298,7 @@ def _converted(image: Image.Image, channels: int) -> Image.Image:
 def _plan(
   height: int, width: int, orientation: int, size: int | None, fit: str
 ) -> _Plan | None:
-  """What is scaled to what; height and width are as stored."""
+  """Choose the scaling and the part to keep; height and width are as stored."""
   if size is None:
     return None
   transposed, upside_down, mirrored = _turns(orientation)
@@ -383,7 +383,7 @@ def _finish(image, shape, reduction, plan, orientation, size, fit):
 
 
 def _box(shape, reduction, plan):
-  """What to scale, in pixels of the reduced image.
+  """Return the box to scale, in pixels of the reduced image.
 
   The reduced image is a little larger than the image is: libjpeg rounds up.
   """

@@ -84,7 +84,7 @@ def read_header(encoded: bytes) -> Header:
 
 
 def without_irrelevant(encoded: bytes, header: Header) -> bytes:
-  """The same image without what Pillow would read, and complain about."""
+  """Return the image without what Pillow would read, and complain about."""
   pieces, position = [], 0
   for start, end in header.irrelevant:
     pieces.append(encoded[position:start])
@@ -93,7 +93,7 @@ def without_irrelevant(encoded: bytes, header: Header) -> bytes:
 
 
 def orientation(exif: bytes) -> int:
-  """The orientation that Exif data name, 1 to 8; 1 where there is none.
+  """Return the orientation that Exif data name, 1 to 8; 1 where there is none.
 
   1: as stored; 2: mirrored left to right; 3: turned by 180 degrees; 4: mirrored
   top to bottom; 5: transposed; 6: to be turned by 90 degrees clockwise; 7:

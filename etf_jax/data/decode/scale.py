@@ -81,7 +81,7 @@ def scale(
 
 
 def _scale_strip(image, tops, down, places, across):
-  """Some rows of the result, float32, to be cut to integers."""
+  """Return some rows of the result, float32, to be cut to integers."""
   (number, read, rows), (_, inputs, outputs) = down.shape, across.shape
   # The result may overwrite the pixels.
   between, pixels, result = _room(
@@ -121,7 +121,7 @@ def _room(first, *others):
 
 
 def _repeat(blocks, channels):
-  """The blocks for the values of channels side by side."""
+  """Return the blocks for the values of channels side by side."""
   number, inputs, outputs = blocks.shape
   repeated = np.zeros((number, inputs, channels, outputs, channels), np.float32)
   for channel in range(channels):
@@ -132,7 +132,7 @@ def _repeat(blocks, channels):
 def _bands(
   full: int, start: float, end: float, count: int, outputs: int, times: int
 ) -> tuple[list[int], np.ndarray]:
-  """The banded matrix that scales start..end of `full` pixels to `count`.
+  """Return the banded matrix that scales a part of `full` pixels to `count`.
 
   Args:
     full: inputs that there are.

@@ -83,13 +83,13 @@ def place(array: np.ndarray, sharding: jax.sharding.Sharding) -> jax.Array:
 
 
 def batch_spec(mesh: Mesh) -> PartitionSpec:
-  """The leading axis over all axes of the mesh but `seed` and `model`."""
+  """Spread the leading axis over all mesh axes but `seed` and `model`."""
   names = tuple(n for n in mesh.axis_names if n not in ("seed", "model"))
   return PartitionSpec(names)
 
 
 def joined(splits: Sequence[Split]) -> Split:
-  """The images of several splits, one after the other, as one."""
+  """Concatenate splits."""
   if len(splits) == 1:  # whose images may stay in a memory-mapped file
     return splits[0]
   images, labels, sizes = (
@@ -126,7 +126,7 @@ def put(
 def shapes(
   split: Split, mesh: Mesh, replicated_bytes: int = REPLICATED_BYTES
 ) -> Resident:
-  """What `put` would give, as `jax.ShapeDtypeStruct`s; nothing is copied.
+  """Return the result of `put`, as `jax.ShapeDtypeStruct`s; nothing is copied.
 
   Args:
     split: its images may be a `jax.ShapeDtypeStruct`.
@@ -205,7 +205,7 @@ def take(
   size: int,
   padded_size: int,
 ) -> Batch:
-  """The `size` examples of `order` from `start` on, padded to `padded_size`.
+  """Gather `size` examples of `order` from `start` on, and pad the batch.
 
   Padding repeats examples, which `where` excludes.
   """
@@ -226,7 +226,7 @@ def _gather(data, indices, where):
 
 
 def references(split: Any, num_classes: int) -> Split:
-  """The first image of each class; any for an absent class."""
+  """Return the first image of each class; any for an absent class."""
   present, first = np.unique(split.labels, return_index=True)
   chosen = np.zeros(num_classes, np.int64)
   chosen[present] = first
@@ -241,7 +241,7 @@ def in_order(
   mesh: Mesh,
   first: int = 0,
 ) -> EvalBatches:
-  """A training split, which is on the devices anyway, as it lies.
+  """Batch a training split, which is on the devices anyway, as it lies.
 
   Args:
     split: N images.
@@ -270,7 +270,7 @@ def in_order(
 def in_batches(
   split: Split, batch_size: int, num_classes: int, mesh: Mesh
 ) -> EvalBatches:
-  """A split as padded batches, each spread over the devices.
+  """Split the images into padded batches, each spread over the devices.
 
   Args:
     split: N images.

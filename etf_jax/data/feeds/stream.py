@@ -39,7 +39,7 @@ class BatchPlan(Protocol):
   steps: int
 
   def indices(self, step: int) -> np.ndarray:
-    """The indices of a step's images."""
+    """Return the indices of a step's images."""
 
 
 class Epochs:

@@ -5,7 +5,7 @@
     fetch("https://host/train.txt#sha256=9af7ba68...")
     fetch("https://host/train.txt#git=a063f095...")     # id of a git blob
 
-pooch downloads what has a URL, and keeps it.
+Downloads are kept.
 """
 
 import hashlib
@@ -14,7 +14,6 @@ import pathlib
 import re
 import urllib.parse
 
-import pooch
 import requests
 
 from etf_jax.errors import InputError
@@ -58,11 +57,9 @@ def fetch(
   name = re.sub(r"[^\w.-]", "_", parts.path.rpartition("/")[2])[-80:]
   digits = hashlib.sha256(address.encode()).hexdigest()[:16]
   target = root.expanduser() / "lists" / f"{digits}-{name}"
-  if (
-    target.is_file() and checksum and digest(target, checksum[0]) != checksum[1]
+  if not target.is_file() or (
+    checksum is not None and digest(target, checksum[0]) != checksum[1]
   ):
-    target.unlink()
-  if not target.is_file():
     _download(address, checksum, target)
   return target
 
@@ -119,28 +116,26 @@ def _check(
 def _download(
   address: str, checksum: tuple[str, str] | None, target: pathlib.Path
 ) -> None:
-  pooch.get_logger().setLevel("WARNING")
   try:
-    pooch.retrieve(
-      address,
-      known_hash=None,
-      fname=target.name,
-      path=target.parent,
-      downloader=pooch.HTTPDownloader(timeout=_SECONDS),
-    )
-    _check(target, address, checksum)
-  except InputError:
-    target.unlink()
-    raise
+    with (
+      files.replacing(target) as file,
+      requests.get(address, stream=True, timeout=_SECONDS) as response,
+    ):
+      response.raise_for_status()
+      for chunk in response.iter_content(1 << 20):
+        file.write(chunk)
+      file.flush()
+      _check(pathlib.Path(file.name), address, checksum)
   except requests.RequestException as error:
-    status = "" if error.response is None else error.response.status_code
+    reason = type(error).__name__
+    if error.response is not None:
+      reason = f"HTTP {error.response.status_code}"
     raise InputError(
-      f"list {address} cannot be downloaded "
-      f"({f'HTTP {status}' if status else type(error).__name__}); fetch it "
-      "elsewhere and give its path in place of the URL"
+      f"list {address} cannot be downloaded ({reason}); fetch it elsewhere and "
+      "give its path in place of the URL"
     ) from error
   except OSError as error:
     raise InputError(
-      f"cannot keep list {address} in {target.parent} "
-      f"({error.strerror or error}); set config.data.cache_dir"
+      f"cannot keep list {address} in {target.parent} ({error.strerror}); set "
+      "config.data.cache_dir"
     ) from error

@@ -180,6 +180,9 @@ def _differing(wanted: dict[str, int], found: dict[str, int]) -> list[str]:
 def _list(address: str) -> tuple[fsspec.AbstractFileSystem, dict[str, int]]:
   """Return the bucket of a folder, and the size of each file in the folder."""
   answer: queue.SimpleQueue = queue.SimpleQueue()
+  # They report every attempt; `_one_line` reports the last.
+  for library in ("gcsfs", "google.auth"):
+    logging.getLogger(library).setLevel(logging.CRITICAL)
 
   def find() -> None:
     try:

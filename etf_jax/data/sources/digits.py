@@ -70,7 +70,7 @@ class ScikitDigits(tfds.core.GeneratorBasedBuilder):
 
 
 def _png(image: np.ndarray) -> io.BytesIO:
-  """Encodes an image here: TFDS would encode an array with TensorFlow."""
+  """Encode an image here: TFDS would encode an array with TensorFlow."""
   buffer = io.BytesIO()
   Image.fromarray(image).save(buffer, format="PNG")
   buffer.seek(0)

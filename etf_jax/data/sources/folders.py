@@ -184,7 +184,7 @@ class _LeftOut:
 
 
 def _split_folders(root: str) -> dict[str, str]:
-  """The name of the folder of each split that there is."""
+  """Return the name of the folder of each split that there is."""
   if not os.path.isdir(root):
     what = "is not a folder" if os.path.exists(root) else "does not exist"
     raise InputError(
@@ -216,7 +216,7 @@ def _split_folders(root: str) -> dict[str, str]:
 def _classes(
   root: str, folder: str, left_out: _LeftOut
 ) -> dict[str, list[str]]:
-  """The images of each class folder of a split, relative to the root."""
+  """Return the images of each class folder of a split, relative to the root."""
   classes = {}
   for entry in read_folder(os.path.join(root, folder)):
     path = os.path.join(folder, entry.name)
@@ -232,7 +232,7 @@ def _classes(
 def _images(
   root: str, folder: str, left_out: _LeftOut, above: frozenset
 ) -> list[str]:
-  """The images in a folder and below it."""
+  """Return the images in a folder and below it."""
   absolute = os.path.join(root, folder)
   entries = read_folder(absolute)
   status = os.stat(absolute)

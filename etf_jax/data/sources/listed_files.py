@@ -96,7 +96,7 @@ class _Disk:
     return self._in_classes[folder].get(name)
 
   def _read(self, folder: str) -> frozenset[str] | None:
-    """The names of the files in a folder; None if there is no such folder."""
+    """Return the names of the files in a folder; None if it does not exist."""
     if folder not in self._files:
       try:
         with os.scandir(os.path.join(self._root, folder)) as entries:

@@ -234,7 +234,7 @@ def _folder(path: str) -> str:
 
 
 def _common_folder(some_folders: Sequence[str]) -> str:
-  """The longest `a/b/` that all of them begin with."""
+  """Return the longest `a/b/` that all of them begin with."""
   first, last = (
     folder.split("/")[:-1] for folder in (min(some_folders), max(some_folders))
   )

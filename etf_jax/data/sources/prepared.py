@@ -204,7 +204,7 @@ def _text(value: bytes | str) -> str:
 
 
 def _read_index(path: pathlib.Path, size: int, info: catalog.DatasetInfo):
-  """What `_write_index` wrote; None if it is absent or of other data."""
+  """Read the file of `_write_index`; None if absent or of other data."""
   try:
     with path.open("rb") as file, np.load(file, allow_pickle=False) as index:
       labels, file_names = index["labels"], index["file_names"]

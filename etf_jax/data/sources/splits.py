@@ -70,7 +70,7 @@ def open_splits(config: Any) -> Opened:
 
 
 def _open(config):
-  """The splits, with the labels that they have."""
+  """Return the splits, with the labels that they have."""
   if config.name == FOLDER:
     return _open_files(config, {})
   info = catalog.lookup(config.name)
@@ -88,7 +88,7 @@ def _open(config):
 
 
 def _coarse(splits, names):
-  """The splits with coarser classes, where there are names of some."""
+  """Return the splits with coarser classes, where there are names of some."""
   if not names:
     return splits
   fine = splits["train"].class_names
@@ -117,7 +117,7 @@ def _coarse(splits, names):
 
 
 def appearance(config: Any) -> dict[str, tuple | None]:
-  """What is known of the images before they are opened.
+  """Return the known properties of the images before they are opened.
 
   Args:
     config: `data` of configs/base.py; `name` and `dir` are read.
@@ -189,7 +189,7 @@ def _open_prepared(config, info: catalog.DatasetInfo):
 
 
 def _locations(config, published: Mapping[str, str]) -> dict[str, str | None]:
-  """The list of each split: the user's, or a published one."""
+  """Return the list of each split: the user's, or a published one."""
   return {
     "train": config.train_list or published.get("train"),
     "validation": config.validation_list or published.get("validation"),
