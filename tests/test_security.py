@@ -2,7 +2,7 @@
 """Nothing that is read can run code, or reach out of its folder.
 
 Config files can: they are Python, and the guides say so. Lists that name files
-outside of their folder: tests/data/test_open_listed.py.
+outside of their folder: tests/data/sources/test_splits.py.
 """
 
 import ast

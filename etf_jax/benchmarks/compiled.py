@@ -197,7 +197,7 @@ def expected(config: Any, num_classes: int | None, num_images: int | None):
       labels, names, fraction=config.validation_fraction, seed=config.seed
     )[0]
   ]
-  counts = long_tail.realised_counts(
+  counts = long_tail.realized_counts(
     labels,
     names,
     profile=config.profile,

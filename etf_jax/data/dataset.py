@@ -239,7 +239,7 @@ def _cut(config, opened, training) -> tuple[sources.Subset, np.ndarray]:
     )
     # There may be none of a class: that is what was published.
     return train, np.bincount(train.labels, minlength=len(names))
-  counts = long_tail.realised_counts(
+  counts = long_tail.realized_counts(
     labels,
     names,
     profile=config.profile,

@@ -141,7 +141,7 @@ def apportioned_counts(
   return counts
 
 
-def realised_counts(
+def realized_counts(
   labels: np.ndarray,
   class_names: tuple[str, ...],
   *,

@@ -28,7 +28,7 @@ def test_published_totals_of_cifar(num_classes, imbalance, total):
   labels = rng.permutation(
     np.repeat(np.arange(num_classes), 50_000 // num_classes)
   )
-  counts = long_tail.realised_counts(
+  counts = long_tail.realized_counts(
     labels, names, profile="exponential", imbalance=imbalance
   )
   assert counts.sum() == total
@@ -87,7 +87,7 @@ def test_counts_fall_from_the_largest_to_its_share(
 def test_a_small_class_gives_what_it_has():
   # N // K = 52 // 4 = 13, and class 1 has 2 of the 7 that are its share.
   labels = np.repeat(np.arange(4), [20, 2, 15, 15])
-  counts = long_tail.realised_counts(
+  counts = long_tail.realized_counts(
     labels, _NAMES, profile="exponential", imbalance=0.125
   )
   # 13 * 0.125**(k/3) = 13, 6.5, 3.25, 1.625.
@@ -98,7 +98,7 @@ def test_a_small_class_gives_what_it_has():
 
 def test_profile_none_keeps_everything():
   labels = np.array([0, 1, 1, 2, 2, 2, 3])
-  counts = long_tail.realised_counts(
+  counts = long_tail.realized_counts(
     labels, _NAMES, profile="none", imbalance=0.01
   )
   np.testing.assert_array_equal(counts, [1, 2, 3, 1])
@@ -215,14 +215,14 @@ def test_imbalance_outside_its_range(imbalance):
       count(100, 10, imbalance)
     assert str(error.value) == expected
   with pytest.raises(InputError, match=r"config\.data\.imbalance"):
-    long_tail.realised_counts(
+    long_tail.realized_counts(
       np.arange(4), _NAMES, profile="none", imbalance=imbalance
     )
 
 
 def test_one_class_has_no_tail():
   with pytest.raises(InputError) as error:
-    long_tail.realised_counts(
+    long_tail.realized_counts(
       np.zeros(5, int), ("a",), profile="none", imbalance=1.0
     )
   assert str(error.value) == (
@@ -232,7 +232,7 @@ def test_one_class_has_no_tail():
 
 def test_unknown_profile_suggests_the_nearest():
   with pytest.raises(InputError) as error:
-    long_tail.realised_counts(
+    long_tail.realized_counts(
       np.arange(4), _NAMES, profile="exponental", imbalance=0.1
     )
   assert str(error.value) == (
@@ -249,7 +249,7 @@ def test_a_class_without_images_is_named():
   )
   labels = np.array([0, 1, 3, 3])
   with pytest.raises(InputError) as error:
-    long_tail.realised_counts(labels, _NAMES, profile="step", imbalance=0.5)
+    long_tail.realized_counts(labels, _NAMES, profile="step", imbalance=0.5)
   assert str(error.value) == expected
   with pytest.raises(InputError) as error:
     long_tail.hold_out(labels, _NAMES, fraction=0.0, seed=0)
@@ -259,7 +259,7 @@ def test_a_class_without_images_is_named():
 def test_a_tail_that_would_lose_a_class():
   labels = np.repeat(np.arange(4), 20)
   with pytest.raises(InputError) as error:
-    long_tail.realised_counts(
+    long_tail.realized_counts(
       labels, _NAMES, profile="exponential", imbalance=0.01
     )
   # 20 * 0.01**(2/3) is 0.93.
@@ -268,7 +268,7 @@ def test_a_tail_that_would_lose_a_class():
     "image, since 20 images in the largest class times 0.01 is below 1; use "
     "at least 0.05"
   )
-  counts = long_tail.realised_counts(
+  counts = long_tail.realized_counts(
     labels, _NAMES, profile="exponential", imbalance=0.05
   )
   assert counts[-1] == 1

@@ -49,7 +49,7 @@ def test_alpha_outside_its_range(alpha):
 
 def test_pareto_profile_of_labels():
   labels = np.repeat(np.arange(4), 100)
-  counts = long_tail.realised_counts(
+  counts = long_tail.realized_counts(
     labels, _NAMES, profile="pareto", imbalance=0.1
   )
   # 4**(1/6) = 1.25992, 2**(1/6) = 1.12246, (4/3)**(1/6) = 1.04912:
@@ -59,7 +59,7 @@ def test_pareto_profile_of_labels():
 
 def test_listed_counts_are_clipped_to_what_a_class_has():
   labels = np.repeat(np.arange(4), [20, 2, 15, 15])
-  counts = long_tail.realised_counts(
+  counts = long_tail.realized_counts(
     labels, _NAMES, profile="list", imbalance=1.0, counts=(7, 5, 15, 1)
   )
   assert counts.dtype == np.int64
@@ -112,7 +112,7 @@ def test_listed_counts_are_clipped_to_what_a_class_has():
 def test_counts_that_cannot_be_used(profile, counts, message):
   labels = np.repeat(np.arange(4), 20)
   with pytest.raises(InputError) as error:
-    long_tail.realised_counts(
+    long_tail.realized_counts(
       labels, _NAMES, profile=profile, imbalance=0.5, counts=counts
     )
   assert str(error.value) == message
@@ -130,7 +130,7 @@ def test_counts_that_cannot_be_used(profile, counts, message):
 )
 def test_counts_that_add_up(profile, imbalance, total, expected):
   labels = np.repeat(np.arange(4), 10)
-  counts = long_tail.realised_counts(
+  counts = long_tail.realized_counts(
     labels, _NAMES, profile=profile, imbalance=imbalance, total=total
   )
   np.testing.assert_array_equal(counts, expected)
@@ -180,7 +180,7 @@ def test_apportioned_counts(total, num_classes, imbalance, profile):
 )
 def test_totals_that_cannot_be(profile, total, message):
   with pytest.raises(InputError) as error:
-    long_tail.realised_counts(
+    long_tail.realized_counts(
       np.repeat(np.arange(4), 10),
       _NAMES,
       profile=profile,

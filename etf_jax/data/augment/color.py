@@ -2,13 +2,13 @@
 """Brightness, contrast and saturation: an image and one that lacks them.
 
 Each is a line through two images, `other + factor * (image - other)`, cut off
-at black and white: the other is black, the mean grey, or the image in grey.
+at black and white: the other is black, the mean gray, or the image in gray.
 """
 
 import jax
 import jax.numpy as jnp
 
-BLACK, MEAN_GREY, GREY = range(3)
+BLACK, MEAN_GRAY, GRAY = range(3)
 
 
 def jitter(
@@ -26,15 +26,15 @@ def jitter(
 
   Args:
     keys: `[B]` keys, one per example.
-    images: uint8 `[B, H, W, C]`; grey ones (C = 1) have no saturation.
+    images: uint8 `[B, H, W, C]`; gray ones (C = 1) have no saturation.
     brightness: x; the factor is uniform in [max(0, 1 - x), 1 + x]. 0: as it is.
-    contrast: likewise, about the mean grey of the image.
+    contrast: likewise, about the mean gray of the image.
     saturation: likewise.
 
   Returns:
     uint8 `[B, H, W, C]`.
   """
-  widths = {BLACK: brightness, MEAN_GREY: contrast, GREY: saturation}
+  widths = {BLACK: brightness, MEAN_GRAY: contrast, GRAY: saturation}
   widths = {kind: width for kind, width in widths.items() if width}
   if not widths:
     return images
@@ -74,13 +74,13 @@ def others(x: jax.Array, kinds: jax.Array) -> jax.Array:
 
   Args:
     x: floating `[B, H, W, C]`.
-    kinds: int32 `[B]` of BLACK, MEAN_GREY and GREY.
+    kinds: int32 `[B]` of BLACK, MEAN_GRAY and GRAY.
   """
-  shade = grey(x)
-  # Pillow's mean is a whole grey level.
+  shade = gray(x)
+  # Pillow's mean is a whole gray level.
   mean = jnp.round(jnp.mean(shade, axis=(1, 2, 3), keepdims=True))
   kinds = kinds[:, None, None, None]
-  return jnp.where(kinds == GREY, shade, jnp.where(kinds == MEAN_GREY, mean, 0))
+  return jnp.where(kinds == GRAY, shade, jnp.where(kinds == MEAN_GRAY, mean, 0))
 
 
 def blend(x: jax.Array, other: jax.Array, factors: jax.Array) -> jax.Array:
@@ -89,7 +89,7 @@ def blend(x: jax.Array, other: jax.Array, factors: jax.Array) -> jax.Array:
   return jnp.clip(other + factors * (x - other), 0, 255)
 
 
-def grey(x: jax.Array) -> jax.Array:
+def gray(x: jax.Array) -> jax.Array:
   """Return the luma of ITU-R 601, `[..., C]` to `[..., 1]`, C being 1 or 3."""
   if x.shape[-1] == 1:
     return x

@@ -122,13 +122,13 @@ def cutmix_window(
   around any pixel; what lies outside is cut off.
   """
   side = jnp.sqrt(1 - lam)
-  centre = jax.random.uniform(key, (2,), jnp.float32)
+  center = jax.random.uniform(key, (2,), jnp.float32)
 
-  def outside(pixels, centre):
+  def outside(pixels, center):
     half = jnp.floor(side * pixels).astype(jnp.int32) // 2
-    middle = jnp.floor(centre * pixels).astype(jnp.int32)
+    middle = jnp.floor(center * pixels).astype(jnp.int32)
     places = jnp.arange(pixels, dtype=jnp.int32)
     return (places < middle - half) | (places >= middle + half)
 
-  rows, columns = outside(height, centre[0]), outside(width, centre[1])
+  rows, columns = outside(height, center[0]), outside(width, center[1])
   return rows[:, None] | columns[None]

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Augmentation inside the jitted step: uint8 images in, normalised floats out.
+"""Augmentation inside the jitted step: uint8 images in, normalized floats out.
 
 Each example's draws come from (key, its place in the batch) alone, so padding
 a batch or spreading it over devices changes nothing.
@@ -55,7 +55,7 @@ def training(
   """Build what a training step does to its batch.
 
   In this order, each only if the config asks for it: the random-resized or the
-  padded crop, the flip, colour jitter, RandAugment, normalisation, cutout, and
+  padded crop, the flip, color jitter, RandAugment, normalization, cutout, and
   mixup or CutMix.
 
   Args:
@@ -133,7 +133,7 @@ def evaluation(
   std: Sequence[float],
   dtype: jnp.dtype = jnp.float32,
 ) -> Callable[..., jax.Array]:
-  """Build what an evaluation does to images: centre crop, normalisation.
+  """Build what an evaluation does to images: center crop, normalization.
 
   Args:
     config: `config.augment` of configs/base.py; `crop_size` and `eval_crop`
@@ -154,7 +154,7 @@ def evaluation(
   def prepared(images, sizes=None):
     if config.crop_size:
       sizes = _sizes(images, sizes)
-      boxes = resized_crop.centre_boxes(
+      boxes = resized_crop.center_boxes(
         sizes, size=config.crop_size, fraction=config.eval_crop
       )
       whole = jnp.concatenate([jnp.zeros_like(sizes), sizes], axis=1)
@@ -240,8 +240,8 @@ def cutout(keys: jax.Array, inputs: jax.Array, *, side: int) -> jax.Array:
   """Zeroes a square around a random pixel (DeVries & Taylor 2017).
 
   arXiv:1708.04552. What lies outside the image is cut off, so the square is
-  whole in some images only. Zero is the mean colour, as it comes after
-  normalisation.
+  whole in some images only. Zero is the mean color, as it comes after
+  normalization.
 
   Args:
     keys: `[B]` keys, one per example.
@@ -289,7 +289,7 @@ def check(config: ConfigDict, channels: int) -> None:
     )
   if config.saturation and channels == 1:
     raise InputError(
-      f"config.augment.saturation={config.saturation} does nothing to grey"
+      f"config.augment.saturation={config.saturation} does nothing to gray"
       " images: set it to 0"
     )
 

@@ -3,7 +3,7 @@
 
 Its fourteen operations but equalisation, whose histograms cost more than the
 rest together. A device cannot choose per image what to run, so a layer is one
-pass over the pixels that serves all the changes of colour, and one gather that
+pass over the pixels that serves all the changes of color, and one gather that
 serves all the moves; an image takes part in one of them.
 """
 
@@ -16,7 +16,7 @@ from etf_jax.data.augment import color
 
 # Each with its largest strength, which is reached at magnitude 10: slopes of
 # shears, shares of the side, degrees, changes of a factor from 1, bits dropped,
-# the share of grey levels that is inverted. Those of torchvision.
+# the share of gray levels that is inverted. Those of torchvision.
 OPERATIONS = {
   "identity": None,
   "shear_x": 0.3,
@@ -91,23 +91,23 @@ def layer(
     uint8 `[B, H, W, C]`.
   """
   amount = {k: (v or 0) * strength for k, v in OPERATIONS.items()}
-  return _move(_recolour(images, kinds, signs, amount), kinds, signs, amount)
+  return _move(_recolor(images, kinds, signs, amount), kinds, signs, amount)
 
 
-def _recolour(images, kinds, signs, amount):
+def _recolor(images, kinds, signs, amount):
   """Apply the operations that keep every pixel in its place."""
   x = jnp.asarray(images, jnp.float32)
 
   def at(name):
     return (kinds == _NAMES.index(name))[:, None, None, None]
 
-  # 1. Blends: with black, the mean grey, the image in grey, or blurred.
+  # 1. Blends: with black, the mean gray, the image in gray, or blurred.
   other = color.others(
     x,
     jnp.where(
       kinds == _NAMES.index("contrast"),
-      color.MEAN_GREY,
-      jnp.where(kinds == _NAMES.index("saturation"), color.GREY, color.BLACK),
+      color.MEAN_GRAY,
+      jnp.where(kinds == _NAMES.index("saturation"), color.GRAY, color.BLACK),
     ),
   )
   other = jnp.where(at("sharpness"), _smooth(x), other)
@@ -143,7 +143,7 @@ def _smooth(x):
 def _move(images, kinds, signs, amount):
   """Apply the operations that move pixels, to the nearest one; black comes in.
 
-  Shears keep the top left corner and rotations the centre, as Pillow's.
+  Shears keep the top left corner and rotations the center, as Pillow's.
   """
   height, width = images.shape[1:3]
 

@@ -78,7 +78,7 @@ def random_boxes(
   return jax.vmap(draw)(keys, sizes)
 
 
-def centre_boxes(sizes: jax.Array, *, size: int, fraction: float) -> jax.Array:
+def center_boxes(sizes: jax.Array, *, size: int, fraction: float) -> jax.Array:
   """Return the boxes of center crops, float32 `[B, 4]`, see `random_boxes`.
 
   Those that give the pixels of scaling the shorter side to `size / fraction`
@@ -102,7 +102,7 @@ def resample(
 ) -> jax.Array:
   """Scale a box of each image to `size` x `size` pixels.
 
-  As Pillow, it rounds to whole grey levels after each of the two products. So
+  As Pillow, it rounds to whole gray levels after each of the two products. So
   it differs from `crop(box).resize(..., BILINEAR)` by single levels, of one
   pixel in seven where Pillow takes the rows first, which it does if they are
   the shorter work, and hardly anywhere else.
@@ -148,8 +148,8 @@ def split_products(
 ) -> jax.Array:
   """`resample` for matrix units that multiply bfloat16.
 
-  Whole grey levels are exact in bfloat16. A weight is the sum of two such
-  numbers within 2^-17 of itself, or .002 grey levels, and the products are
+  Whole gray levels are exact in bfloat16. A weight is the sum of two such
+  numbers within 2^-17 of itself, or .002 gray levels, and the products are
   added in float32. That is a third of the work of float32 on a TPU.
   """
   return _both(_split_product, images, boxes, bounds, size)
@@ -212,10 +212,10 @@ def _weights(boxes, bounds, axis, pixels, size, repeat=1):
   places = jnp.arange(pixels * repeat, dtype=jnp.int32) // repeat
   places = places.astype(jnp.float32)[None] + 0.5
   outputs = jnp.arange(size, dtype=jnp.float32)[None] + 0.5
-  centres = box[:, :1] + outputs * scale
+  centers = box[:, :1] + outputs * scale
   # Shrinking averages over as many pixels as fall together.
   reach = jnp.maximum(scale, 1)[:, :, None]
-  distance = jnp.abs(places[:, None] - centres[:, :, None])
+  distance = jnp.abs(places[:, None] - centers[:, :, None])
   inside = (places > bound[:, :1]) & (places < bound[:, :1] + bound[:, 1:])
   weights = jnp.where(inside[:, None], jnp.maximum(1 - distance / reach, 0), 0)
   return weights / (jnp.sum(weights, axis=2, keepdims=True) / repeat)

@@ -3,7 +3,7 @@
 
 Most devices copy them. A TPU would do so in a loop over the images: a third of
 the step of a ResNet-32, by its compiler's estimate. It multiplies with matrices
-that choose rows and columns, which is exact for whole grey levels.
+that choose rows and columns, which is exact for whole gray levels.
 """
 
 import functools

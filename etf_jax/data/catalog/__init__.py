@@ -9,6 +9,8 @@ add one, add a row. Sizes and sha256 of archives are not repeated there; they
 are registered with the TFDS builder, which checks them.
 """
 
+from collections.abc import Collection
+
 from etf_jax.data.catalog import photographs, small_images
 from etf_jax.data.catalog.info import DatasetInfo
 from etf_jax.errors import InputError, did_you_mean
@@ -29,7 +31,7 @@ def lookup(name: str) -> DatasetInfo:
   return DATASETS[name]
 
 
-def unknown(kind: str, name: str, known: dict[str, object]) -> str:
+def unknown(kind: str, name: str, known: Collection[str]) -> str:
   """Return the message for a name that is not among the known ones."""
   hint = did_you_mean(name, known)
   return f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})"

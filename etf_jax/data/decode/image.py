@@ -18,16 +18,16 @@ two differ by at most 1 and by 0.16 on average (in white noise by 2 and 0.2).
 Photographs as they come:
 * The content decides the format, not the file's name.
 * The orientation of Exif data is applied, so images stand as viewers show them.
-* Alpha is dropped, as Pillow's convert("RGB") drops it: what colours lie under
+* Alpha is dropped, as Pillow's convert("RGB") drops it: what colors lie under
   transparent pixels shows.
 * Of 16 bits the high 8 are kept.
-* CMYK becomes RGB without a colour profile, as Pillow does it. Profiles are
+* CMYK becomes RGB without a color profile, as Pillow does it. Profiles are
   ignored everywhere.
-* Of colour, one channel is the luma of ITU-R BT.601.
+* Of color, one channel is the luma of ITU-R BT.601.
 * Of animations and of several pages, the first is taken.
 * JPEGs at least twice as large as asked are decoded at 1/2, 1/4 or 1/8 of
   their size, four times as fast for 2000x1500 to 256. It is a sharper filter:
-  1 to 3 grey levels on average from scaling the whole, in noisy images.
+  1 to 3 gray levels on average from scaling the whole, in noisy images.
 * Damage that leaves a JPEG complete goes unseen, as it does in Pillow. OpenCV's
   libjpeg then prints a line that cannot be turned off.
 
@@ -210,13 +210,13 @@ def _jpeg_by_opencv(encoded, header, channels, reduction):
   del header
   import cv2
 
-  colour, grey = {
+  color, gray = {
     1: (cv2.IMREAD_COLOR, cv2.IMREAD_GRAYSCALE),
     2: (cv2.IMREAD_REDUCED_COLOR_2, cv2.IMREAD_REDUCED_GRAYSCALE_2),
     4: (cv2.IMREAD_REDUCED_COLOR_4, cv2.IMREAD_REDUCED_GRAYSCALE_4),
     8: (cv2.IMREAD_REDUCED_COLOR_8, cv2.IMREAD_REDUCED_GRAYSCALE_8),
   }[reduction]
-  flags = (colour if channels == 3 else grey) | cv2.IMREAD_IGNORE_ORIENTATION
+  flags = (color if channels == 3 else gray) | cv2.IMREAD_IGNORE_ORIENTATION
   try:
     image = cv2.imdecode(np.frombuffer(encoded, np.uint8), flags)
   except cv2.error:

@@ -12,7 +12,7 @@ _FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _PROGRESSIVE = {0xC2, 0xC6, 0xCA, 0xCE}
 _WITHOUT_LENGTH = {0x01, *range(0xD0, 0xD9)}
 # Application data and comments, except APP0 (JFIF) and APP14 (Adobe), which
-# say how colours are coded.
+# say how colors are coded.
 _IRRELEVANT = {*range(0xE1, 0xEE), 0xEF, 0xFE}
 _EXIF, _EXIF_START = 0xE1, b"Exif\0\0"
 
@@ -26,7 +26,7 @@ class Header(NamedTuple):
   Attributes:
     height: Rows, as stored.
     width: Columns, as stored.
-    components: 1 grey, 3 colour, 4 CMYK or YCCK.
+    components: 1 gray, 3 color, 4 CMYK or YCCK.
     progressive: Whether all coefficients are held while it is decoded.
     orientation: See `orientation`.
     irrelevant: Start and end of segments that do not bear on the pixels.

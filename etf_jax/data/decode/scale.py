@@ -164,11 +164,11 @@ def _blocks(full, start, step, count, outputs):
   support, inputs = max(step, 1.0), _reach(full, step, outputs)
   number = -(-count // outputs)
   output = np.minimum(np.arange(number * outputs), count - 1)
-  centres = start + (output + 0.5) * step
-  starts = np.floor(centres[::outputs] - support - 0.5).astype(int) + 1
+  centers = start + (output + 0.5) * step
+  starts = np.floor(centers[::outputs] - support - 0.5).astype(int) + 1
   starts = np.clip(starts, 0, full - inputs)
   places = np.repeat(starts, outputs)[:, None] + np.arange(inputs) + 0.5
-  distances = np.abs(places - centres[:, None])
+  distances = np.abs(places - centers[:, None])
   sums = np.cumsum(np.maximum(0.0, 1.0 - distances / support), axis=1)
   # Not the weights are rounded but their sums: the last one stays 1.
   sums = np.rint(sums / sums[:, -1:] * _LEVELS)

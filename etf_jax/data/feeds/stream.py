@@ -125,7 +125,7 @@ class Batches:
     hosts: int = 1,
     threads: int = 1,
   ):
-    """Initialise the batches; nothing is read.
+    """Initialize the batches; nothing is read.
 
     Args:
       split: the images.

@@ -175,7 +175,7 @@ def _join_ids(
   names = {c["id"]: str(c.get("name", c["id"])) for c in categories}
   ids = sorted(names)
   places = {category: place for place, category in enumerate(ids)}
-  category_of = {}
+  category_of: dict[int, int] = {}
   for place, annotation in enumerate(annotations):
     image, category = annotation["image_id"], annotation["category_id"]
     if category_of.setdefault(image, category) != category:

@@ -23,7 +23,8 @@ def find(root: str, listing: Listing, names: Sequence[str]) -> list[str]:
       another entry.
   """
   disk = _Disk(root, names)
-  found, missing = [], []
+  found: list[str] = []
+  missing: list[int] = []
   for index, path in enumerate(listing.paths):
     inside = os.path.normpath(path)
     if os.path.isabs(inside):
@@ -34,7 +35,7 @@ def find(root: str, listing: Listing, names: Sequence[str]) -> list[str]:
         "files inside of it"
       )
     place = disk.find(inside)
-    found.append(place)
+    found.append(place or "")
     if place is None:
       missing.append(index)
   if missing:
@@ -47,10 +48,10 @@ def find(root: str, listing: Listing, names: Sequence[str]) -> list[str]:
       + and_more(len(missing))
       + "; config.data.dir is the folder that the paths start from"
     )
-  seen = {}
-  for index, place in enumerate(found):
-    if seen.setdefault(place, index) != index:
-      raise same_image(listing, seen[place], index)
+  first_entry: dict[str, int] = {}
+  for index, path in enumerate(found):
+    if first_entry.setdefault(path, index) != index:
+      raise same_image(listing, first_entry[path], index)
   return found
 
 
@@ -74,8 +75,8 @@ class _Disk:
     self._root = root
     self._names = names
     self._known = frozenset(names)
-    self._files = {}
-    self._in_classes = {}
+    self._files: dict[str, frozenset[str] | None] = {}
+    self._in_classes: dict[str, dict[str, str]] = {}
 
   def find(self, path: str) -> str | None:
     folder, name = os.path.split(path)

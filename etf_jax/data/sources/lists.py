@@ -125,7 +125,7 @@ def join(
   if isinstance(file_names, np.ndarray):
     file_names = file_names.tolist()
   has_suffix = any("." in name for name in file_names[:1])
-  entries = {}
+  entries: dict[str, int] = {}
   for index, path in enumerate(listing.paths):
     key = path.rpartition("/")[2]
     key = key if has_suffix else key.rpartition(".")[0]
@@ -134,9 +134,10 @@ def join(
       raise listed_files.same_image(listing, first, index)
   records = np.full(len(listing.paths), -1, np.int64)
   for record, name in enumerate(file_names):
-    index = entries.get(name.rpartition("/")[2])
-    if index is None:
+    key = name.rpartition("/")[2]
+    if key not in entries:
       continue
+    index = entries[key]
     if records[index] >= 0:
       raise InputError(
         f"{listing.place(index)}: records {records[index]} and {record} both "
@@ -248,10 +249,10 @@ def _check_folders(
   listing: Listing, paths: Sequence[str], names: Sequence[str]
 ) -> None:
   """Check integer labels of images in folders that are called as classes."""
-  if _kind(listing) != "integers":
+  if _kind(listing) != "integers" or isinstance(listing.labels, list):
     return
   places = {name: place for place, name in enumerate(names)}
-  class_of = {}
+  class_of: dict[str, int | None] = {}
   for index, (path, label) in enumerate(
     zip(paths, listing.labels.tolist(), strict=True)
   ):
@@ -260,10 +261,11 @@ def _check_folders(
       rest = folder.split("/")
       ends = ("/".join(rest[start:]) for start in range(len(rest)))
       class_of[folder] = next((places[e] for e in ends if e in places), None)
-    if class_of[folder] not in (None, label):
+    known = class_of[folder]
+    if known is not None and known != label:
       raise InputError(
         f"{listing.place(index)}: the image is in the folder of class "
-        f"{class_of[folder]} ({names[class_of[folder]]!r}), and class {label} "
+        f"{known} ({names[known]!r}), and class {label} "
         f"is {names[label]!r}"
       )
 

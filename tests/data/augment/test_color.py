@@ -13,7 +13,7 @@ import scipy.stats
 from etf_jax.data import augment
 from etf_jax.data.augment import color
 
-KINDS = (color.BLACK, color.MEAN_GREY, color.GREY)
+KINDS = (color.BLACK, color.MEAN_GRAY, color.GRAY)
 FACTORS = (0.3, 0.8, 1.0, 1.7)
 
 
@@ -30,8 +30,8 @@ def keys(count, seed=0):
   ("kind", "enhance"),
   [
     (color.BLACK, ImageEnhance.Brightness),
-    (color.MEAN_GREY, ImageEnhance.Contrast),
-    (color.GREY, ImageEnhance.Color),
+    (color.MEAN_GRAY, ImageEnhance.Contrast),
+    (color.GRAY, ImageEnhance.Color),
   ],
 )
 def test_each_is_pillows_to_the_level_it_rounds_away(images, kind, enhance):
@@ -49,13 +49,13 @@ def test_each_is_pillows_to_the_level_it_rounds_away(images, kind, enhance):
 def test_contrast_by_hand():
   """A mean of 100: 60 is 40 below and 140 as far above."""
   x = jnp.array([60.0, 140.0], jnp.float32).reshape(1, 1, 2, 1)
-  other = color.others(x, jnp.array([color.MEAN_GREY], jnp.int32))
+  other = color.others(x, jnp.array([color.MEAN_GRAY], jnp.int32))
   low, high = color.blend(x, other, jnp.array([1.5], jnp.float32)).ravel()
   assert (float(low), float(high)) == (40, 160)
 
 
 def test_factors_are_uniform_and_orders_as_likely():
-  widths = {color.BLACK: 0.4, color.MEAN_GREY: 0.8, color.GREY: 1.5}
+  widths = {color.BLACK: 0.4, color.MEAN_GRAY: 0.8, color.GRAY: 1.5}
   kinds, factors = (np.asarray(x) for x in drawn(keys(3000), widths))
   orders = list(itertools.permutations(KINDS))
   counts = [int((kinds == order).all(1).sum()) for order in orders]
@@ -88,8 +88,8 @@ def reference(image, kinds, factors):
     shade = x @ [0.299, 0.587, 0.114]
     other = {
       color.BLACK: 0.0,
-      color.MEAN_GREY: np.round(shade.mean()),
-      color.GREY: shade[..., None],
+      color.MEAN_GRAY: np.round(shade.mean()),
+      color.GRAY: shade[..., None],
     }[int(kind)]
     x = np.clip(other + float(factor) * (x - other), 0, 255)
   return x
@@ -117,7 +117,7 @@ def test_nothing_asked_nothing_done(images):
 def test_grey_images_have_contrast_and_brightness():
   image = np.random.default_rng(1).integers(0, 256, (1, 5, 5, 1), np.uint8)
   actual = JITTER(keys(1), image, brightness=0.5, contrast=0.5, saturation=0.0)
-  widths = {color.BLACK: 0.5, color.MEAN_GREY: 0.5}
+  widths = {color.BLACK: 0.5, color.MEAN_GRAY: 0.5}
   (kinds,), (factors,) = drawn(keys(1), widths)
   expected = reference(np.repeat(image[0], 3, 2), kinds, factors)[..., :1]
   assert np.abs(np.asarray(actual[0]) - expected).max() <= 0.51

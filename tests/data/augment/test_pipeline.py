@@ -382,7 +382,7 @@ def test_out_of_range(field, value, rule):
 def test_what_excludes_each_other():
   with pytest.raises(InputError, match=r"crop_size=8 .* crop_padding=4"):
     augment.training(settings(crop_size=8, crop_padding=4), MEAN, STD)
-  with pytest.raises(InputError, match=r"saturation=0.4 does nothing to grey"):
+  with pytest.raises(InputError, match=r"saturation=0.4 does nothing"):
     augment.training(settings(saturation=0.4), (0.5,), (0.2,))
 
 

@@ -249,7 +249,7 @@ def test_centre_crops_are_those_of_resize_and_crop(canvas, size, shorter):
     image[:height, :width] = photographs(1, height, width)[0]
     expected.append(pillow_centre(image[:height, :width], size, shorter))
   boxes = jax.jit(
-    lambda sizes: resized_crop.centre_boxes(
+    lambda sizes: resized_crop.center_boxes(
       sizes, size=size, fraction=size / shorter
     )
   )(sizes)
@@ -259,7 +259,7 @@ def test_centre_crops_are_those_of_resize_and_crop(canvas, size, shorter):
 
 def test_a_square_of_the_scaled_size_is_cropped_as_it_is():
   images = photographs(2, 32, 32)
-  boxes = resized_crop.centre_boxes(
+  boxes = resized_crop.center_boxes(
     jnp.full((2, 2), 32, jnp.int32), size=28, fraction=0.875
   )
   np.testing.assert_array_equal(boxes, [[2, 2, 28, 28]] * 2)

@@ -36,7 +36,7 @@ print(len(source.reads))
 
 
 def start_writer(folder, index, seconds):
-  here = str(pathlib.Path(__file__).parent)
+  here = str(pathlib.Path(__file__).parents[1])
   arguments = [here, str(folder), str(index), str(seconds)]
   process = subprocess.Popen(
     [sys.executable, "-c", _WRITER, *arguments],

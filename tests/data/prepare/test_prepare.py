@@ -18,7 +18,7 @@ from etf_jax.errors import InputError
 
 pytestmark = pytest.mark.slow
 
-_REPOSITORY = pathlib.Path(__file__).parents[2]
+_REPOSITORY = pathlib.Path(__file__).parents[3]
 _CIFAR10_SHA256 = (
   "c4a38c50a1bc5f3a1c5537f2155ab9d68f9f25eb1ed8d9ddda3db29a59bca1dd"
 )

@@ -18,7 +18,7 @@ from etf_jax.errors import InputError
 
 pytestmark = pytest.mark.slow
 
-_REPOSITORY = pathlib.Path(__file__).parents[2]
+_REPOSITORY = pathlib.Path(__file__).parents[3]
 _IMAGENET = "http://www.image-net.org/challenges/LSVRC/2012/nnoupb/"
 _TRAIN_SHA256 = (
   "b08200a27a8e34218a0e58fde36b0fe8f73bc377f4acea2d91602057c3ca45bb"

@@ -221,7 +221,7 @@ assert "tensorflow" not in sys.modules
 """
   done = subprocess.run(
     [sys.executable, "-c", program, tmp_path],
-    cwd=pathlib.Path(__file__).parents[2],
+    cwd=pathlib.Path(__file__).parents[3],
     capture_output=True,
     text=True,
     check=False,
