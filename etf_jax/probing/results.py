@@ -180,15 +180,13 @@ def _differences(rows: Sequence[Row]) -> list[list[str]]:
 def text(found: Sequence[Table]) -> str:
   """Return aligned tables for a terminal."""
   return "\n\n".join(
-    f"{t.title}\n{reporting_tables.aligned(t.lines)}" for t in found
+    f"{t.title}\n{reporting_tables.aligned(t.lines, rule=True)}" for t in found
   )
 
 
 def markdown(found: Sequence[Table]) -> str:
   """Return the tables as Markdown."""
-  parts = [
-    f"{t.title}:\n\n{reporting_tables.markdown_table(t.lines)}" for t in found
-  ]
+  parts = [f"{t.title}:\n\n{reporting_tables.markdown(t.lines)}" for t in found]
   return "\n\n".join(parts) + "\n"
 
 

@@ -15,7 +15,11 @@ FAST = ("--epochs=2", "--images_at_once=50")
 @pytest.mark.parametrize(
   ("target", "overrides", "pictures"),
   [
-    ("hinge_figure1", ("--config.head.projector=100",), ["view-1.png"]),
+    (
+      "hinge_figure1",
+      ("--methods=etf_hinge", "--config.head.projector=100"),
+      ["view-1.png"],
+    ),
     ("hinge_figure3", SMALL_PHOTOGRAPHS, []),
     ("hinge_figure4", SMALL_PHOTOGRAPHS, ["study.png"]),
     ("hinge_figure6", SMALL_PHOTOGRAPHS, ["view-1.png", "view-2.png"]),
