@@ -23,19 +23,18 @@ _PARALLEL = "module."
 
 
 @commands.command
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> None:
   """Run the command and return its exit code."""
   parser = commands.Parser("python -m etf_jax.convert", __doc__)
   parser.add_argument("weights", type=Path, help="the .pth or .pt file")
   parser.add_argument("safetensors", type=Path, help="the file to write")
-  arguments = parser.parse_args(argv)
-  number = convert(arguments.weights, arguments.safetensors)
-  print(f"{number} tensors in {arguments.safetensors}")
-  return 0
+  options = parser.parse_args(argv)
+  number = convert(options.weights, options.safetensors)
+  print(f"{number} tensors in {options.safetensors}")
 
 
 def convert(weights: Path, converted: Path) -> int:
-  """Write the tensors of a PyTorch file; returns how many.
+  """Write the tensors of a PyTorch file; return their number.
 
   Args:
     weights: the file to read.

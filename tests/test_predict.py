@@ -30,7 +30,7 @@ def arrays():
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory, arrays):
-  """They as files below one folder, grey, in colour, larger, and turned."""
+  """They as files below one folder, gray, in color, larger, and turned."""
   root = tmp_path_factory.mktemp("mixed")
   (root / "b" / "deep").mkdir(parents=True)
   places = ["b/deep/z", "b/a", "c"] + [f"d{k}" for k in range(9)]

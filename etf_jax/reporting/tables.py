@@ -96,8 +96,10 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
   Args:
     lines: as many cells each, the header first.
   """
-  header, *body = [
-    "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
-    for line in lines
-  ]
+  header, *body = map(markdown_row, lines)
   return "\n".join([header, "|" + "---|" * len(lines[0]), *body])
+
+
+def markdown_row(cells: Sequence[str]) -> str:
+  """Format a row of a Markdown table, the bars in its cells escaped."""
+  return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,12 +1,15 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """A trained model as a StableHLO program, and as named tensors; both checked.
 
+write(trained, "stablehlo", Path("export"))
 program = stablehlo(trained)
 program.call(images)["probabilities"]      # uint8 [any number, H, W, C]
 check(trained, export.deserialize(program.serialize()).call)
 """
 
 from collections.abc import Callable
+import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +23,18 @@ import safetensors.numpy
 from etf_jax.evaluation import scoring
 from etf_jax.models import pretrained, resnet
 from etf_jax.runs import files
+from etf_jax.serving import model_card
 from etf_jax.serving.trained import Trained
 
+FORMATS = ("stablehlo", "safetensors", "card")
 PLATFORMS = ("cpu", "cuda", "tpu")
 _TORCHVISION = tuple(f"resnet{depth}" for depth in resnet.BLOCKS)
-# Numbers of images that an exported model is tried with.
+# Batch sizes that an exported model is tried with.
 _TRIED = (1, 2, 5)
 
 
 def stablehlo(trained: Trained) -> export.Exported:
-  """The program: normalisation, centre crop, model, softmax; weights inside.
+  """Create the program: normalization, crop, model, softmax; weights inside.
 
   Returns:
     It maps uint8 images `[batch, H, W, C]`, and int32 sizes `[batch, 2]` where
@@ -39,7 +44,7 @@ def stablehlo(trained: Trained) -> export.Exported:
   """
   score = scoring.create(trained.model, trained.inputs)
 
-  def program(images, sizes=None):
+  def program(images: jax.Array, sizes: jax.Array | None = None):
     logits, angles = score(trained.variables, images, sizes)
     probabilities = jax.nn.softmax(logits / trained.temperature, axis=-1)
     return {"logits": logits, "probabilities": probabilities, "angles": angles}
@@ -55,7 +60,7 @@ def stablehlo(trained: Trained) -> export.Exported:
 
 
 def write_tensors(trained: Trained, path: Path) -> str:
-  """Write the variables as safetensors; returns which names they have.
+  """Write the variables as safetensors; return the kind of their names.
 
   ResNets that torchvision has get its names and layout; all other models the
   names of their variables, as in `params/backbone/Dense_0/kernel`.
@@ -73,7 +78,7 @@ def write_tensors(trained: Trained, path: Path) -> str:
 
 
 def read_tensors(trained: Trained, path: Path) -> dict[str, Any]:
-  """The variables that `write_tensors` wrote."""
+  """Return the variables that `write_tensors` wrote."""
   if trained.config.model.name in _TORCHVISION:
     return pretrained.load(path, trained.variables)
   flat = safetensors.numpy.load_file(path)
@@ -82,7 +87,7 @@ def read_tensors(trained: Trained, path: Path) -> dict[str, Any]:
 
 
 def check(trained: Trained, call: Callable[..., dict[str, jax.Array]]) -> float:
-  """The largest difference of exported logits from those of the model.
+  """Return the largest difference of exported logits from the model's.
 
   Args:
     trained: the model.
@@ -112,3 +117,88 @@ def check(trained: Trained, call: Callable[..., dict[str, jax.Array]]) -> float:
       f" is more than {limit:.2g}"
     )
   return worst
+
+
+def write(trained: Trained, format: str, folder: Path) -> list[Path]:
+  """Write a trained model, read it again, and compare; return the files.
+
+  Args:
+    trained: the model.
+    format: "stablehlo", "safetensors" or "card".
+    folder: folder of the files, made if it is missing.
+
+  Raises:
+    InputError: they cannot be written.
+  """
+  card = folder / "model_card.md"
+  files.write(card, model_card.text(trained))
+  if format == "card":
+    return [card]
+  path = folder / f"model.{format}"
+  if format == "stablehlo":
+    content = stablehlo(trained).serialize()
+    program = export.deserialize(content)
+    difference = check(trained, program.call)
+    files.write(path, bytes(content))
+    particular = _program_facts(program)
+  else:
+    layout = write_tensors(trained, path)
+    difference = _check_tensors(trained, path)
+    particular = {"layout": layout}
+  facts = particular | _facts(trained) | {"largest_difference": difference}
+  described = folder / f"model.{format}.json"
+  files.write(described, json.dumps(facts, indent=1) + "\n")
+  return [path, described, card]
+
+
+def _program_facts(program: export.Exported) -> dict[str, Any]:
+  def described(shapes: Any) -> dict[str, Any]:
+    shape = [n if isinstance(n, int) else str(n) for n in shapes.shape]
+    return {"dtype": str(shapes.dtype), "shape": shape}
+
+  names = ("images", "sizes")[: len(program.in_avals)]
+  outputs = program.out_tree.unflatten(program.out_avals)
+  return {
+    "call": "jax.export.deserialize(content of model.stablehlo).call("
+    + ", ".join(names)
+    + ")",
+    "inputs": {
+      name: described(aval)
+      for name, aval in zip(names, program.in_avals, strict=True)
+    },
+    "outputs": {name: described(aval) for name, aval in outputs.items()},
+    "platforms": list(program.platforms),
+    "inside": ["center crop", "normalization", "softmax at the temperature"],
+  }
+
+
+def _facts(trained: Trained) -> dict[str, Any]:
+  config, pixels = trained.config, trained.pixels
+  return {
+    "class_names": list(trained.class_names),
+    "image_shape": list(trained.image_shape),
+    "image_fit": pixels.fit,
+    "centre_crop": config.augment.crop_size
+    and {
+      "size": config.augment.crop_size,
+      "share_of_shorter_side": config.augment.eval_crop,
+    },
+    "mean": list(trained.mean),
+    "std": list(trained.std),
+    "temperature": trained.temperature,
+    "run": {
+      "name": trained.run.name,
+      "method": trained.run.method,
+      "hash": trained.run.hash,
+      "seed": trained.run.seed,
+      "checkpoint": trained.which,
+      "step": trained.step,
+    },
+    "jax": jax.__version__,
+  }
+
+
+def _check_tensors(trained: Trained, path: Path) -> float:
+  again = copy.copy(trained)
+  again.variables = read_tensors(trained, path)
+  return check(trained, lambda *arguments: again.scores(*arguments)._asdict())

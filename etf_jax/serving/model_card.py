@@ -2,22 +2,27 @@
 """A model card: what the directory of a run says about its model, in Markdown.
 
 Everything in it is read from the run; what was not measured is said to be so.
+The text is model_card.md.j2.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+import functools
 import math
+from pathlib import Path
 from typing import Any
 
 import jax
+import jinja2
 import numpy as np
 
-from etf_jax.evaluation import shots as shot_groups
-from etf_jax.serving import run_directory, table
+from etf_jax.evaluation import shots
+from etf_jax.reporting import results, tables
+from etf_jax.serving import run_directory
 from etf_jax.serving.trained import Trained
 
 _GEOMETRY = {
   "nc1": "within-class variability, NC1",
-  "cos_features_mean": "mean cosine between centred class means",
+  "cos_features_mean": "mean cosine between centered class means",
   "cos_features_std": "its standard deviation over pairs",
   "nc3_alignment_mean": "mean cosine of class means with their vectors",
   "nearest_mean_agreement": "agreement with the nearest class mean",
@@ -36,29 +41,60 @@ _TRAINING = ("batch_size", "dtype", "ema_decay", "init_from", "bn_group_size")
 
 
 def text(trained: Trained) -> str:
-  """The card of a trained model, as Markdown."""
-  parts = [
-    f"# {trained.run.name}: {trained.run.method}",
-    f"An image classifier of {len(trained.class_names)} classes, made by"
-    " etf_jax. All numbers are of its training run.",
-    *_section("Data", _data(trained)),
-    _classes(trained),
-    *_section("Model", _model(trained)),
-    *_section("Training", _training(trained)),
-    *_results(trained),
-    *_section("Calibration", _calibration(trained)),
-    *_section("Geometry", _geometry(trained)),
-    "## Limits",
-    "\n".join(f"* {limit}" for limit in _limits(trained)),
-  ]
-  return "\n\n".join(parts) + "\n"
+  """Return the card of a trained model, as Markdown."""
+  run, counts = trained.run, trained.class_counts
+  sections = {
+    "Data": _data(trained),
+    "Model": _model(trained),
+    "Training": _training(trained),
+    "Calibration": _calibration(trained),
+    "Geometry": _geometry(trained),
+  }
+  headings = results.metrics(counts)
+  return _template().render(
+    run=run,
+    sections=[
+      (title, {k: str(v) for k, v in facts.items() if v not in (None, "")})
+      for title, facts in sections.items()
+    ],
+    classes=_classes(trained),
+    which=trained.which,
+    metrics=list(headings.values()),
+    checkpoints=_checkpoints(trained, list(headings)),
+    chosen_on=run.final and run.final["best_selected_on"],
+    test_images=_test_images(trained),
+    many_above=shots.MANY_ABOVE,
+    few_below=shots.FEW_BELOW,
+    few=int(np.sum(shots.of(counts) == 2)),
+    data_name=trained.config.data.name,
+    calibrated=trained.calibrated,
+  )
 
 
-def _data(trained) -> dict[str, Any]:
+@functools.cache
+def _template() -> jinja2.Template:
+  # Markdown, not HTML: cells escape their bars.
+  environment = jinja2.Environment(
+    loader=jinja2.FileSystemLoader(Path(__file__).parent),
+    trim_blocks=True,
+    lstrip_blocks=True,
+    undefined=jinja2.StrictUndefined,
+    keep_trailing_newline=True,
+  )
+  environment.filters["row"] = tables.markdown_row
+  return environment.get_template("model_card.md.j2")
+
+
+def _data(trained: Trained) -> dict[str, Any]:
   config, counts = trained.config.data, trained.class_counts
-  tail = config.profile
-  if tail not in ("none", "list"):
-    tail += f", imbalance {config.imbalance:g}, subset of seed {config.seed}"
+  tail = f"{max(counts) / max(min(counts), 1):,.3g} to 1, "
+  if config.profile in ("none", "list"):
+    tail += "as in the data set"
+  else:
+    tail += (
+      f"{config.profile}, imbalance {config.imbalance:g}, subset of seed"
+      f" {config.seed}"
+    )
   return {
     "data set": config.name,
     "training images": f"{sum(counts):,}, {max(counts):,} to {min(counts):,} a"
@@ -69,25 +105,24 @@ def _data(trained) -> dict[str, Any]:
   }
 
 
-def _classes(trained) -> str:
-  shots = shot_groups.of(trained.class_counts)
+def _classes(trained: Trained) -> list[list[str]]:
+  groups = shots.of(trained.class_counts)
   final = trained.run.final
-  accuracies = final[trained.which]["per_class_accuracy"] if final else None
-  lines = [
+  fractions = final and final[trained.which]["per_class_accuracy"]
+  return [
     [
-      trained.class_names[k],
+      name,
       f"{count:,}",
-      shot_groups.NAMES[shots[k]],
-      table.percent(accuracies[k]) if accuracies else "not measured",
+      shots.NAMES[groups[k]],
+      tables.percent(fractions[k]) if fractions else "not measured",
     ]
-    for k, count in enumerate(trained.class_counts)
+    for k, (name, count) in enumerate(
+      zip(trained.class_names, trained.class_counts, strict=True)
+    )
   ]
-  return _table(
-    ["class", "training images", "group", f"accuracy, {trained.which}"], lines
-  )
 
 
-def _model(trained) -> dict[str, Any]:
+def _model(trained: Trained) -> dict[str, Any]:
   config, head = trained.config, trained.model.head
   size = sum(x.size for x in jax.tree.leaves(trained.variables["params"]))
   crop = config.augment.crop_size
@@ -108,7 +143,7 @@ def _model(trained) -> dict[str, Any]:
     "learned parameters": f"{size:,}",
     "images": f"{' x '.join(map(str, trained.image_shape))}, uint8"
     f" (height, width, channels); photographs by fit={trained.pixels.fit!r}",
-    "centre crop": f"{config.augment.eval_crop:g} of the shorter side, scaled"
+    "center crop": f"{config.augment.eval_crop:g} of the shorter side, scaled"
     f" to {crop}"
     if crop
     else "none",
@@ -117,7 +152,7 @@ def _model(trained) -> dict[str, Any]:
   }
 
 
-def _training(trained) -> dict[str, Any]:
+def _training(trained: Trained) -> dict[str, Any]:
   config, meta = trained.config, trained.run.meta
   final = trained.run.final
   versions = meta.get("versions") or {}
@@ -132,7 +167,7 @@ def _training(trained) -> dict[str, Any]:
     **{k: config[k] for k in _TRAINING if config[k]},
     "epochs, steps": f"{trained.run.epoch:.4g}, {trained.step} at this"
     " checkpoint",
-    "optimiser": ", ".join(f"{k} {v}" for k, v in config.optimizer.items()),
+    "optimizer": ", ".join(f"{k} {v}" for k, v in config.optimizer.items()),
     "schedule": config.schedule.name,
     "augmentation": ", ".join(augment) or "none",
     "seed": trained.run.seed,
@@ -146,40 +181,22 @@ def _training(trained) -> dict[str, Any]:
   }
 
 
-def _results(trained) -> list[str]:
-  final = trained.run.final
-  if final is None:
-    return [
-      "## Results",
-      f"The run has not finished (epoch {trained.run.epoch:.4g}), so there are"
-      " none.",
-    ]
-  chosen = final["best_selected_on"]
-  lines = []
-  for which in ("last", "best"):
+def _checkpoints(trained: Trained, keys: Sequence[str]) -> list[list[str]]:
+  """Return the cells of the table of results, a row for last and for best."""
+  final, lines = trained.run.final, []
+  for which in ("last", "best") if final else ():
     row = final[which]
-    label = which + (f", chosen on {chosen} images" if which == "best" else "")
-    label += " (this model)" if row["step"] == trained.step else ""
-    lines.append(
-      [
-        label,
-        f"{row['epoch']:g}",
-        *(table.percent(row.get(k)) for k in table.METRICS),
-      ]
-    )
-  said = (
-    f"Percent on {_test_images(trained):,} test images, one seed. Many, medium"
-    f" and few are classes of more than {shot_groups.MANY_ABOVE},"
-    f" {shot_groups.FEW_BELOW} to {shot_groups.MANY_ABOVE} and fewer training"
-    " images."
-  )
-  if chosen == "test":
-    said += " The best epoch was chosen on these images, so it flatters."
-  heading = ["checkpoint", "epoch", *table.METRICS.values()]
-  return ["## Results", said, _table(heading, lines)]
+    label = which
+    if which == "best":
+      label += f", chosen on {final['best_selected_on']} images"
+    if row["step"] == trained.step:
+      label += " (this model)"
+    numbers = [tables.percent(row.get(key)) for key in keys]
+    lines.append([label, f"{row['epoch']:g}", *numbers])
+  return lines
 
 
-def _calibration(trained) -> dict[str, Any]:
+def _calibration(trained: Trained) -> dict[str, Any]:
   if not trained.calibrated:
     return {"temperature": "none was fitted; probabilities are the softmax's"}
   record = run_directory.calibration(trained.run, trained.step)
@@ -191,12 +208,12 @@ def _calibration(trained) -> dict[str, Any]:
   }
   for name, (before, after) in record["ece"].items():
     found[f"ECE on {name}, percent"] = (
-      f"{table.percent(before)} before, {table.percent(after)} after"
+      f"{tables.percent(before)} before, {tables.percent(after)} after"
     )
   return found
 
 
-def _geometry(trained) -> dict[str, Any]:
+def _geometry(trained: Trained) -> dict[str, Any]:
   rows = [row for row in trained.run.collapse if row["step"] == trained.step]
   if not rows:
     return {"neural collapse": "not measured at this checkpoint"}
@@ -208,41 +225,6 @@ def _geometry(trained) -> dict[str, Any]:
   }
 
 
-def _limits(trained) -> Iterable[str]:
-  run, config = trained.run, trained.config
-  if run.final is None:
-    yield "The run has not finished."
-  few = np.sum(shot_groups.of(trained.class_counts) == 2)
-  if few:
-    yield (
-      f"{few} of {len(trained.class_names)} classes have fewer than"
-      f" {shot_groups.FEW_BELOW} training images."
-    )
-  yield (
-    f"The numbers above are those of the test images of {config.data.name}."
-    " Images from elsewhere have not been tested."
-  )
-  yield (
-    "Every image is given one of these classes. Images of none of them have"
-    " not been tested; `evaluate` shows what abstaining by angle gains on"
-    " images of the classes."
-  )
-  if not trained.calibrated:
-    yield "Probabilities are not calibrated."
-  yield "One seed: what another would give is not in this run."
-
-
-def _test_images(trained) -> int:
-  return int(np.sum(trained.run.final["confusion"]))
-
-
-def _section(title: str, facts: dict[str, Any]) -> list[str]:
-  known = [[k, str(v)] for k, v in facts.items() if v not in (None, "")]
-  return [f"## {title}", _table(["", ""], known)]
-
-
-def _table(heading: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
-  return "\n".join(
-    "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |"
-    for line in [heading, ["---"] * len(heading), *lines]
-  )
+def _test_images(trained: Trained) -> int:
+  final = trained.run.final
+  return int(np.sum(final["confusion"])) if final else 0

@@ -11,7 +11,7 @@ import pytest
 import trained_runs
 
 import etf_jax
-from etf_jax import export
+from etf_jax.serving import exported
 
 pytestmark = pytest.mark.slow
 
@@ -61,7 +61,7 @@ def test_a_command(command, places, tmp_path, monkeypatch):
 def test_the_code(places, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   model = etf_jax.load(places["RUN"])
-  export.write(model, "stablehlo", tmp_path / "export")
+  exported.write(model, "stablehlo", tmp_path / "export")
   images = np.random.default_rng(0).integers(0, 256, (2, 8, 8, 1), np.uint8)
   names = {"run": places["RUN"], "images": images}
   for code in CODE:
