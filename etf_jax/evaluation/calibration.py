@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Temperature scaling: one number that makes confidences honest.
+"""Temperature scaling: one number that calibrates confidences.
 
 temperature = calibration.fit_temperature(logits, labels)    # held-out images
 probabilities = softmax(test_logits / temperature)
@@ -15,12 +15,12 @@ from scipy import optimize, special
 
 from etf_jax.evaluation import metrics
 
-# Where to look, times the mean distance of the highest to the lowest logit.
+# Bounds of the search, in mean distances of the highest to the lowest logit.
 _RANGE = (1e-4, 1e4)
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-  """The temperature of the least negative log-likelihood, which is unique.
+  """Return the unique temperature of least negative log-likelihood.
 
   Args:
     logits: floats `[N, K]`.
@@ -36,10 +36,12 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
       than nothing).
   """
   logits, labels = np.asarray(logits, np.float64), np.asarray(labels)
-  own = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
-  if np.all(own == np.max(logits, axis=1)):
+  label_logits = np.take_along_axis(logits, labels[:, None], axis=1)[:, 0]
+  if np.all(label_logits == np.max(logits, axis=1)):
     raise _none(labels, "all of them are classified rightly")
-  if np.mean(own) <= np.mean(logits):  # the slope where 1 / temperature is 0
+  if np.mean(label_logits) <= np.mean(
+    logits
+  ):  # the slope where 1 / temperature is 0
     raise _none(labels, "the logits tell nothing of their classes")
   unit = np.mean(np.ptp(logits, axis=1))
   found = optimize.minimize_scalar(
@@ -51,7 +53,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
   return float(unit * np.exp(found.x))
 
 
-def _none(labels, why):
+def _none(labels: np.ndarray, why: str) -> ValueError:
   return ValueError(
     f"no temperature fits these {len(labels)} images, since {why}; give more of"
     " them"
@@ -59,7 +61,7 @@ def _none(labels, why):
 
 
 def confidences(logits: np.ndarray, temperature: float) -> np.ndarray:
-  """The probability of each image's most probable class.
+  """Return the probability of each image's most probable class.
 
   Args:
     logits: floats `[N, K]`.
@@ -75,7 +77,7 @@ def confidences(logits: np.ndarray, temperature: float) -> np.ndarray:
 def expected_calibration_error(
   confidence: np.ndarray, correct: np.ndarray
 ) -> float:
-  """The mean distance of confidence and accuracy over bins, by their images.
+  """Return the mean distance of confidence and accuracy over bins of images.
 
   The bins of `metrics.compute`, and in float64.
 
@@ -91,7 +93,7 @@ def expected_calibration_error(
 def negative_log_likelihood(
   logits: np.ndarray, labels: np.ndarray, temperature: float = 1.0
 ) -> float:
-  """The mean of -log softmax(logits / temperature) [label], in nats.
+  """Return the mean of -log softmax(logits / temperature) [label], in nats.
 
   Args:
     logits: floats `[N, K]`; computed in float64.
@@ -99,5 +101,7 @@ def negative_log_likelihood(
     temperature: > 0.
   """
   scaled = np.asarray(logits, np.float64) / temperature
-  own = np.take_along_axis(scaled, np.asarray(labels)[:, None], axis=1)[:, 0]
-  return float(np.mean(special.logsumexp(scaled, axis=1) - own))
+  label_logits = np.take_along_axis(
+    scaled, np.asarray(labels)[:, None], axis=1
+  )[:, 0]
+  return float(np.mean(special.logsumexp(scaled, axis=1) - label_logits))

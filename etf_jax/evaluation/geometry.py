@@ -8,7 +8,7 @@ The statistics are taken around one example of each class, so they depend on
 the model and the data alone and a resumed run measures the same.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 import dataclasses
 
 import jax
@@ -22,6 +22,8 @@ from etf_jax.models import Output
 
 # Up to this many classes a row may hold whole matrices of cosines.
 MATRIX_CLASSES = 100
+# Features, labels and mask of a batch.
+_Part = tuple[jax.Array, jax.Array, jax.Array]
 
 
 def create(
@@ -110,19 +112,19 @@ def create(
       for name in ("class", "sample")
     )
     means = collapse.class_means(stats)
-    centred = means - jnp.nanmean(means, axis=0, keepdims=True)
+    centered = means - jnp.nanmean(means, axis=0, keepdims=True)
     return (
       by_class,
       by_sample,
       means,
       collapse.cosines(weights),
-      collapse.cosines(centred.T),
+      collapse.cosines(centered.T),
       jnp.linalg.norm(weights, axis=0),
     )
 
   @jax.jit
-  def look_again(held, weights, bias, means):
-    features, labels, where = held
+  def look_again(batch, weights, bias, means):
+    features, labels, where = batch
     number = jnp.sum(where, dtype=features.dtype)
     logits = Output(features, weights, bias).logits
     agreement = collapse.nearest_mean_agreement(
@@ -151,13 +153,13 @@ def create(
     update, every, sums = update_of(feed.take), [], metrics.zeros(num_classes)
     vectors = None
     for arrays, index in feed.parts():
-      stats, sums, held = update(variables, arrays, index, stats, sums)
-      found = toward_vectors(held, weights, bias)
+      stats, sums, batch = update(variables, arrays, index, stats, sums)
+      found = toward_vectors(batch, weights, bias)
       if vectors is not None:
         found = jax.tree.map(jnp.add, vectors, found)
       vectors = found
       if hold_features:
-        every.append(held)
+        every.append(batch)
     by_class, by_sample, means, classifier, features, norms = finish(
       stats, weights
     )
@@ -171,12 +173,13 @@ def create(
     }
     vectors = metrics.fetch(vectors)
     for name in ("cos_own_vector", "cos_other_vectors"):
-      row[name] = float(vectors[name]) / max(1, row["images"])
+      row[name] = float(vectors[name]) / max(1, int(counts.sum()))
     for name in ("classifier_pull", "classifier_push"):
       row[name] = np.linalg.norm(vectors[name], axis=0)
     if hold_features:
       parts = [
-        metrics.fetch(look_again(held, weights, bias, means)) for held in every
+        metrics.fetch(look_again(batch, weights, bias, means))
+        for batch in every
       ]
       totals = {k: float(sum(part[k] for part in parts)) for k in parts[0]}
       with_cones = counts[cones > 0].sum() if cones is not None else 0
@@ -206,12 +209,14 @@ def _numbers(found: collapse.Metrics) -> dict[str, float]:
   return {name: float(value) for name, value in fields.items()}
 
 
-def _ranks(every, num_classes, limit):
-  """The numerical ranks over the first `limit` examples of each class."""
+def _ranks(
+  every: Sequence[_Part], num_classes: int, limit: int
+) -> dict[str, float]:
+  """Return the numerical ranks of the first `limit` examples of a class."""
   seen = np.zeros(num_classes, np.int64)
   features, labels = [], []
-  for held in every:
-    part, classes, where = metrics.fetch(held)
+  for batch in every:
+    part, classes, where = metrics.fetch(batch)
     classes = classes[where]
     # 1. Which example of its class each one is.
     order = np.argsort(classes, kind="stable")
@@ -223,13 +228,15 @@ def _ranks(every, num_classes, limit):
     # 2. The first ones stay, so both ranks see the same examples.
     features.append(part[where][place < limit])
     labels.append(classes[place < limit])
-  features = np.concatenate(features).astype(np.float64)
-  labels = np.concatenate(labels)
+  all_features = np.concatenate(features).astype(np.float64)
+  all_labels = np.concatenate(labels)
   return {
     name: float(
-      collapse.numerical_rank(features, labels, num_classes, centred=centred)
+      collapse.numerical_rank(
+        all_features, all_labels, num_classes, centred=center
+      )
     )
-    for name, centred in (
+    for name, center in (
       ("numerical_rank", False),
       ("numerical_rank_centred", True),
     )
@@ -237,7 +244,7 @@ def _ranks(every, num_classes, limit):
 
 
 def _nearest(cosines: np.ndarray) -> np.ndarray:
-  """The largest cosine of each class to another; NaN where it has none."""
+  """Return the largest cosine of each class to another; NaN for none."""
   off = np.where(np.eye(len(cosines), dtype=bool), np.nan, cosines)
   known = np.isfinite(off)
   largest = np.max(off, axis=1, initial=-np.inf, where=known)

@@ -6,12 +6,12 @@ sums = metrics.update(sums, logits, labels, where=mask)    # any number
 row = metrics.compute(jax.device_get(sums), class_counts)
 """
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 from jax.experimental import multihost_utils
 import jax.numpy as jnp
-from jax.typing import ArrayLike
 import numpy as np
 
 from etf_jax.evaluation import shots
@@ -31,15 +31,15 @@ class Sums(NamedTuple):
     bin_confidence: float32 `[15]`, the sum of their confidences.
   """
 
-  confusion: ArrayLike
-  top: ArrayLike
-  bin_count: ArrayLike
-  bin_correct: ArrayLike
-  bin_confidence: ArrayLike
+  confusion: jax.Array
+  top: jax.Array
+  bin_count: jax.Array
+  bin_correct: jax.Array
+  bin_confidence: jax.Array
 
 
 def zeros(num_classes: int) -> Sums:
-  """The sums of no example."""
+  """Return the sums over no example."""
   return Sums(
     jnp.zeros((num_classes, num_classes), jnp.int32),
     jnp.zeros((), jnp.int32),
@@ -64,8 +64,8 @@ def update(
   predicted = jnp.argmax(logits, axis=-1)
   correct = (where & (predicted == labels)).astype(jnp.int32)
   # The rank of the label's logit; ties count against it, as in a sort.
-  own = jnp.take_along_axis(logits, labels[:, None], axis=-1)
-  rank = jnp.sum(logits >= own, axis=-1, dtype=jnp.int32)
+  label_logits = jnp.take_along_axis(logits, labels[:, None], axis=-1)
+  rank = jnp.sum(logits >= label_logits, axis=-1, dtype=jnp.int32)
   confidence = jnp.max(jax.nn.softmax(logits, axis=-1), axis=-1)
   confidence = jnp.where(where, confidence, 0).astype(jnp.float32)
   # Bins (0, 1/15], ..., (14/15, 1].
@@ -86,7 +86,7 @@ def fetch(tree: Any) -> Any:
   return multihost_utils.process_allgather(tree, tiled=True)
 
 
-def compute(sums: Sums, class_counts: ArrayLike) -> dict:
+def compute(sums: Sums, class_counts: Sequence[int] | np.ndarray) -> dict:
   """Turn sums into the metrics of one evaluation.
 
   Args:

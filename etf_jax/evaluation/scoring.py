@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What a trained model says of each image: its logits and its nearest angle.
+"""The logits of a model for each image, and the angle to the nearest vector.
 
 score = scoring.create(model, inputs)
 logits, angles = jax.jit(score)(variables, images, sizes)
@@ -43,7 +43,7 @@ def create(
 
 
 def nearest_angles(features: jax.Array, weights: jax.Array) -> jax.Array:
-  r"""The angle between each feature and the nearest classifier vector.
+  r"""Return the angle between each feature and the nearest classifier vector.
 
   .. math:: \min_k \angle(h, w_k) = 2\,\mathrm{atan2}(|u - v|, |u + v|)
 
@@ -67,6 +67,6 @@ def nearest_angles(features: jax.Array, weights: jax.Array) -> jax.Array:
   )
 
 
-def _unit(rows):
+def _unit(rows: jax.Array) -> jax.Array:
   lengths = jnp.linalg.norm(rows, axis=-1, keepdims=True)
   return jnp.where(lengths > 0, rows / jnp.where(lengths > 0, lengths, 1), 0)

@@ -16,7 +16,7 @@ COVERAGES = (1.0, 0.95, 0.9, 0.8, 0.7, 0.5)
 
 
 def risks(scores: np.ndarray, correct: np.ndarray) -> np.ndarray:
-  """The share of wrong answers among the k surest images, for each k.
+  """Return the share of wrong answers among the k surest images, for each k.
 
   Images of the same score come in any order, so their mean counts.
 
@@ -37,7 +37,7 @@ def risks(scores: np.ndarray, correct: np.ndarray) -> np.ndarray:
 
 
 def aurc(scores: np.ndarray, correct: np.ndarray) -> float:
-  """The mean of `risks` over all coverages; lower is better."""
+  """Return the mean of `risks` over all coverages; lower is better."""
   return float(np.mean(risks(scores, correct)))
 
 

@@ -10,8 +10,8 @@ MANY_ABOVE = 100
 FEW_BELOW = 20
 
 
-def of(class_counts: Sequence[int]) -> np.ndarray:
-  """Give 0, 1, 2 for the many, medium and few classes.
+def of(class_counts: Sequence[int] | np.ndarray) -> np.ndarray:
+  """Return 0, 1, 2 for the many, medium and few classes.
 
   Args:
     class_counts: `[K]` training images of each class.

@@ -234,7 +234,7 @@ def _probe(
   }
   config = run_directory.config(trained.run).data
   config.data_dir = options.data_dir or config.data_dir
-  source = splits.own(trained, config)
+  source = splits.of_run(trained, config)
   start = time.perf_counter()
   assert isinstance(source.train, Encoded)
   assert isinstance(source.test, Encoded)

@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What a run leaves behind, and what people look at afterwards.
+"""Reports of runs: tables for a terminal, and pages with figures.
 
-``writers`` receives rows of metrics while a run trains; ``tables``, ``plots``
-and ``report`` read finished (or unfinished) run directories. README.md in
-this folder describes the files of a run directory.
+`results` and `report` read run directories, finished or not; `page` makes any
+HTML page, `tables` any table for a terminal, and `figures` draws. README.md
+describes the files of a run directory.
 """

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Prints one table and writes one report of all the runs given.
+"""Print one table and write one report of all the runs given.
 
     python -m etf_jax.reporting RUN_DIR [RUN_DIR ...] [--output=report.html]
 

@@ -58,7 +58,7 @@ def _measured(
   """Yield the groups; one that has no finished seed as far as it came."""
   for group in section.groups:
     if group.finished:
-      yield group.label, [run.final["last"] for run in group.finished]
+      yield group.label, [run.result["last"] for run in group.finished]
     elif any(run.tests for run in group.unfinished):
       rows = [run.tests[-1] for run in group.unfinished if run.tests]
       yield f"{group.label} (unfinished)", rows
@@ -157,9 +157,9 @@ def _confusions(
 ) -> Iterable[tuple[str, np.ndarray]]:
   for group in section.groups:
     matrices = [
-      np.asarray(run.final["confusion"])
+      np.asarray(run.result["confusion"])
       for run in group.finished
-      if run.final.get("confusion") is not None
+      if run.result.get("confusion") is not None
     ]
     if matrices:
       yield group.label, np.sum(matrices, axis=0)

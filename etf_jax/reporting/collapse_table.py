@@ -197,34 +197,33 @@ def everything(section: reader.Section) -> Table:
     for method in collapse.methods(section)
     if method.rows[split]
   ]
+  groups = shots.of(section.class_counts)
   rows = [
-    [
+    (
       style.heading + (" (by sample)" if by_sample else ""),
-      *(
+      [
         summary(
           values(method.last(split), key, by_sample),
           method.seeds[split],
           style,
         )
         for split, method in columns
-      ),
-    ]
+      ],
+    )
     for keys, by_sample in ((_ALL, False), (_KEYS, True))
     for key, style in keys.items()
-  ]
-  groups = shots.of(section.class_counts)
-  rows += [
-    [
+  ] + [
+    (
       f"{heading} (among {name})",
-      *(
+      [
         summary(
           within(method.last(split), key, np.flatnonzero(groups == index)),
           method.seeds[split],
           _COSINE,
         )
         for split, method in columns
-      ),
-    ]
+      ],
+    )
     for index, name in enumerate(shots.NAMES)
     for key, heading in _MATRICES.items()
   ]
@@ -232,7 +231,11 @@ def everything(section: reader.Section) -> Table:
   header += [f"{split}, {method.label}" for split, method in columns]
   return table(
     header,
-    [row for row in rows if any(cell.text != "-" for cell in row[1:])],
+    [
+      [heading, *cells]
+      for heading, cells in rows
+      if any(cell.text != "-" for cell in cells)
+    ],
     is_tall=True,
   )
 

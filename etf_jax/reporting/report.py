@@ -91,7 +91,7 @@ def summary(section: reader.Section) -> str:
   second = others[0]
   text += f"; {second.label} follows with {_percent(second)}."
   ours, theirs = (
-    {run.seed: run.final["last"]["accuracy"] for run in group.finished}
+    {run.seed: run.result["last"]["accuracy"] for run in group.finished}
     for group in (first, second)
   )
   common = sorted(ours.keys() & theirs.keys())
@@ -105,7 +105,7 @@ def summary(section: reader.Section) -> str:
 
 
 def _accuracy(group: reader.Group) -> tables.Stat:
-  return tables.stat([run.final["last"]["accuracy"] for run in group.finished])
+  return tables.stat([run.result["last"]["accuracy"] for run in group.finished])
 
 
 def _mean(group: reader.Group) -> float:
@@ -181,8 +181,8 @@ def _facts(
     yield "runs", str(len(runs))
   else:
     yield "runs", f"{len(finished)} of {len(runs)} finished"
-  seconds = [run.final.get("seconds") for run in finished]
-  if finished and None not in seconds:
+  seconds = [run.result.get("seconds", np.nan) for run in finished]
+  if finished and not np.isnan(sum(seconds)):
     yield "training time", tables.duration(sum(seconds))
 
 
@@ -259,7 +259,7 @@ def _classes(section: reader.Section) -> page.Table:
   groups = shots.of(counts)
   finished = [group for group in section.groups if group.finished]
   fractions = [
-    [run.final["last"]["per_class_accuracy"] for run in group.finished]
+    [run.result["last"]["per_class_accuracy"] for run in group.finished]
     for group in finished
   ]
   return page.table(

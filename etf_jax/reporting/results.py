@@ -70,7 +70,7 @@ def rows(section: reader.Section) -> list[ResultRow]:
   table = []
   for group in section.groups:
     for kind in ("last", "best") if group.finished else ():
-      evaluations = [run.final[kind] for run in group.finished]
+      evaluations = [run.result[kind] for run in group.finished]
       table.append(
         ResultRow(
           group.label,
@@ -86,7 +86,7 @@ def rows(section: reader.Section) -> list[ResultRow]:
 
 def notes(section: reader.Section) -> list[str]:
   """List what a reader must know to read the table rightly."""
-  finals = [run.final for group in section.groups for run in group.finished]
+  finals = [run.result for group in section.groups for run in group.finished]
   lines = [
     "Percent on the test set: mean ± sample standard deviation (ddof 1) over"
     " the finished seeds; the deviation is '-' for one seed.",
@@ -244,7 +244,7 @@ def _when(
     text += f"-{epochs[-1]:g}"
   if kind == "last":
     return text
-  chosen_on = sorted({run.final["best_selected_on"] for run in finished})
+  chosen_on = sorted({run.result["best_selected_on"] for run in finished})
   return f"{text} (by {' or '.join(chosen_on)})"
 
 

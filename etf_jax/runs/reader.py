@@ -49,6 +49,13 @@ class RunRecord:
   collapse: tuple[dict[str, Any], ...] = ()
 
   @property
+  def result(self) -> dict[str, Any]:
+    """The final row of a finished run."""
+    if self.final is None:
+      raise ValueError(f"{self.directory} has not finished")
+    return self.final
+
+  @property
   def epoch(self) -> float:
     """How far the run came, in epochs."""
     return max((row["epoch"] for row in (*self.train, *self.tests)), default=0)

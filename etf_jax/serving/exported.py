@@ -157,7 +157,7 @@ def _program_facts(program: export.Exported) -> dict[str, Any]:
     return {"dtype": str(shapes.dtype), "shape": shape}
 
   names = ("images", "sizes")[: len(program.in_avals)]
-  outputs = program.out_tree.unflatten(program.out_avals)
+  outputs = jax.tree.unflatten(program.out_tree, program.out_avals)
   return {
     "call": "jax.export.deserialize(content of model.stablehlo).call("
     + ", ".join(names)

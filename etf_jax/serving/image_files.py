@@ -11,7 +11,7 @@ from etf_jax.errors import InputError, did_you_mean
 
 
 def walk(folder: str) -> list[str]:
-  """The paths of the images at any depth below a folder, in sorted order.
+  """List the images at any depth below a folder, in sorted order.
 
   Hidden files and folders, and files without the suffix of an image, are left
   out. Links are followed.
@@ -28,7 +28,7 @@ def walk(folder: str) -> list[str]:
 
 
 def find(paths: Sequence[str]) -> list[str]:
-  """The images that paths name, in their order; a folder stands for all of its.
+  """List the images of paths in their order; a folder stands for all in it.
 
   Raises:
     InputError: nothing is there, or a folder without an image.
@@ -45,7 +45,7 @@ def find(paths: Sequence[str]) -> list[str]:
 
 
 def by_class(folder: str, names: Sequence[str]) -> folders.FileSource:
-  """The images of `folder`/CLASS/IMAGE, with the classes of a run.
+  """Open the images of `folder`/CLASS/IMAGE, with the classes of a run.
 
   Args:
     folder: holds a folder for each of some of the classes.
@@ -57,20 +57,21 @@ def by_class(folder: str, names: Sequence[str]) -> folders.FileSource:
   if not os.path.isdir(folder):
     raise InputError(f"--images={folder} is no folder: it holds CLASS/IMAGE")
   paths = [os.path.relpath(path, folder) for path in walk(folder)]
-  found = [path.split(os.sep)[0] if os.sep in path else None for path in paths]
-  if None in found:
-    raise InputError(
-      f"{os.path.join(folder, paths[found.index(None)])} is in no class:"
-      f" --images={folder} holds CLASS/IMAGE"
-    )
-  labels = class_numbers(found, names, folder)
+  for path in paths:
+    if os.sep not in path:
+      raise InputError(
+        f"--images={folder}: {os.path.join(folder, path)} is in no class; move"
+        " it to CLASS/IMAGE"
+      )
+  classes = [path.split(os.sep)[0] for path in paths]
+  labels = class_numbers(classes, names, folder)
   return folders.file_source(folder, paths, labels, names)
 
 
 def class_numbers(
   found: Sequence[str], names: Sequence[str], where: str
 ) -> np.ndarray:
-  """The numbers that a run gives to classes.
+  """Return the numbers that a run gives to classes.
 
   Args:
     found: names of classes.
@@ -91,7 +92,7 @@ def class_numbers(
   return np.array([numbers[name] for name in found], np.int64)
 
 
-def _below(folder, above):
+def _below(folder: str, above: frozenset[str]) -> list[str]:
   real = os.path.realpath(folder)
   if real in above:
     raise InputError(f"{folder} is a link to a folder above it; remove it")

@@ -184,7 +184,9 @@ def _training(trained: Trained) -> dict[str, Any]:
 def _checkpoints(trained: Trained, keys: Sequence[str]) -> list[list[str]]:
   """Return the cells of the table of results, a row for last and for best."""
   final, lines = trained.run.final, []
-  for which in ("last", "best") if final else ():
+  if final is None:
+    return []
+  for which in ("last", "best"):
     row = final[which]
     label = which
     if which == "best":
@@ -197,20 +199,20 @@ def _checkpoints(trained: Trained, keys: Sequence[str]) -> list[list[str]]:
 
 
 def _calibration(trained: Trained) -> dict[str, Any]:
-  if not trained.calibrated:
-    return {"temperature": "none was fitted; probabilities are the softmax's"}
   record = run_directory.calibration(trained.run, trained.step)
-  found = {
+  if record is None:
+    return {"temperature": "none was fitted; probabilities are the softmax's"}
+  facts = {
     "temperature": f"{trained.temperature:.4g}, which logits are divided by",
     "fitted on": f"{record['images']:,} images of {record['fitted_on']}",
     "negative log-likelihood there": f"{record['nll_before']:.4f} before,"
     f" {record['nll_after']:.4f} after",
   }
   for name, (before, after) in record["ece"].items():
-    found[f"ECE on {name}, percent"] = (
+    facts[f"ECE on {name}, percent"] = (
       f"{tables.percent(before)} before, {tables.percent(after)} after"
     )
-  return found
+  return facts
 
 
 def _geometry(trained: Trained) -> dict[str, Any]:

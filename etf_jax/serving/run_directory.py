@@ -25,7 +25,7 @@ CALIBRATION = "calibration.json"
 
 
 class Images(NamedTuple):
-  """What a run's model takes.
+  """The images of a run's model.
 
   Attributes:
     pixels: how encoded images become arrays.
@@ -39,7 +39,7 @@ class Images(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-  """Which run a command is about, and which of its checkpoints."""
+  """Add --workdir and --step, the run and the checkpoint of a command."""
   parser.add_argument("--workdir", required=True, help="of the run")
   parser.add_argument(
     "--step",
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def find(workdir: str | Path) -> Path:
-  """The directory of the one run at or right below a directory.
+  """Find the directory of the one run at or right below a directory.
 
   Raises:
     InputError: there is none, or there are several.
@@ -75,7 +75,7 @@ def find(workdir: str | Path) -> Path:
 
 
 def config(run: reader.RunRecord) -> ConfigDict:
-  """The resolved config of a run; fields that came later have their defaults.
+  """Return the config of a run; fields that came later have their defaults.
 
   Raises:
     InputError: it cannot be that of a run.
@@ -93,7 +93,7 @@ def config(run: reader.RunRecord) -> ConfigDict:
       f"{run.directory}: config.json has {found.model.num_classes} classes and"
       f" class_counts.json {len(run.class_counts)}; they must agree"
     )
-  if found.dtype == "float64" and not jax.config.jax_enable_x64:
+  if found.dtype == "float64" and not jax.config.read("jax_enable_x64"):
     raise InputError(
       f"{run.directory} was trained in float64, which needs JAX_ENABLE_X64=1"
     )
@@ -101,7 +101,7 @@ def config(run: reader.RunRecord) -> ConfigDict:
 
 
 def images(config: ConfigDict) -> Images:
-  """What the model of a run takes; its data are only opened if they must be.
+  """Return the images of a run's model; opens the data only if it must.
 
   Photographs are held in squares of `image_size`. Without it their size is
   that of the training images. Images of another size are scaled to it where
@@ -133,7 +133,7 @@ def images(config: ConfigDict) -> Images:
 def input_shape(
   config: ConfigDict, image_shape: tuple[int, int, int]
 ) -> tuple[int, int, int]:
-  """The shape of an image after the centre crop of the evaluation."""
+  """Return the shape of an image after the center crop of the evaluation."""
   height, width, channels = image_shape
   side = config.augment.crop_size
   return (side or height, side or width, channels)
@@ -145,7 +145,7 @@ def variables(
   shape: tuple[int, int, int],
   which: str,
 ) -> tuple[dict, int]:
-  """The variables that a run evaluates, from one of its checkpoints.
+  """Read the variables that a run evaluates, from one of its checkpoints.
 
   Args:
     run: its directory.
@@ -171,7 +171,7 @@ def variables(
 
 
 def calibration(run: reader.RunRecord, step: int) -> dict | None:
-  """What was fitted to a step of a run, see `keep_calibration`; or None.
+  """Return what `keep_calibration` kept of a step of a run; or None.
 
   Raises:
     InputError: calibration.json cannot be read.

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What a trained model is evaluated on: its run's splits, or other images.
+"""The splits to evaluate a trained model on: its run's, or other images.
 
 Images are decoded while the model works, so nothing but them is read.
 """
@@ -26,7 +26,7 @@ _FIXED = ("image_size", "fit", "feed")
 def choose(
   trained: Trained, overrides: Sequence[str], images: str | None
 ) -> dict[str, Encoded]:
-  """The splits to evaluate on, by name, `test` the last.
+  """Return the splits to evaluate on, by name, `test` the last.
 
   Args:
     trained: the model.
@@ -43,9 +43,9 @@ def choose(
   fields, config = _overridden(trained, overrides)
   if fields & set(_OTHER):
     return _others(trained, config)
-  found = own(trained, config)
+  found = of_run(trained, config)
   chosen = {"validation": found.validation, "test": found.test}
-  return {name: split for name, split in chosen.items() if split is not None}
+  return {k: split for k, split in chosen.items() if isinstance(split, Encoded)}
 
 
 def require_own(overrides: Sequence[str]) -> None:
@@ -63,7 +63,7 @@ def require_own(overrides: Sequence[str]) -> None:
 
 
 def of_folder(trained: Trained, folder: str) -> Encoded:
-  """The images of a folder CLASS/IMAGE.
+  """Open the images of a folder CLASS/IMAGE.
 
   Raises:
     InputError: see `image_files.by_class`.
@@ -72,8 +72,8 @@ def of_folder(trained: Trained, folder: str) -> Encoded:
   return Encoded(source, trained.pixels)
 
 
-def own(trained: Trained, config: ConfigDict) -> data.Dataset:
-  """The run's own data, to be decoded when they are needed.
+def of_run(trained: Trained, config: ConfigDict) -> data.Dataset:
+  """Open the run's data, to be decoded when they are needed.
 
   Args:
     trained: the model.
@@ -94,7 +94,7 @@ def own(trained: Trained, config: ConfigDict) -> data.Dataset:
   return found
 
 
-def _others(trained, config):
+def _others(trained: Trained, config: ConfigDict) -> dict[str, Encoded]:
   opened = splits.open_splits(config)
   found = {}
   for name in ("validation", "test"):
@@ -114,19 +114,21 @@ def _others(trained, config):
   return found
 
 
-def _overridden(trained, overrides) -> tuple[set[str], ConfigDict]:
-  """The fields that are overridden, and `config.data` with their values."""
+def _overridden(
+  trained: Trained, overrides: Sequence[str]
+) -> tuple[set[str], ConfigDict]:
+  """Return the overridden fields, and `config.data` with their values."""
   # Read again, since a copy would lose the types of fields that are None.
   config = run_directory.config(trained.run)
   fields = set()
   for argument in overrides:
-    field = re.fullmatch(r"--?config\.data\.(\w+)=.*", argument)
-    if not field:
+    match = re.fullmatch(r"--?config\.data\.(\w+)=.*", argument)
+    if not match:
       raise InputError(
         f"cannot tell what {argument!r} is; of the config only"
         " --config.data.FIELD=VALUE, which images to take, can be given"
       )
-    fields.add(field[1])
+    fields.add(match[1])
   for field in sorted(fields):
     if field not in config.data:
       raise unknown_field(f"data.{field}", (f"data.{k}" for k in config.data))

@@ -54,7 +54,7 @@ class Trained:
   """A trained classifier; `load` makes it.
 
   Attributes:
-    run: what its directory says, see `reader.RunRecord`.
+    run: content of its directory, see `reader.RunRecord`.
     config: the resolved config of the run.
     class_names: the K names.
     class_counts: training images of each class.
@@ -63,7 +63,7 @@ class Trained:
     which: "last" or "best".
     step: of the checkpoint.
     temperature: that logits are divided by; 1 unless one was fitted.
-    calibrated: whether one was.
+    calibrated: True if a temperature was fitted.
     model: the linen module.
     variables: of it, on the default device.
     mean: per channel, of pixels in [0, 1], which inputs are freed of.
@@ -93,7 +93,7 @@ class Trained:
 
   @property
   def description(self) -> str:
-    """One line: which checkpoint of which run, finished or not, calibrated."""
+    """Description in one line: checkpoint, run, state and calibration."""
     run, spare = self.run, getattr(self.model.head, "spare", 0)
     said = [
       f"{run.name} {run.method} seed {run.seed}, {self.which} checkpoint (step"
@@ -196,7 +196,7 @@ class Trained:
     return np.rint(images * 255).astype(np.uint8)
 
   def decode(self, encoded: bytes) -> tuple[np.ndarray, tuple[int, int]]:
-    """An array of `image_shape` from a file's content, decoded as in the run.
+    """Decode a file's content to an array of `image_shape`, as in the run.
 
     Grey images become colour and colour ones grey as the run's do: see
     `data.decode`. Images of another size are scaled as config.data.fit says;
@@ -215,7 +215,7 @@ class Trained:
 
 
 def load(workdir: str | Path, step: str = "last") -> Trained:
-  """The trained model of a run.
+  """Load the trained model of a run.
 
   Args:
     workdir: of a run, or the one above its `seed=N` if there is one only.

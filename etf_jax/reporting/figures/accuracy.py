@@ -265,7 +265,7 @@ def many_classes(
 def mark_shots(axes: Axes, counts: np.ndarray, labels: bool = True) -> None:
   """Draw lines between many, medium and few, for counts in falling order."""
   shots = shot_groups.of(counts)
-  per_class = axes.figure.get_figwidth() * 0.85 / len(counts)
+  per_class = style.WIDTH * 0.85 / len(counts)
   for shot, name in enumerate(shot_groups.NAMES):
     members = np.flatnonzero(shots == shot)
     if not members.size:

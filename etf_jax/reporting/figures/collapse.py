@@ -216,9 +216,10 @@ def _over_epochs(
 def _bounds(key: str, values: Sequence[float]) -> tuple[float, float]:
   """Return the lower and upper end of a band at one epoch."""
   if key == "nc1":  # a mean less its deviation may be below zero
-    return np.min(values), np.max(values)
-  half = np.std(values, ddof=1) if len(values) > 1 else np.nan
-  return np.mean(values) - half, np.mean(values) + half
+    return min(values), max(values)
+  mean = float(np.mean(values))
+  half = float(np.std(values, ddof=1)) if len(values) > 1 else np.nan
+  return mean - half, mean + half
 
 
 def _reference(axes: Axes, value: float | None, key: str = "") -> None:
@@ -242,7 +243,7 @@ def _logarithmic(axes: Axes) -> None:
   low, high = values.min(), values.max()
   # The axes share their scale, and with it one locator.
   if high > 30 * low:
-    ticks = ticker.LogLocator(numticks=5)
+    ticks: ticker.Locator = ticker.LogLocator(numticks=5)
   elif high > 5 * low:
     ticks = ticker.LogLocator(subs=(1, 2, 5))
   else:

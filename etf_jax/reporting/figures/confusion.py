@@ -42,7 +42,7 @@ def confusion(
   side = style.WIDTH / across
   figure = Figure((style.WIDTH, 0.96 * side * down), layout="constrained")
   grid = figure.subplots(down, across, squeeze=False).ravel()
-  image = None
+  image = cm.ScalarMappable()
   for index, (axes, (label, matrix)) in enumerate(
     zip(grid, panels, strict=False)
   ):
@@ -54,7 +54,7 @@ def confusion(
     axes.set_visible(False)
   if len(names) > _VALUES:
     # A shared color bar makes the layout engine forget part of its margin.
-    figure.get_layout_engine().set(h_pad=0.12)
+    figure.set_layout_engine("constrained", h_pad=0.12)
     bar = figure.colorbar(
       image,
       ax=list(grid[: len(panels)]),
@@ -102,7 +102,7 @@ def _heat(
   )
   if num_classes > style.NAMED:
     end = len(percent) * block_size(num_classes) - 0.5
-    image = axes.imshow(
+    image: cm.ScalarMappable = axes.imshow(
       percent,
       interpolation="none",
       extent=(-0.5, end, end, -0.5),

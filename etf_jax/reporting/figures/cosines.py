@@ -3,6 +3,7 @@
 
 from collections.abc import Sequence
 import textwrap
+from typing import Any
 
 from matplotlib import cm, colors
 from matplotlib.axes import Axes
@@ -41,7 +42,7 @@ def cosines(
     (style.WIDTH, (side + 0.2) * len(panels) + 0.6), layout="constrained"
   )
   grid = figure.subplots(len(panels), 2, squeeze=False)
-  image = None
+  image = cm.ScalarMappable()
   for pair, (label, classifier, features) in zip(grid, panels, strict=True):
     pair[0].set_title(textwrap.fill(label, 44))
     for axes, kind, matrix in (
@@ -52,7 +53,7 @@ def cosines(
       _name_axes(axes, names, outer=axes is pair[0])
       axes.set_xlabel(kind)
   # A shared color bar makes the layout engine forget part of its margin.
-  figure.get_layout_engine().set(h_pad=0.12)
+  figure.set_layout_engine("constrained", h_pad=0.12)
   bar = figure.colorbar(
     image,
     ax=list(grid.ravel()),
@@ -75,13 +76,17 @@ def _heat(axes: Axes, matrix: np.ndarray) -> cm.ScalarMappable:
   ramp += [(*colors.to_rgb(_POSITIVE), alpha) for alpha in alphas[::-1]]
   known = np.ma.masked_invalid(matrix)
   unknown = np.ma.masked_where(np.isfinite(matrix), np.ones_like(matrix))
-  scale = {"cmap": colors.ListedColormap(ramp), "vmin": -1, "vmax": 1}
-  gray = {"cmap": colors.ListedColormap([style.BARS])}
+  scale: dict[str, Any] = {
+    "cmap": colors.ListedColormap(ramp),
+    "vmin": -1,
+    "vmax": 1,
+  }
+  gray: dict[str, Any] = {"cmap": colors.ListedColormap([style.BARS])}
   if len(matrix) > style.NAMED:
     # A file for each of many cells would make the page heavy.
     axes.imshow(unknown, interpolation="none", **gray)
     return axes.imshow(known, interpolation="none", **scale)
-  edge = {"edgecolor": style.SURFACE, "linewidth": 0.5}
+  edge: dict[str, Any] = {"edgecolor": style.SURFACE, "linewidth": 0.5}
   axes.pcolormesh(unknown, **edge, **gray)
   image = axes.pcolormesh(known, **edge, **scale)
   axes.set_aspect("equal")

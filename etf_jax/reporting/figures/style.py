@@ -82,7 +82,8 @@ _VARIABLES = {
 # Up to this many classes each has its name in a figure.
 NAMED = 30
 
-_STYLE = {
+# Any: matplotlib types the keys as literals.
+_STYLE: Any = {
   "font.family": "DejaVu Sans",
   "font.size": 9,
   "text.color": INK,
@@ -128,8 +129,6 @@ def styled(function: Callable[P, Figure]) -> Callable[P, Figure]:
   @functools.wraps(function)
   def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
     with matplotlib.rc_context(_STYLE):
-      if kwargs.get("narrow"):  # Until every figure is drawn once.
-        matplotlib.rcParams.update({"font.size": 8, "axes.titlesize": 8.5})
       return function(*args, **kwargs)
 
   return wrapper
@@ -222,9 +221,8 @@ def band(
     )
 
 
-def legend(figure: Figure, axes: Axes, narrow: bool = True) -> None:
+def legend(figure: Figure, axes: Axes) -> None:
   """Name the lines or bars of `axes` above the figure, from the left."""
-  del narrow  # Until every figure is drawn once.
   handles, labels = axes.get_legend_handles_labels()
   if not labels:
     return
