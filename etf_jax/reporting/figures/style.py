@@ -181,24 +181,6 @@ def png(figure: Figure, path: str | os.PathLike) -> None:
     figure.savefig(path, format="png", dpi=220, facecolor="white")
 
 
-def pixels(figure: Figure) -> np.ndarray:
-  """Render a figure on white.
-
-  Args:
-    figure: what to render.
-
-  Returns:
-    `[height, width, 3]` uint8.
-  """
-  figure.set_facecolor("white")
-  buffer = io.BytesIO()
-  with matplotlib.rc_context(_STYLE):
-    figure.savefig(buffer, format="rgba", dpi=100)
-  width, height = (100 * figure.get_size_inches()).astype(int)
-  image = np.frombuffer(buffer.getvalue(), np.uint8)
-  return image.reshape(height, width, 4)[..., :3]
-
-
 def series_style(index: int) -> dict[str, Any]:
   """Return the color and dashes of the line number `index` of a figure."""
   return {
