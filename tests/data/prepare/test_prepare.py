@@ -109,6 +109,7 @@ prepare.prepare("digits", sys.argv[1])
       assert first.poll() is None
     second = _start(
       "import sys; from etf_jax.data.prepare import prepare; "
+      "from etf_jax.runs import commands; commands.show_log(); "
       "print(prepare.prepare('digits', sys.argv[1]))",
       tmp_path,
     )
