@@ -38,13 +38,7 @@ def get_config() -> ml_collections.ConfigDict:
   # One independent run each. The seed decides the initial weights, the
   # prototypes, the order of the data and every augmentation; not the subset.
   c.seeds = (0,)
-  # One run for each of these in place of optimizer.learning_rate, for every
-  # seed, packed like seeds, all > 0; (): that one only.
-  c.learning_rates = ()
-  # The same in place of data.imbalance, in (0, 1], where each leaves equally
-  # many training images, as data.images sees to; (): that one only.
-  c.imbalances = ()
-  # So many of them are trained in one program, >= 1, where one alone leaves an
+  # Seeds that are trained in one program, >= 1, where a single one leaves an
   # accelerator idle; 1: one after the other. Each run is the one that it would
   # be alone, up to rounding.
   c.pack_seeds = 1

@@ -37,9 +37,9 @@ def main(argv: list[str]) -> int:
     command = command_line.parse_command(argv)
     with bootstrap.together(command.processes):
       # Imported late, so that a mistyped command is answered at once.
-      from etf_jax.training import train
+      from etf_jax.training.train import train
 
-      train.run(command.config, command.workdir)
+      train(command.config, command.workdir)
   except distributed.Preempted as stopped:
     if distributed.is_writer():
       print(f"{stopped}; the same command continues", file=sys.stderr)

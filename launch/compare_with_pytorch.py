@@ -172,10 +172,10 @@ class Peer:
 def compare_steps(options, config, dataset, request):
   """Time train steps of both in turns and print medians, ranges, ratio."""
   from etf_jax.benchmarks import steps, timing
-  from etf_jax.training import experiment
+  from etf_jax.training.setup import make_trainer
 
-  trainer = experiment.create(config, dataset)
-  ours = steps.start(trainer, trainer.open_feed, seed=0)
+  trainer = make_trainer(config, dataset)
+  ours = steps.start(trainer.setup, trainer.open_feed, seed=0)
   request["options"]["num_epochs"] = 10**6
   request |= {
     "seed": 0,
@@ -199,18 +199,21 @@ def compare_steps(options, config, dataset, request):
 
 def compare_runs(options, config, dataset, request):
   """Train with both for each seed and print test accuracies in percent."""
-  from etf_jax.training import experiment, loop
+  from etf_jax.training import loop
+  from etf_jax.training.setup import make_trainer
 
-  trainer = experiment.create(config, dataset)
+  trainer = make_trainer(config, dataset)
   rates = [
-    float(trainer.learning_rate(np.int32(epoch * trainer.epoch.steps)))
+    float(
+      trainer.setup.learning_rate(np.int32(epoch * trainer.setup.epoch.steps))
+    )
     for epoch in range(options.epochs)
   ]
   accuracies = {"ours": [], "theirs": []}
   for seed in range(options.seeds):
     with tempfile.TemporaryDirectory() as folder:
       started = time.perf_counter()
-      final = loop.train(trainer, seed, pathlib.Path(folder))
+      final = loop.train_seed(trainer, seed, pathlib.Path(folder))
       seconds = time.perf_counter() - started
     accuracies["ours"].append(100 * final["last"]["accuracy"])
     asked = request | {"seed": seed, "runs": True, "learning_rates": rates}

@@ -15,8 +15,7 @@ from etf_jax.benchmarks import chips, program
 from etf_jax.benchmarks import compiled as compile_
 from etf_jax.configs import base, cifar10_lt, digits_lt
 from etf_jax.errors import InputError
-from etf_jax.training import experiment
-from etf_jax.training import plan as plans
+from etf_jax.training.setup import lower_step, make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -268,15 +267,18 @@ def test_it_is_the_step_that_trains(feed, digits_dir):
   config = digits_lt.get_config()
   config.data.update(data_dir=str(digits_dir), feed=feed)
   config.update(devices=2)
-  run = experiment.create(config, data.load(config.data))
-  real = plans.lower_step(run, run.open_feed)
+  run = make_trainer(config, data.load(config.data))
+  real = lower_step(run.setup, run.open_feed)
   # All that the catalog does not know: how many there are of each class.
   counts = tuple(map(int, run.dataset.class_counts))
   config.data.update(profile="list", counts=counts)
   plan, lowered = compile_.lower(
     config, expected(config, images=5000), jax.devices()
   )
-  assert (plan.epoch, plan.total_steps) == (run.epoch, run.total_steps)
+  assert (plan.epoch, plan.total_steps) == (
+    run.setup.epoch,
+    run.setup.total_steps,
+  )
   # checkify numbers its checks through a whole process.
   number = re.compile(r"(constant dense<)\d+(> : tensor<i32>)")
   programs = [number.sub(r"\1\2", one.as_text()) for one in (real, lowered)]

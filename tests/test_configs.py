@@ -13,7 +13,7 @@ from etf_jax.configs import base, cifar100_lt, fashion_mnist_lt
 from etf_jax.data import catalog
 from etf_jax.data.sources import splits
 from etf_jax.runs import command_line
-from etf_jax.training import objectives
+from etf_jax.training.config import resolve_config
 
 ROOT = pathlib.Path(__file__).parents[1]
 NAMES = sorted(path.stem for path in configs.FOLDER.glob("*.py"))
@@ -27,7 +27,7 @@ def test_every_experiment_makes_a_model(name):
   assert set(config) == set(base.get_config())
   own = config.data.name == splits.FOLDER
   classes = 7 if own else catalog.lookup(config.data.name).num_classes
-  resolved = objectives.resolve(config, classes)
+  resolved = resolve_config(config, classes)
   model = models.create_model(resolved)
   assert model.head.num_classes == classes
 

@@ -134,7 +134,9 @@ def test_resnets_have_the_layout_of_torchvision(run, tmp_path):
   model.config.model.name = "resnet18"
   model.model = models.create_model(model.config)
   rng, shape = np.random.default_rng(0), model.image_shape
-  like = state.shapes(model.model, optax.identity(), shape).variables
+  like = state.train_state_shapes(
+    model.model, optax.identity(), shape
+  ).variables
   model.variables = jax.tree.map(
     lambda leaf: rng.random(leaf.shape, np.float32), like
   ) | {"etf": jax.device_get(state.draw_classifier(model.model, shape, 0))}

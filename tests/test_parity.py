@@ -29,7 +29,9 @@ from etf_jax.configs import base
 from etf_jax.data import augment
 from etf_jax.data.batch import Batch
 from etf_jax.models import create_model
-from etf_jax.training import durations, objectives, optimizer, state, step
+from etf_jax.training import durations, optimizer, state
+from etf_jax.training.config import resolve_config
+from etf_jax.training.step import make_train_step
 
 # Of every number in float64, relative to the norm of its array.
 TOLERANCE = 1e-9
@@ -66,7 +68,7 @@ def resolved(case, dtype):
     decay_factor=formula.DECAY_FACTOR,
   )
   config.batch_size = case.batch
-  return objectives.resolve(config, formula.CLASSES)
+  return resolve_config(config, formula.CLASSES)
 
 
 def tree(arrays, dtype):
@@ -136,7 +138,7 @@ def build(case, dtype):
   )
   counts = np.array(formula.CLASS_COUNTS)
   prepare = augment.training(config.augment, *colours)
-  train_step = step.create(
+  train_step = make_train_step(
     config, model, sgd, counts, prepare, epoch.steps, formula.STEPS
   )
 

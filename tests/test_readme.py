@@ -35,10 +35,10 @@ def test_links_lead_somewhere(page):
 
 def test_every_method_and_experiment_is_listed():
   from etf_jax import configs
-  from etf_jax.training import objectives
+  from etf_jax.training import methods
 
   readme = (ROOT / "README.md").read_text()
-  for method in objectives.METHODS:
+  for method in methods.METHODS:
     assert f"| `{method}` |" in readme
   guide = (ROOT / "configs" / "README.md").read_text()
   for path in configs.FOLDER.glob("*.py"):

@@ -15,7 +15,8 @@ from etf_jax import losses, simplex_etf
 from etf_jax.configs import base
 from etf_jax.errors import InputError
 from etf_jax.models import ETFHead, create_model
-from etf_jax.training import objectives, state
+from etf_jax.training import methods, state
+from etf_jax.training.config import resolve_config
 
 pytestmark = pytest.mark.slow
 
@@ -27,7 +28,7 @@ def config(classes, prototypes, **fields):
   c.model.name = "trained_runs:Small"
   c.head.num_prototypes = prototypes
   c.update_from_flattened_dict(fields)
-  return objectives.resolve(c, classes)
+  return resolve_config(c, classes)
 
 
 def frame(classes, prototypes, seed=0, **fields):
@@ -150,8 +151,8 @@ def test_every_loss_of_a_frame_takes_spare_ones(method):
   features = jax.random.normal(jax.random.key(1), (4, 16))
   output = head.apply(head.init(jax.random.key(0), features), features)
   labels = jnp.array([0, 4, 1, 2])
-  loss = objectives.create_loss(c, np.array([60, 40, 20, 10, 5]))
-  values = loss(output, labels, objectives.Context(labels, None, jnp.int32(0)))
+  loss = methods.create_loss(c, np.array([60, 40, 20, 10, 5]))
+  values = loss(output, labels, methods.Context(labels, None, jnp.int32(0)))
   assert values.shape == (4,)
   assert np.all(np.isfinite(values))
   assert output.logits.shape == (4, 5)

@@ -18,18 +18,19 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
   # They import the trainer, which the other commands start without.
   from etf_jax import data
   from etf_jax.benchmarks import steps
-  from etf_jax.training import durations, experiment
+  from etf_jax.training import durations
+  from etf_jax.training.setup import make_trainer
 
   config = steps.parse(options)
-  trainer = experiment.create(config, data.load(config.data))
-  trained = steps.start(trainer, trainer.open_feed, config.seeds[0])
+  trainer = make_trainer(config, data.load(config.data))
+  trained = steps.start(trainer.setup, trainer.open_feed, config.seeds[0])
 
   def on_splits(function, splits):
     variables = trained.state().eval_variables
     return [function(variables, split) for split in splits]
 
   arms = {
-    "epoch": lambda: trained.go(trainer.epoch.steps),
+    "epoch": lambda: trained.go(trainer.setup.epoch.steps),
     "evaluation": lambda: on_splits(trainer.evaluate, trainer.splits),
     "measurement": lambda: on_splits(trainer.measure, config.collapse.splits),
   }
@@ -47,8 +48,9 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
   measured = set(config.collapse.splits)
   saved = row["evaluation"]["ms"] if measured >= set(trainer.splits) else 0.0
   extra = row["measurement"]["ms"] - saved
+  epoch = trainer.setup.epoch
   every, evaluations = (
-    max(1, durations.steps(node, "every", trainer.epoch)) / trainer.epoch.steps
+    max(1, durations.steps(node, "every", epoch)) / epoch.steps
     for node in (config.collapse, config.eval)
   )
   training = every * (

@@ -243,16 +243,16 @@ def lower(config: Any, dataset: Any, devices: Any):
     The run's `plan.Plan` and the `jax.stages.Lowered` step.
   """
   from etf_jax.data.feeds import resident
-  from etf_jax.training import objectives
-  from etf_jax.training import plan as plans
+  from etf_jax.training.config import check_config
+  from etf_jax.training.setup import lower_step, make_feed, make_setup
 
-  objectives.check_choices(config)
-  plan = plans.create(config, dataset, devices)
+  check_config(config)
+  plan = make_setup(config, dataset, devices)
   held = None
   if config.data.feed != "stream":
     held = resident.shapes(dataset.train, plan.mesh)
-  open_feed = plans.feed(plan, dataset, held)
-  return plan, plans.lower_step(plan, open_feed)
+  open_feed = make_feed(plan, dataset, held)
+  return plan, lower_step(plan, open_feed)
 
 
 def _compile(request: dict[str, Any]) -> dict[str, Any]:

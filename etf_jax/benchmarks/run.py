@@ -101,29 +101,33 @@ def main(argv: list[str]) -> int:
   from etf_jax import main as command
 
   # `runs` imports all that a run needs.
-  from etf_jax.training import durations, experiment
+  from etf_jax.training import durations, train
 
   marks = {"imported": time.time()}
-  create = experiment.create
+  create = train.make_trainer
   facts = {}
 
-  def created(config, dataset, *others):
+  def created(config, dataset):
     marks["data"] = time.time()
     whole = config.copy_and_resolve_references()
     config.total_epochs = float(epochs)
     config.total_steps = config.total_examples = None
-    made = create(config, dataset, *others)
-    facts["steps"], facts["epoch_steps"] = made.total_steps, made.epoch.steps
-    facts["full_steps"] = durations.steps(whole, "total", made.epoch)
+    made = create(config, dataset)
+    setup = made.setup
+    facts["steps"], facts["epoch_steps"] = setup.total_steps, setup.epoch.steps
+    facts["full_steps"] = durations.steps(whole, "total", setup.epoch)
 
     def open_feed(*given, **own):
       return Stamped(
-        made.open_feed(*given, **own), made.epoch.steps, made.total_steps, marks
+        made.open_feed(*given, **own),
+        setup.epoch.steps,
+        setup.total_steps,
+        marks,
       )
 
     return dataclasses.replace(made, open_feed=open_feed)
 
-  experiment.create = created
+  train.make_trainer = created
   with Compilations() as compilations:
     code = command.main(["etf_jax.main", *rest])
   if code == 0:

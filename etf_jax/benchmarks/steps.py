@@ -19,11 +19,12 @@ from etf_jax import data
 from etf_jax.data import augment
 from etf_jax.data.feeds import resident
 from etf_jax.runs import command_line
-from etf_jax.training import objectives, step
-from etf_jax.training import plan as plans
 from etf_jax.training import state as states
+from etf_jax.training.config import check_config
 from etf_jax.training.feeds import device
 from etf_jax.training.parallel import packing, sharding
+from etf_jax.training.setup import Setup
+from etf_jax.training.step import make_train_step
 
 
 class Run(NamedTuple):
@@ -46,7 +47,7 @@ def parse(options: argparse.Namespace) -> Any:
   config, _ = command_line.parse(
     ["benchmark", f"--config={options.config}", *options.fields]
   )
-  objectives.check_choices(config)
+  check_config(config)
   return config
 
 
@@ -69,8 +70,8 @@ def whole_batches(dataset: data.Dataset, batch_size: int) -> data.Dataset:
 
 
 def start(
-  plan: plans.Plan,
-  open_feed: Callable[..., device.Feed],
+  plan: Setup,
+  open_feed: Callable[..., device.TrainFeed],
   seed: int | tuple[int, ...],
 ) -> Run:
   """Begin a run, or several in one program; nothing is compiled yet.
@@ -115,7 +116,7 @@ def turn(run: Run) -> Callable[[int], float]:
 
 
 def frozen(
-  plan: plans.Plan,
+  plan: Setup,
   dataset: data.Dataset,
   images: resident.Resident,
   most: int,
@@ -152,7 +153,7 @@ def frozen(
   order = resident.place(plan.sampler.order(seed, 0), everywhere)
   batch, (inputs, partners, lam) = first(images, order, key)
   batch = batch._replace(images=inputs, sizes=None)
-  train_step = step.create(
+  train_step = make_train_step(
     config,
     plan.model,
     plan.optimizer,
@@ -196,7 +197,7 @@ def frozen(
 
 
 def _first_state(plan, seed):
-  return states.create(
+  return states.create_train_state(
     plan.model,
     plan.optimizer,
     plan.input_shape,

@@ -121,11 +121,11 @@ def _runs(options, config):
 
 def _steps(options, steps, config, dataset):
   from etf_jax.data.feeds import resident
-  from etf_jax.training import plan as plans
   from etf_jax.training.parallel import sharding
+  from etf_jax.training.setup import lower_step, make_feed, make_setup
 
   dataset = steps.whole_batches(dataset, config.batch_size)
-  plan = plans.create(config, dataset)
+  plan = make_setup(config, dataset)
   images = None
   if config.data.feed != "stream":
     images = resident.put(dataset.train, plan.mesh)
@@ -138,8 +138,8 @@ def _steps(options, steps, config, dataset):
   def started(seeds, **fields):
     other = config.copy_and_resolve_references()
     other.update(fields)
-    plan = plans.create(other, dataset)
-    return steps.start(plan, plans.feed(plan, dataset, images), seeds)
+    plan = make_setup(other, dataset)
+    return steps.start(plan, make_feed(plan, dataset, images), seeds)
 
   ours = started(seed)
   add(_STEP, ours)
@@ -157,8 +157,8 @@ def _steps(options, steps, config, dataset):
     warmup=options.warmup,
     multiple=multiple,
   )
-  open_feed = plans.feed(plan, dataset, images)
-  cost = plans.lower_step(plan, open_feed).compile().cost_analysis()
+  open_feed = make_feed(plan, dataset, images)
+  cost = lower_step(plan, open_feed).compile().cost_analysis()
   # Of a loop over the parts of a batch the compiler counts the body once.
   parts = 1 if sharding.unrolls(plan.mesh) else config.accumulate_steps
   times = {name: timing.summary(seconds) for name, seconds in taken.items()}

@@ -27,7 +27,8 @@ from etf_jax.reproductions.targets import (
   Value,
 )
 from etf_jax.runs import command_line, directory
-from etf_jax.training import objectives
+from etf_jax.training import methods
+from etf_jax.training.config import resolve_config
 
 TARGETS: dict[str, Target] = (
   yang2022.TARGETS | leaderboard.TARGETS | hingece.TARGETS
@@ -195,8 +196,8 @@ def _check_options(options: Options) -> None:
   if options.seeds < 1:
     raise InputError(f"--seeds={options.seeds}: must be at least 1")
   _check("--variant", options.variants, variants.VARIANTS)
-  methods = [*objectives.METHODS, PAPER]
-  _check("--methods", options.methods, methods)
+  names = [*methods.METHODS, PAPER]
+  _check("--methods", options.methods, names)
   for override in options.overrides:
     field = override.lstrip("-").partition("=")[0].removeprefix("config.")
     if field in _FLAGS:
@@ -318,7 +319,7 @@ class _Jobs:
       fields["data.imbalance"] = setting.imbalance
     if setting.mixup is not None:
       fields["augment.mixup_alpha"] = setting.mixup
-    trains = objectives.METHODS[method].trains
+    trains = methods.METHODS[method].trains
     changes = dict(setting.of_method.get(method, {}))
     if trains == "all":
       job = self._job(setting, method, fields | changes)
@@ -352,7 +353,7 @@ class _Jobs:
     info = catalog.DATASETS.get(config.data.name)
     # Of the user's images the classes are not counted to name a directory.
     classes = info.num_classes if info else config.model.num_classes or 2
-    resolved = objectives.resolve(config, classes)
+    resolved = resolve_config(config, classes)
     if first is not None:
       resolved.init_hash = directory.fingerprint(first.config)
     job = Job(

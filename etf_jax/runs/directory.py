@@ -5,7 +5,7 @@
 with other files in it, is refused and left as it is.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 import contextlib
 import errno
 import functools
@@ -52,18 +52,15 @@ _INCIDENTAL = (
   "collapse",
   "report",
 )
+# Fields of older versions, which say nothing of a run where they are empty.
+_REMOVED = ("imbalances", "learning_rates")
 _PACKAGES = (
   "etf_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
   "tensorflow-datasets",
 )  # fmt: skip
 
 
-def choose(
-  config: ConfigDict,
-  workdir: str | None,
-  seed: int,
-  values: Mapping[str, float] | None = None,
-) -> Path:
+def choose(config: ConfigDict, workdir: str | None, seed: int) -> Path:
   """Return the directory of the run of one seed.
 
   Args:
@@ -71,8 +68,6 @@ def choose(
     workdir: directory of the command line; None: `runs/<name>-<method>-<hash>`.
       The run of a single seed is in `workdir` itself, others in its `seed=N`.
     seed: seed of the run.
-    values: its own by field, where runs differ in more than their seed: that
-      run is in `FIELD=VALUE/seed=N` of a given directory.
   """
   # Checkpoints are found by patterns, in which these mean something else.
   if set("[]*?") & set(os.path.abspath(workdir or ".")):
@@ -83,18 +78,14 @@ def choose(
   if workdir is None:
     place = f"{config.name}-{config.method}-{fingerprint(config)}"
     return Path("runs", place, f"seed={seed}")
-  if len(config.seeds) == 1 and not values:
+  if len(config.seeds) == 1:
     return Path(workdir)
   if Path(workdir, "config.json").exists():
-    several = f"seeds={tuple(config.seeds)}"
-    if values:
-      several = f"{next(iter(values))}s"
     raise InputError(
       f"--workdir={workdir}: holds the run of one seed; give another --workdir"
-      f" for config.{several}"
+      f" for config.seeds={tuple(config.seeds)}"
     )
-  below = (f"{field}={value}" for field, value in (values or {}).items())
-  return Path(workdir, *below, f"seed={seed}")
+  return Path(workdir, f"seed={seed}")
 
 
 @contextlib.contextmanager
@@ -244,6 +235,7 @@ def _identity(config: dict) -> dict[str, Any]:
     for name, value in _flat(config).items()
     if not any(f"{name}.".startswith(f"{i}.") for i in _INCIDENTAL)
     and not (name in defaults and defaults[name] == value)
+    and not (name in _REMOVED and not value)
   }
 
 

@@ -17,9 +17,9 @@ from etf_jax.data import Pixels, decode
 from etf_jax.data.sources import splits
 from etf_jax.errors import InputError
 from etf_jax.runs import files, reader
-from etf_jax.training import objectives
 from etf_jax.training import state as train_state
 from etf_jax.training.checkpoints import restore
+from etf_jax.training.config import check_config
 
 CALIBRATION = "calibration.json"
 
@@ -83,7 +83,7 @@ def config(run: reader.RunRecord) -> ConfigDict:
   found = base.get_config()
   try:
     found.update(run.config)
-    objectives.check_choices(found)
+    check_config(found)
   except (AttributeError, KeyError, TypeError, ValueError) as error:
     raise InputError(
       f"{run.directory / 'config.json'} cannot be used: {error}"
@@ -161,7 +161,9 @@ def variables(
       another model.
   """
   checkpoint = restore.find(run, which, choice="--step")
-  wanted = train_state.shapes(model, optax.identity(), shape).variables
+  wanted = train_state.train_state_shapes(
+    model, optax.identity(), shape
+  ).variables
   try:
     return restore.read(checkpoint, wanted, whole=True), checkpoint.step
   except restore.OtherModelError as error:

@@ -14,7 +14,7 @@ from etf_jax.errors import InputError
 
 
 class Epoch(NamedTuple):
-  """What an epoch is made of.
+  """The size of an epoch.
 
   Attributes:
     examples: training examples.
@@ -26,12 +26,12 @@ class Epoch(NamedTuple):
 
   @property
   def steps(self) -> int:
-    """Step per epoch."""
+    """Return the steps of an epoch."""
     return -(-self.examples // self.batch_size)
 
 
 def steps(node: ConfigDict, name: str, epoch: Epoch) -> int:
-  """The duration `name` of a config node, in whole steps, rounded up.
+  """Convert the duration `name` of a config node to whole steps, rounded up.
 
   Raises:
     InputError: none of its fields is set, or the one that decides is negative

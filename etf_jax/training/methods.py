@@ -1,8 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Method names: the head, the loss and the sampling of each. One table.
+"""Methods by name: the head, the loss and the sampling of each. One table.
 
-method = METHODS["etf_dr"]
-loss = method.create_loss(config, class_counts)
+loss = create_loss(config, class_counts)
 per_example = loss(output, labels, Context(batch_labels, where, epoch))
 """
 
@@ -20,10 +19,10 @@ from etf_jax.models import Output
 
 
 class Context(NamedTuple):
-  """What a loss may depend on besides the model's output and the labels.
+  """Inputs of a loss besides the model's output and the labels.
 
   Attributes:
-    labels: `[B]`, the batch's own labels (mixup also asks for its partners').
+    labels: `[B]`, first labels of the batch, also where images are mixed.
     where: `[B]` booleans, False for padding; None: all count.
     epoch: int32 scalar, epochs completed.
     progress: float scalar, the same as a fraction of the run's epochs; only
@@ -45,15 +44,15 @@ Loss = Callable[[Output, jax.Array, Context], jax.Array]
 
 
 class Method(NamedTuple):
-  """What a name in `config.method` stands for.
+  """The head, loss and training that a name in `config.method` stands for.
 
   Attributes:
     head: the head's name, unless the config names another.
     normalize: BatchNorm and unit length before the head, unless configured.
     create_loss: (resolved config, class counts) -> loss.
-    projector: its width before the head, unless configured; see `ETFHead`.
-    only_head: the method works with its own head only.
-    smooths: whether the loss takes `label_smoothing`.
+    projector: width before the head, unless configured; see `ETFHead`.
+    only_head: True if the method works with `head` only.
+    smooths: True if the loss takes `label_smoothing`.
     weight_reduction: the default of the config's.
     trains: all | classifier | nothing; but for `all`, the model comes from the
       run in `config.init_from`.
@@ -72,7 +71,7 @@ class Method(NamedTuple):
 
 
 def masked_mean(values: jax.Array, where: jax.Array | None) -> jax.Array:
-  """The mean of `[B]` values over the examples that count."""
+  """Average `[B]` values over the examples that count."""
   if where is None:
     return jnp.mean(values)
   return jnp.sum(jnp.where(where, values, 0)) / jnp.sum(
@@ -98,7 +97,7 @@ def _cross_entropy(config: ConfigDict, class_counts: ArrayLike) -> Loss:
 
 
 def _weighted_cross_entropy(config, class_counts) -> Loss:
-  """CE*: weights N / (K n_k), whose mean over the training set is 1."""
+  """Make CE*: weights N / (K n_k), whose mean over the training set is 1."""
   weights = losses.inverse_frequency_weights(class_counts)
   weights *= jnp.sum(jnp.asarray(class_counts, weights.dtype))
   cross_entropy = _cross_entropy(config, class_counts)
@@ -122,7 +121,7 @@ def _class_balanced(config, class_counts) -> Loss:
 
 
 def _ldam_drw(config, class_counts) -> Loss:
-  """LDAM; from `drw_start` on weighted by the effective numbers of samples."""
+  """Make LDAM, with class-balanced weights from `drw_start` on."""
   weights = _effective_weights(config, class_counts)
   # A fraction of whole epochs must not be missed by a rounding error.
   start = config.loss.drw_start - 1e-6
@@ -148,7 +147,7 @@ def _effective_weights(config, class_counts):
 
 
 def _weigh(config, values, weights, labels, context):
-  """Per-example values times their class's weight."""
+  """Multiply per-example values by the weights of their classes."""
   weights = weights.astype(values.dtype)
   weight = weights[labels]
   if config.loss.weight_reduction == "weight_sum":
@@ -193,7 +192,7 @@ def _focal(config, class_counts) -> Loss:
 
 
 def hinge_tau(config: ConfigDict, class_counts: ArrayLike) -> jax.Array:
-  """The half angles of the classes' cones, `[K]`, in radians."""
+  """Return the half angles of the classes' cones, `[K]`, in radians."""
   settings = config.loss
   return jnp.where(
     jnp.asarray(class_counts) <= settings.hinge_minor_count,
@@ -288,3 +287,19 @@ METHODS = {
     trains="nothing",
   ),
 }
+
+
+def create_loss(config: ConfigDict, class_counts: ArrayLike) -> Loss:
+  """Make the loss of a resolved config: per example, unreduced.
+
+  Args:
+    config: resolved.
+    class_counts: `[K]` training images of each class.
+  """
+  return METHODS[config.method].create_loss(config, class_counts)
+
+
+def trains_backbone(config: ConfigDict) -> bool:
+  """Return True if a run of a resolved config trains more than the head."""
+  factor = config.optimizer.backbone_learning_rate_factor
+  return METHODS[config.method].trains == "all" and factor > 0

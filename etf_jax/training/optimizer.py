@@ -8,13 +8,13 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import optax
 
-from etf_jax.training import durations, objectives
+from etf_jax.training import durations, methods
 
 
 def create_schedule(
   config: ConfigDict, epoch: durations.Epoch, total_steps: int
 ) -> Callable[[jax.Array], jax.Array]:
-  """The learning rate of a step, from its epoch e = 0, 1, ...
+  """Create the learning rate of a step, from its epoch e = 0, 1, ...
 
   Warm-up over W epochs multiplies it by min(1, (e + 1) / W). Then `step` has
   the factor `decay_factor` once for every fraction f of `decay_fractions` with
@@ -53,7 +53,7 @@ def create_schedule(
 def create_optimizer(
   config: ConfigDict, schedule: Callable[[jax.Array], jax.Array]
 ) -> optax.GradientTransformation:
-  """SGD with coupled weight decay: g + decay * w, then momentum, then the rate.
+  """Create SGD: g + decay * w, then momentum, then the rate.
 
   Args:
     config: `optimizer` is read; `decayed="kernels"` leaves out every
@@ -71,9 +71,9 @@ def create_optimizer(
     optax.sgd(schedule, optimizer.momentum or None, optimizer.nesterov),
   )
   factor = optimizer.backbone_learning_rate_factor
-  if objectives.trains_backbone(config):
+  if methods.trains_backbone(config):
     return sgd if factor == 1 else optax.chain(sgd, _scale_backbone(factor))
-  whole = objectives.METHODS[config.method].trains == "all"
+  whole = methods.METHODS[config.method].trains == "all"
   return optax.partition(
     {"trained": sgd, "fixed": optax.set_to_zero()},
     lambda params: jax.tree_util.tree_map_with_path(
@@ -83,7 +83,7 @@ def create_optimizer(
 
 
 def _scale_backbone(factor):
-  """Multiply the backbone's updates, as a rate of its own would."""
+  """Multiply the backbone's updates by a factor."""
 
   def update(updates, params):
     del params
@@ -95,7 +95,7 @@ def _scale_backbone(factor):
 
 
 def _in_head(path, whole):
-  """Whether a parameter is the head's: of all of it, or of the classifier."""
+  """Return True for a parameter of the head, or else of its classifier only."""
   names = tuple(key.key for key in path)
   classifier = names in (("head", "kernel"), ("head", "bias"))
   return names[0] == "head" if whole else classifier

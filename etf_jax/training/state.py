@@ -1,8 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The state of a run: everything that a step changes, and the prototypes."""
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from flax import struct
 import jax
@@ -23,7 +22,7 @@ class TrainState(struct.PyTreeNode):
     params: learned parameters.
     batch_stats: running statistics.
     etf: the fixed classifier.
-    opt_state: the optimiser's.
+    opt_state: the optimizer's.
   """
 
   step: jax.Array
@@ -34,7 +33,7 @@ class TrainState(struct.PyTreeNode):
 
   @property
   def variables(self) -> dict:
-    """What the model needs, without the training around it."""
+    """Return the collections that the model needs."""
     return {
       "params": self.params,
       "batch_stats": self.batch_stats,
@@ -43,27 +42,12 @@ class TrainState(struct.PyTreeNode):
 
   @property
   def eval_variables(self) -> dict:
-    """The variables to evaluate and to keep, which may be averages."""
+    """Return the variables to evaluate and to keep, which may be averages."""
     return self.variables
 
   def begin_from(self, params: dict, batch_stats: dict) -> "TrainState":
-    """This state with the parameters and statistics of another model."""
+    """Return this state with the parameters and statistics of another model."""
     return self.replace(params=params, batch_stats=batch_stats)
-
-
-class Own(NamedTuple):
-  """A run's key beside what else it has of its own; of several runs `[S, ...]`.
-
-  Attributes:
-    key: see `augment_key`.
-    rate_factor: float scalar, multiplies the learning rate; None: 1.
-    class_counts: floats `[K]`, training images of each class; None: those that
-      the step was built with.
-  """
-
-  key: jax.Array
-  rate_factor: jax.Array | None = None
-  class_counts: jax.Array | None = None
 
 
 class AveragedState(TrainState):
@@ -80,11 +64,11 @@ class AveragedState(TrainState):
 
   @property
   def eval_variables(self) -> dict:
-    """The averages, and the fixed classifier."""
+    """Return the averages and the fixed classifier."""
     return self.ema | {"etf": self.etf}
 
   def begin_from(self, params: dict, batch_stats: dict) -> "AveragedState":
-    """As the base does it, with the averages begun there as well."""
+    """Begin the averages from the other model too; see `TrainState`."""
     started = super().begin_from(params, batch_stats)
     # Copies, since a step may not donate an array twice.
     ema = {"params": params, "batch_stats": batch_stats}
@@ -116,7 +100,7 @@ class AveragedState(TrainState):
 
 
 def keys(seed: int) -> dict[str, jax.Array]:
-  """One independent key per use of a seed."""
+  """Return one independent key for each use of a seed."""
   # Number 2 was the order of the data, which needs no key of JAX any more.
   numbers = {"params": 0, "prototypes": 1, "augment": 3}
   root = jax.random.key(seed)
@@ -126,9 +110,14 @@ def keys(seed: int) -> dict[str, jax.Array]:
 def augment_key(
   seed: int | tuple[int, ...], sharding: jax.sharding.Sharding
 ) -> jax.Array:
-  """The key of a run's train step, placed so that no step has to move it.
+  """Place the key of a run's train step, so that no step has to move it.
 
-  Of several seeds `[S]` keys.
+  Args:
+    seed: one seed, or a tuple of S seeds.
+    sharding: of the key.
+
+  Returns:
+    A key; for a tuple of seeds keys `[S]`.
   """
   several = isinstance(seed, tuple)
   data = np.stack(
@@ -141,37 +130,10 @@ def augment_key(
   return jax.random.wrap_key_data(resident.place(data, sharding))
 
 
-def own(
-  key: jax.Array,
-  sharding: jax.sharding.Sharding,
-  *,
-  rate_factors: Sequence[float] | None = None,
-  class_counts: Sequence[np.ndarray] | None = None,
-) -> Own:
-  """The key of a run, or the keys of several, with what they have of their own.
-
-  Args:
-    key: see `augment_key`.
-    sharding: as the key's.
-    rate_factors: of each run, if they differ.
-    class_counts: `[K]` of each run, if they differ.
-  """
-
-  def placed(values):
-    if values is None:
-      return None
-    values = np.asarray(values, jnp.result_type(float))
-    return resident.place(
-      values.reshape(key.shape + values.shape[1:]), sharding
-    )
-
-  return Own(key, placed(rate_factors), placed(class_counts))
-
-
 def draw_classifier(
   model: Classifier, image_shape: tuple[int, ...], seed: int
 ) -> dict:
-  """The collection `etf` of a model whose head is an ETF, else empty.
+  """Draw the collection `etf` of a model; empty unless its head is an ETF.
 
   The frame is factored on the host, so it is drawn here, outside jit.
 
@@ -192,7 +154,7 @@ def draw_classifier(
 
 
 def classifier_shapes(model: Classifier, image_shape: tuple[int, ...]) -> dict:
-  """What `draw_classifier` will give, as `jax.ShapeDtypeStruct`s."""
+  """Return the shapes of `draw_classifier`, as `jax.ShapeDtypeStruct`s."""
   if not isinstance(model.head, ETFHead):
     return {}
   features = jax.eval_shape(
@@ -210,7 +172,7 @@ def classifier_shapes(model: Classifier, image_shape: tuple[int, ...]) -> dict:
   return {"head": {"prototypes": prototypes}}
 
 
-def create(
+def create_train_state(
   model: Classifier,
   optimizer: optax.GradientTransformation,
   image_shape: tuple[int, ...],
@@ -220,7 +182,7 @@ def create(
   *,
   average: bool = False,
 ) -> TrainState:
-  """A fresh state, born where `sharding` says.
+  """Create a fresh state where `sharding` places it.
 
   Args:
     model: see `models.create_model`.
@@ -228,21 +190,21 @@ def create(
     image_shape: `(H, W, C)`.
     fixed: see `draw_classifier`.
     seed: decides the weights.
-    sharding: of all leaves, or a tree of one for each, see `shapes`.
+    sharding: of all leaves, or a tree with one for each leaf.
     average: make an `AveragedState`.
   """
   init = _init(model, optimizer, image_shape, average)
   return jax.jit(init, out_shardings=sharding)(keys(seed)["params"], fixed)
 
 
-def shapes(
+def train_state_shapes(
   model: Classifier,
   optimizer: optax.GradientTransformation,
   image_shape: tuple[int, ...],
   *,
   average: bool = False,
 ) -> TrainState:
-  """What `create` will give, as `jax.ShapeDtypeStruct`s; arguments as its."""
+  """Return the shapes of `create_train_state`, as `jax.ShapeDtypeStruct`s."""
   return jax.eval_shape(
     _init(model, optimizer, image_shape, average),
     jax.eval_shape(lambda: jax.random.key(0)),
@@ -251,7 +213,7 @@ def shapes(
 
 
 def _init(model, optimizer, image_shape, average):
-  """(key, fixed classifier) -> state, to be jitted."""
+  """Make a function (key, fixed classifier) -> state, to be jitted."""
 
   def init(key, fixed):
     _, variables = model.apply(

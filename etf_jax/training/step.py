@@ -6,15 +6,15 @@ loss, the class lengths and every statistic are those of the global batch.
 
 With `accumulate_steps` > 1 the batch is augmented and mixed as a whole and then
 computed in that many parts, whose gradients are added up. Loss, class lengths
-and loss weights remain those of the whole batch. BatchNorm normalises each part
+and loss weights remain those of the whole batch. BatchNorm normalizes each part
 by itself; the running statistics are updated once a step, with the mean over
-the parts, by their examples. A part takes examples from all over the batch, so
-that each stays on its device and padding is shared out. It takes whole groups
-of `bn_group_size`, so with those the number of parts changes rounding only.
+the parts, weighted by their examples. A part takes examples from all over the
+batch, so that each stays on its device and padding is shared out. It takes
+whole groups of `bn_group_size`: the number of parts then changes rounding only.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -25,12 +25,15 @@ import optax
 
 from etf_jax import losses
 from etf_jax.data.augment import Mixed
-from etf_jax.data.batch import Batch
-from etf_jax.errors import InputError
-from etf_jax.models import Classifier
-from etf_jax.training import objectives
+from etf_jax.data.feeds.resident import Batch
+from etf_jax.models import Classifier, Output
+from etf_jax.training import methods
 from etf_jax.training.parallel import sharding
-from etf_jax.training.state import Own, TrainState
+from etf_jax.training.state import TrainState
+
+TrainStep = Callable[
+  [TrainState, Batch, jax.Array], tuple[TrainState, "StepMetrics"]
+]
 
 
 class StepMetrics(NamedTuple):
@@ -40,7 +43,41 @@ class StepMetrics(NamedTuple):
   accuracy: jax.Array
 
 
-def create(
+class Mixture(NamedTuple):
+  """An augmented batch, whose images may be mixed with others of it.
+
+  Attributes:
+    images: floats `[B, H, W, C]`.
+    labels: int32 `[B]`.
+    partner_labels: int32 `[B]`, of the images mixed in; None: no mixing.
+    share: of the first label in a mixed image, a scalar in [0, 1].
+    where: bool `[B]`, False for padding; None: all count.
+    context: what the loss depends on besides.
+  """
+
+  images: jax.Array
+  labels: jax.Array
+  partner_labels: jax.Array | None
+  share: jax.Array
+  where: jax.Array | None
+  context: methods.Context
+
+
+# Takes the rows of a part from an array of the whole batch.
+_Rows = Callable[[jax.Array | None], jax.Array | None]
+
+
+class _Static(NamedTuple):
+  """The constants of a train step."""
+
+  config: ConfigDict
+  model: Classifier
+  loss: methods.Loss
+  trains_backbone: bool
+  mesh: Mesh | None
+
+
+def make_train_step(
   config: ConfigDict,
   model: Classifier,
   optimizer: optax.GradientTransformation,
@@ -49,10 +86,8 @@ def create(
   steps_per_epoch: int,
   total_steps: int,
   mesh: Mesh | None = None,
-) -> Callable[
-  [TrainState, Batch, jax.Array | Own], tuple[TrainState, StepMetrics]
-]:
-  """Build `train_step(state, batch, key)`.
+) -> TrainStep:
+  """Make `train_step(state, batch, key) -> (state, metrics)`.
 
   Args:
     config: resolved; `method`, `loss`, `optimizer`, `eval`, `ema_decay`,
@@ -61,151 +96,180 @@ def create(
     optimizer: see `optimizer.create_optimizer`.
     class_counts: `[K]` training images of each class.
     augment: see `augment.training`.
-    steps_per_epoch: tells the loss which epoch it is in ...
-    total_steps: ... and of how many.
-    mesh: of the state and the batches; None: one of one device.
+    steps_per_epoch: with `total_steps`, tells the loss the epoch.
+    total_steps: steps of the run.
+    mesh: of the state and the batches; None: one device.
 
   Returns:
-    The step. Its key is the run's; the step number is folded in. With a
-    `state.Own` for it, a learning rate or class counts of the run's own replace
-    these. Its batches have a multiple of `sharding.row_multiple` rows.
-
-  Raises:
-    InputError: `ema_decay` is out of its range.
+    The step. Its key is the run's; the step number is folded in. Its batches
+    have a multiple of `sharding.row_multiple` rows.
   """
-  if not 0 <= config.ema_decay < 1:
-    raise InputError(
-      f"config.ema_decay={config.ema_decay!r} must lie in [0, 1)"
-    )
-  # Only with the backbone do the statistics follow the batches.
-  train = objectives.trains_backbone(config)
-  parts, group = config.accumulate_steps, config.bn_group_size or 1
-  gather, spread = sharding.for_compute(mesh), sharding.spreads_batch(mesh)
-  unroll = sharding.unrolls(mesh)
-  shared_loss = objectives.create_loss(config, class_counts)
+  static = _Static(
+    config,
+    model,
+    methods.create_loss(config, class_counts),
+    # Only with the backbone do the statistics follow the batches.
+    methods.trains_backbone(config),
+    mesh,
+  )
 
   def train_step(state, batch, key):
-    own = key if isinstance(key, Own) else Own(key)
-    key = jax.random.fold_in(own.key, state.step)
-    loss = shared_loss
-    if own.class_counts is not None:
-      loss = objectives.create_loss(config, own.class_counts)
-    images, partners, lam = augment(batch, key)
+    key = jax.random.fold_in(key, state.step)
+    images, partners, share = augment(batch, key)
     epoch = state.step // steps_per_epoch
     passed = epoch.astype(jnp.result_type(float))
-    context = objectives.Context(
+    context = methods.Context(
       batch.labels, batch.where, epoch, passed * steps_per_epoch / total_steps
     )
-
-    def terms(rows):
-      """What some rows add to the metrics and gradients, and their statistics.
-
-      `rows` takes them from an array of the batch.
-      """
-      where = rows(batch.where)
-
-      def mean_loss(params):
-        output, updates = model.apply(
-          gather(state.variables | {"params": params}),
-          rows(images),
-          train=train,
-          mask=where if parts == 1 else _some(where),
-          mutable=["batch_stats"],
-        )
-
-        def loss_of(labels):
-          asked = context
-          if parts > 1:
-            asked = context._replace(part_of=labels, part_where=where)
-          return loss(output, rows(labels), asked)
-
-        per_example = _over_labels(loss_of, batch, partners, lam)
-        if config.loss.feature_length_penalty:
-          per_example += (
-            config.loss.feature_length_penalty
-            * losses.feature_length_penalty(output.features)
-          )
-        value = _mean_terms(per_example, where, batch)
-        return value, (output, updates.get("batch_stats", {}))
-
-      (value, (output, batch_stats)), gradients = jax.value_and_grad(
-        mean_loss, has_aux=True
-      )(state.params)
-
-      def right():
-        predicted = jnp.argmax(output.logits, axis=-1)
-        return _over_labels(
-          lambda labels: (predicted == rows(labels)).astype(value.dtype),
-          batch,
-          partners,
-          lam,
-        )
-
-      # A conditional, so that dot regression builds logits on these steps only.
-      # The mean lies behind it, where devices sum it up together with the loss.
-      accuracy = _mean_terms(
-        jax.lax.cond(
-          state.step % config.eval.train_accuracy_steps == 0,
-          right,
-          lambda: jnp.full(output.features.shape[:1], jnp.nan, value.dtype),
-        ),
-        where,
-        batch,
-      )
-      return StepMetrics(value, accuracy), batch_stats, gradients
-
-    def part(number):
-      def rows(array):
-        if array is None:
-          return None
-        return spread(_rows(array, number, parts, group))
-
-      metrics, batch_stats, gradients = terms(rows)
-      # Each part began with the old statistics: their mean is one update.
-      where = rows(batch.where)
-      ones = jnp.ones(batch.labels.shape[0] // parts, metrics.loss.dtype)
-      weight = _mean_terms(ones, where, batch)
-      batch_stats = jax.tree.map(
-        lambda x: weight.astype(x.dtype) * x, batch_stats
-      )
-      return metrics, batch_stats, gradients
-
-    if parts == 1:
-      metrics, batch_stats, gradients = terms(lambda array: array)
-    else:
-      metrics, batch_stats, gradients = _sum(part, parts, unroll)
-      if not train:
-        batch_stats = state.batch_stats
-    updates, opt_state = optimizer.update(
-      gradients, state.opt_state, state.params
-    )
-    if own.rate_factor is not None:  # SGD's updates are linear in its rate.
-      updates = jax.tree.map(
-        lambda x: own.rate_factor.astype(x.dtype) * x, updates
-      )
-    params = optax.apply_updates(state.params, updates)
-    if config.ema_decay:
-      state = state.average(params, batch_stats, config.ema_decay)
-    state = state.replace(
-      step=state.step + 1,
-      params=params,
-      batch_stats=batch_stats,
-      opt_state=opt_state,
+    mixed_in = None if partners is None else batch.labels[partners]
+    whole = Mixture(images, batch.labels, mixed_in, share, batch.where, context)
+    metrics, batch_stats, gradients = accumulate(static, state, whole)
+    state = apply_update(
+      optimizer, state, gradients, batch_stats, config.ema_decay
     )
     return state, metrics
 
   return train_step
 
 
-def _over_labels(function, batch, partners, lam):
-  """A function of the labels, mixed over both labels of a mixed image."""
-  if partners is None:
+def forward(
+  static: _Static, state: TrainState, params: Any, batch: Mixture, rows: _Rows
+) -> tuple[jax.Array, tuple[Output, dict]]:
+  """Compute the loss of each example of a part of a batch.
+
+  Args:
+    static: constants of the step.
+    state: before the step; lends all variables but `params`.
+    params: parameters, to be differentiated.
+    batch: the whole batch, which decides class lengths and weights.
+    rows: takes the part's rows from an array of the batch.
+
+  Returns:
+    Floats `[b]`, and the model's output beside its running statistics.
+  """
+  config, in_parts = static.config, static.config.accumulate_steps > 1
+  gather, where = sharding.for_compute(static.mesh), rows(batch.where)
+  output, updates = static.model.apply(
+    gather(state.variables | {"params": params}),
+    rows(batch.images),
+    train=static.trains_backbone,
+    mask=_some(where) if in_parts else where,
+    mutable=["batch_stats"],
+  )
+
+  def loss_of(labels):
+    context = batch.context
+    if in_parts:
+      context = context._replace(part_of=labels, part_where=where)
+    return static.loss(output, rows(labels), context)
+
+  per_example = _over_labels(loss_of, batch)
+  if config.loss.feature_length_penalty:
+    per_example += (
+      config.loss.feature_length_penalty
+      * losses.feature_length_penalty(output.features)
+    )
+  return per_example, (output, updates.get("batch_stats", {}))
+
+
+def accumulate(
+  static: _Static, state: TrainState, batch: Mixture
+) -> tuple[StepMetrics, dict, Any]:
+  """Add up the metrics, running statistics and gradients of a batch's parts.
+
+  Args:
+    static: constants of the step.
+    state: before the step.
+    batch: the whole batch.
+  """
+  config = static.config
+  parts, group = config.accumulate_steps, config.bn_group_size or 1
+  if parts == 1:
+    return _terms(static, state, batch, lambda array: array)
+  spread = sharding.spreads_batch(static.mesh)
+
+  def terms_of(number):
+    def rows(array):
+      if array is None:
+        return None
+      return spread(_rows(array, number, parts, group))
+
+    metrics, batch_stats, gradients = _terms(static, state, batch, rows)
+    # Each part began with the old statistics: their mean is one update.
+    ones = jnp.ones(batch.labels.shape[0] // parts, metrics.loss.dtype)
+    weight = _share_of_mean(ones, rows(batch.where), batch)
+    batch_stats = jax.tree.map(
+      lambda x: weight.astype(x.dtype) * x, batch_stats
+    )
+    return metrics, batch_stats, gradients
+
+  unroll = sharding.unrolls(static.mesh)
+  metrics, batch_stats, gradients = _sum(terms_of, parts, unroll)
+  if not static.trains_backbone:
+    batch_stats = state.batch_stats
+  return metrics, batch_stats, gradients
+
+
+def apply_update(
+  optimizer: optax.GradientTransformation,
+  state: TrainState,
+  gradients: Any,
+  batch_stats: dict,
+  ema_decay: float,
+) -> TrainState:
+  """Make the state after a step from its gradients and running statistics."""
+  updates, opt_state = optimizer.update(
+    gradients, state.opt_state, state.params
+  )
+  params = optax.apply_updates(state.params, updates)
+  if ema_decay:
+    state = state.average(params, batch_stats, ema_decay)
+  return state.replace(
+    step=state.step + 1,
+    params=params,
+    batch_stats=batch_stats,
+    opt_state=opt_state,
+  )
+
+
+def _terms(static, state, batch, rows):
+  """Compute a part's share of the metrics and gradients, and its statistics."""
+  where = rows(batch.where)
+
+  def mean_loss(params):
+    per_example, aux = forward(static, state, params, batch, rows)
+    return _share_of_mean(per_example, where, batch), aux
+
+  (loss, (output, batch_stats)), gradients = jax.value_and_grad(
+    mean_loss, has_aux=True
+  )(state.params)
+
+  def correct():
+    predicted = jnp.argmax(output.logits, axis=-1)
+    return _over_labels(
+      lambda labels: (predicted == rows(labels)).astype(loss.dtype), batch
+    )
+
+  # A conditional, so that dot regression builds logits on these steps only.
+  # The mean lies behind it, where devices sum it up together with the loss.
+  per_example = jax.lax.cond(
+    state.step % static.config.eval.train_accuracy_steps == 0,
+    correct,
+    lambda: jnp.full(output.features.shape[:1], jnp.nan, loss.dtype),
+  )
+  accuracy = _share_of_mean(per_example, where, batch)
+  return StepMetrics(loss, accuracy), batch_stats, gradients
+
+
+def _over_labels(function, batch):
+  """Mix a function of a batch's labels over both labels of a mixed image."""
+  if batch.partner_labels is None:
     return function(batch.labels)
-  return losses.mixup(function, batch.labels, batch.labels[partners], lam)
+  return losses.mixup(function, batch.labels, batch.partner_labels, batch.share)
 
 
-def _mean_terms(values, where, batch):
-  """The mean over a batch, or what the values of some of its rows add to it."""
+def _share_of_mean(values, where, batch):
+  """Return what the values of some rows add to the mean over the batch."""
   if where is None:
     return jnp.sum(values) / batch.labels.shape[0]
   number = jnp.sum(batch.where, dtype=values.dtype)
@@ -213,7 +277,7 @@ def _mean_terms(values, where, batch):
 
 
 def _rows(array, number, parts, group):
-  """Of every `parts` groups of rows the one of this number."""
+  """Take, of every `parts` groups of rows, the one of this number."""
   rest = array.shape[1:]
   groups = array.reshape(-1, parts, group, *rest)
   chosen = jax.lax.dynamic_index_in_dim(groups, number, 1, keepdims=False)
@@ -221,7 +285,7 @@ def _rows(array, number, parts, group):
 
 
 def _some(where):
-  """A mask for BatchNorm, which cannot normalise a part without examples.
+  """Return a mask for BatchNorm, which cannot normalize a part of no example.
 
   There it sees the padding, whose terms are zero whatever it makes of them.
   """
@@ -229,7 +293,7 @@ def _some(where):
 
 
 def _sum(function, parts, unroll):
-  """The sum of function(0) .. function(parts - 1), trees of arrays."""
+  """Add up function(0) .. function(parts - 1), trees of arrays."""
   zeros = jax.tree.map(
     lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(function, 0)
   )

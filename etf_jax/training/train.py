@@ -1,101 +1,124 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""All runs of an experiment: load the data, train every seed, report."""
+"""Training from Python: load the data, train every seed, report.
+
+    from etf_jax.configs import digits_lt
+    from etf_jax.training.train import train
+
+    config = digits_lt.get_config()
+    config.total_epochs = 20.0
+    (result,) = train(config, "runs/first")
+    print(result.last["accuracy"], result.workdir)
+
+`python -m etf_jax.main` is this function behind a command line. In a notebook
+the same cell again continues a run that was interrupted, or returns the result
+that is there.
+"""
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from ml_collections import ConfigDict
 
 from etf_jax import data
-from etf_jax.errors import InputError
 from etf_jax.reporting import report, results
 from etf_jax.runs import directory
-from etf_jax.training import experiment as experiments
-from etf_jax.training import loop, objectives, sweeps
+from etf_jax.training import loop
+from etf_jax.training.config import check_config
 from etf_jax.training.parallel import compilation_cache, distributed
 from etf_jax.training.records import recorder
+from etf_jax.training.setup import make_trainer
 
 
-def run(config: ConfigDict, workdir: str | None) -> list[Path]:
-  """Train every run of a config and reports on them.
+class TrainResult(NamedTuple):
+  """The result of one seed.
+
+  Attributes:
+    seed: of the run.
+    workdir: directory of the run.
+    last: test metrics after the last step, by name; {} but in process 0.
+    best: test metrics of the best evaluation; {} but in process 0.
+  """
+
+  seed: int
+  workdir: Path
+  last: dict
+  best: dict
+
+
+def train(
+  config: ConfigDict, workdir: str | os.PathLike | None = None
+) -> list[TrainResult]:
+  """Train every seed of a config, write reports and print the table.
 
   Args:
     config: as configs/base.py describes it.
-    workdir: see `directory.choose`.
+    workdir: directory of the run; of several seeds the one above their
+      directories. None: `runs/<name>-<method>-<hash>`.
 
   Returns:
-    The directory of each run.
+    The result of each seed.
 
   Raises:
     InputError: what the user can mend, in one line.
+    distributed.Preempted: asked to stop by SIGTERM; the state is saved.
   """
-  objectives.check_choices(config)
+  check_config(config)
   compilation_cache.use_cache(config)
   distributed.check_same(directory.shared_facts(config))
-  seeds = tuple(config.seeds)
-  distinct = len(set(seeds)) == len(seeds) > 0
-  if not distinct or not all(type(seed) is int for seed in seeds):
-    raise InputError(
-      f"config.seeds={seeds} must be different whole numbers, as in 0,1,2"
-    )
-  datasets = _load(config)
-  counts = [dataset.class_counts.tolist() for dataset in datasets]
-  distributed.check_same({"images of each class of the data": counts})
-  experiment = experiments.create(config, datasets[0], datasets[1:])
-  chosen, said = {}, {}
-  for name in sweeps.names(config):
-    own, seed = experiments.of_run(experiment, name)
-    values, _ = sweeps.values_of(config, name)
-    chosen[name] = directory.choose(own.config, workdir, seed, values)
-    said[name] = " ".join(
-      f"{field.replace('_', ' ')} {value}"
-      for field, value in (values | {"seed": seed}).items()
-    )
-  for group in _groups(chosen, config.pack_seeds):
-    for name, place in group.items():
-      if distributed.is_writer():
-        print(
-          f"{config.name} {config.method} {said[name]} in {place}", flush=True
+  dataset = data.load(config.data)
+  distributed.check_same(
+    {"images of each class of the data": dataset.class_counts.tolist()}
+  )
+  trainer = make_trainer(config, dataset)
+  config = trainer.setup.config
+  above = None if workdir is None else os.fspath(workdir)
+  workdirs = {
+    seed: directory.choose(config, above, seed) for seed in config.seeds
+  }
+  trained = []
+  for seeds in _groups(workdirs, config.pack_seeds):
+    for seed in seeds:
+      _print(f"{config.name} {config.method} seed {seed} in {workdirs[seed]}")
+    finals = loop.train_seeds(trainer, {s: workdirs[s] for s in seeds})
+    for seed, final in finals.items():
+      trained.append(
+        TrainResult(
+          seed, workdirs[seed], final.get("last", {}), final.get("best", {})
         )
-    loop.train_together(experiment, group)
-    for place in group.values():
-      if distributed.is_writer() and config.report.html:
-        report.write([place], place / "report.html")
-  places = list(chosen.values())
+      )
+      _report(config, [workdirs[seed]], workdirs[seed])
+  directories = list(workdirs.values())
+  if len(directories) > 1:
+    _report(config, directories, Path(os.path.commonpath(directories)))
   if distributed.is_writer():
-    if len(places) > 1 and config.report.html:
-      report.write(places, Path(os.path.commonpath(places), "report.html"))
-    print(results.text(places))
-  return places
+    _print(results.text(directories))
+  return sorted(trained, key=lambda result: config.seeds.index(result.seed))
 
 
-def _load(config):
-  """The data set, or that of each imbalance."""
-  datasets = []
-  for imbalance in config.imbalances or (config.data.imbalance,):
-    own = config.data.copy_and_resolve_references()
-    own.imbalance = imbalance
-    datasets.append(data.load(own))
-  return datasets
+def _print(line: str) -> None:
+  if distributed.is_writer():
+    print(line, flush=True)
 
 
-def _groups(places: dict[Any, Path], size: int) -> list[dict[Any, Path]]:
-  """Run to be trained together: at most `size` that stand at the same step.
+def _report(config: ConfigDict, workdirs: list[Path], folder: Path) -> None:
+  if distributed.is_writer() and config.report.html:
+    report.write(workdirs, folder / "report.html")
+
+
+def _groups(workdirs: dict[int, Path], size: int) -> list[list[int]]:
+  """Group the seeds to be packed: at most `size` that stand at the same step.
 
   They keep their order as far as that goes.
   """
-  standing = dict.fromkeys(places, 0)
+  steps = dict.fromkeys(workdirs, 0)
   if size > 1:
-    found = distributed.from_writer(
-      lambda: [recorder.standing(place) for place in places.values()]
+    newest = distributed.from_writer(
+      lambda: [recorder.newest_step(place) for place in workdirs.values()]
     )
-    standing = dict(zip(places, found, strict=True))
+    steps = dict(zip(workdirs, newest, strict=True))
   groups = []
-  for step in sorted(set(standing.values())):
-    names = [name for name in places if standing[name] == step]
-    groups += [
-      {name: places[name] for name in names[first : first + size]}
-      for first in range(0, len(names), size)
-    ]
+  for step in sorted(set(steps.values())):
+    seeds = [seed for seed in workdirs if steps[seed] == step]
+    groups += [seeds[i : i + size] for i in range(0, len(seeds), size)]
   return groups

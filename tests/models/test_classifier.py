@@ -13,7 +13,9 @@ from etf_jax.data import augment
 from etf_jax.data.batch import Batch
 from etf_jax.errors import InputError
 from etf_jax.models import Classifier, ETFHead, LinearHead, create_model
-from etf_jax.training import durations, objectives, optimizer, state, step
+from etf_jax.training import durations, optimizer, state
+from etf_jax.training.config import resolve_config
+from etf_jax.training.step import make_train_step
 
 CLASSES, SHAPE = 4, (8, 8, 1)
 
@@ -24,7 +26,7 @@ def config(method="etf_dr", backbone="resnet8", **changes):
   c.schedule.name = "constant"
   with c.unlocked():
     c.update_from_flattened_dict(changes)
-  return objectives.resolve(c, CLASSES)
+  return resolve_config(c, CLASSES)
 
 
 @pytest.fixture(scope="module")
@@ -48,8 +50,10 @@ def train(c, batch, steps):
   )
   prepare = augment.training(c.augment, (0.4,), (0.3,), jnp.dtype(c.dtype))
   counts = np.full(CLASSES, 6)
-  train_step = jax.jit(step.create(c, model, sgd, counts, prepare, 1, steps))
-  first = current = state.create(
+  train_step = jax.jit(
+    make_train_step(c, model, sgd, counts, prepare, 1, steps)
+  )
+  first = current = state.create_train_state(
     model,
     sgd,
     SHAPE,

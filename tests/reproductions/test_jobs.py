@@ -132,7 +132,7 @@ def _width(config):
   plain.update(dtype="float32")
   plain.head.update(name="linear", projector=0, batch_norm=False)
   model = models.create_model(plain)
-  shapes = state.shapes(model, optax.sgd(0.1), (32, 32, 3))
+  shapes = state.train_state_shapes(model, optax.sgd(0.1), (32, 32, 3))
   width, classes = shapes.params["head"]["kernel"].shape
   assert classes == catalog.lookup(config.data.name).num_classes
   return width

@@ -5,7 +5,7 @@ import pytest
 
 from etf_jax.reproductions import targets
 from etf_jax.reproductions.jobs import TARGETS
-from etf_jax.training import objectives
+from etf_jax.training import methods
 
 
 def published(target, method, **where):
@@ -122,10 +122,10 @@ def test_the_leaderboard_has_values_with_a_source_alone():
 
 
 def test_every_method_has_a_name_and_every_setting_another():
-  assert set(targets.METHOD_LABELS) == set(objectives.METHODS)
+  assert set(targets.METHOD_LABELS) == set(methods.METHODS)
   for target in TARGETS.values():
     labels = [setting.label for setting in target.settings]
     assert len(set(labels)) == len(labels)
     for setting in target.settings:
       used = {*setting.methods, *setting.published, *setting.of_method}
-      assert used <= set(objectives.METHODS)
+      assert used <= set(methods.METHODS)

@@ -127,7 +127,7 @@ def test_the_directory_above_one_seed_will_do(run, model):
 def test_averages_are_what_is_loaded():
   run = trained_runs.photographs()
   model = etf_jax.load(run)
-  like = state.shapes(
+  like = state.train_state_shapes(
     model.model, optax.sgd(0.1, momentum=0.9), (14, 14, 3), average=True
   )
   like = {"params": like.params, "ema": like.ema}

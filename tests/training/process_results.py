@@ -7,8 +7,8 @@ import tiny_process_config
 import tiny_runs
 
 from etf_jax import data
-from etf_jax.training import experiment as experiments
 from etf_jax.training import loop
+from etf_jax.training.setup import make_trainer
 
 import chaos_results  # isort: skip
 
@@ -23,7 +23,7 @@ def train(digits_dir, workdir, devices, feed="resident"):
   config = tiny_process_config.get_config()
   config.data.data_dir = str(digits_dir)
   config.devices, config.data.feed = devices, feed
-  loop.train(experiments.create(config, data.load(config.data)), 0, workdir)
+  loop.train_seed(make_trainer(config, data.load(config.data)), 0, workdir)
 
 
 def assert_same_state(workdir, expected, folder="checkpoints"):

@@ -13,9 +13,10 @@ import tiny_runs
 from etf_jax import models
 from etf_jax.data.batch import Batch
 from etf_jax.errors import InputError
-from etf_jax.training import objectives, optimizer, state
-from etf_jax.training import step as steps
+from etf_jax.training import optimizer, state
+from etf_jax.training.config import check_config, resolve_config
 from etf_jax.training.parallel import sharding
+from etf_jax.training.step import make_train_step
 
 pytestmark = pytest.mark.slow
 
@@ -84,12 +85,12 @@ def begin(method, backbone, head):
   if method == "crt":
     fields["init_from"] = "elsewhere"
   config = tiny_runs.config("", method, fields)
-  config = objectives.resolve(config, 4)
+  config = resolve_config(config, 4)
   model = models.create_model(config)
   sgd = optimizer.create_optimizer(config, lambda step: 1.0)
   fixed = state.draw_classifier(model, SHAPE, 0)
   where = sharding.replicated(sharding.make_mesh(1, BATCH))
-  fresh = state.create(model, sgd, SHAPE, fixed, 0, where)
+  fresh = state.create_train_state(model, sgd, SHAPE, fixed, 0, where)
   # Deferred weights need a late epoch.
   return config, sgd, jax.device_get(fresh.replace(step=np.int32(9)))
 
@@ -103,7 +104,7 @@ def after_a_step(
   config.update_from_flattened_dict(
     {name.replace("__", "."): value for name, value in fields.items()}
   )
-  train_step = steps.create(
+  train_step = make_train_step(
     config,
     models.create_model(config),
     sgd,
@@ -221,4 +222,4 @@ def test_what_is_not_trained_stands_still_in_parts():
 def test_numbers_out_of_range(field, value, rule):
   config = tiny_runs.config("", "ce", {field: value})
   with pytest.raises(InputError, match=rf"^config.{field}={value} must {rule}"):
-    objectives.check_choices(config)
+    check_config(config)

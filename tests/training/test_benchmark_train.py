@@ -14,8 +14,7 @@ from etf_jax import benchmark, data
 from etf_jax.benchmarks import run as runs
 from etf_jax.benchmarks import steps, train
 from etf_jax.errors import InputError
-from etf_jax.training import experiment
-from etf_jax.training import plan as plans
+from etf_jax.training.setup import make_setup, make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -136,7 +135,7 @@ def test_a_run_that_compiles_again_is_caught(digits_dir, tmp_path, monkeypatch):
     "  def close(self): pass\n"
   )
   monkeypatch.syspath_prepend(tmp_path)
-  monkeypatch.setattr(experiment, "create", experiment.create)
+  monkeypatch.setattr(train, "make_trainer", make_trainer)
   code = runs.main(
     [
       str(tmp_path / "answer.json"),
@@ -203,7 +202,7 @@ def test_frozen_steps_do_not_look_at_new_images(digits_dir):
   config.augment.crop_padding = 1
   config.steps_per_call = 2
   dataset = data.load(config.data)
-  plan = plans.create(config, dataset)
+  plan = make_setup(config, dataset)
   held = steps.resident.put(dataset.train, plan.mesh)
   run = steps.frozen(plan, dataset, held, 2, seed=0)
   losses = [float(run.go(number).loss) for number in (1, 19, 20, 20)]

@@ -7,15 +7,16 @@ import json
 
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict, FrozenConfigDict
 import pytest
 import tiny_runs
 
 from etf_jax import data
 from etf_jax.errors import InputError
 from etf_jax.training import durations, loop, train
-from etf_jax.training import experiment as experiments
 from etf_jax.training.feeds import multi_step
 from etf_jax.training.parallel import distributed, sharding
+from etf_jax.training.setup import make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -26,14 +27,14 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def build(digits_dir):
-  """steps_per_call -> an experiment."""
+  """steps_per_call -> an trainer."""
   config = tiny_runs.config(digits_dir, "etf_dr", FIELDS)
   dataset, made = data.load(config.data), {}
 
   def get(steps):
     if steps not in made:
       config.steps_per_call = steps
-      made[steps] = experiments.create(config, dataset)
+      made[steps] = make_trainer(config, dataset)
     return made[steps]
 
   return get
@@ -44,9 +45,9 @@ def single(build, tmp_path_factory):
   """The directory of a run, and what compiled after which of its steps."""
   directory = tmp_path_factory.mktemp("single") / "run"
   reached = [0]
-  experiment = tiny_runs.watched(build(1), after=reached.append)
+  trainer = tiny_runs.watched(build(1), after=reached.append)
   with tiny_runs.compilations(lambda: reached[-1]) as compiled:
-    loop.train(experiment, 0, directory)
+    loop.train_seed(trainer, 0, directory)
   return directory, compiled
 
 
@@ -66,29 +67,29 @@ def test_several_steps_in_a_call_are_the_same_run(build, single, tmp_path):
     seen.append(steps)
     return current
 
-  experiment = tiny_runs.watched(build(3), before)
-  loop.train(experiment, 0, tmp_path / "run")
+  trainer = tiny_runs.watched(build(3), before)
+  loop.train_seed(trainer, 0, tmp_path / "run")
   # At most 3, and: the whole batches of an epoch end at 4, its rest at 5, a
   # row at 6, a checkpoint at 8, whole batches at 9, a rest at 10, the run.
   assert seen == [3, 1, 1, 1, 2, 1, 1, 2]
-  tiny_runs.assert_same_run(tmp_path / "run", single[0], experiment, TOLERANCE)
+  tiny_runs.assert_same_run(tmp_path / "run", single[0], trainer, TOLERANCE)
 
 
 def test_a_signal_is_answered_after_the_call(build, single, tmp_path):
   # In the second of three steps.
   with pytest.raises(distributed.Preempted, match=r"saved at step 3$"):
-    loop.train(tiny_runs.terminated(build(3), 1), 0, tmp_path / "run")
+    loop.train_seed(tiny_runs.terminated(build(3), 1), 0, tmp_path / "run")
   kept = json.loads((tmp_path / "run" / "window.json").read_text())
   assert len(kept["metrics"]) == 3
-  loop.train(build(3), 0, tmp_path / "run")
+  loop.train_seed(build(3), 0, tmp_path / "run")
   tiny_runs.assert_same_run(tmp_path / "run", single[0], build(3), TOLERANCE)
 
 
-def with_config(experiment, **fields):
-  config = experiment.config.copy_and_resolve_references()
-  with config.unlocked():
-    config.update_from_flattened_dict(fields)
-  return dataclasses.replace(experiment, config=config)
+def with_config(trainer, **fields):
+  config = ConfigDict(trainer.setup.config)
+  config.update_from_flattened_dict(fields)
+  setup = dataclasses.replace(trainer.setup, config=FrozenConfigDict(config))
+  return dataclasses.replace(trainer, setup=setup)
 
 
 @jax.jit
@@ -123,10 +124,8 @@ def test_the_host_neither_waits_nor_moves_data(build, steps, tmp_path):
       seen["waited"] = seen["busy"].is_ready()
 
   every = {"report.log_every_steps": 10, "checkpoint.every_steps": 10}
-  experiment = with_config(
-    tiny_runs.watched(build(steps), before, after), **every
-  )
-  loop.train(experiment, 0, tmp_path / "run")
+  trainer = with_config(tiny_runs.watched(build(steps), before, after), **every)
+  loop.train_seed(trainer, 0, tmp_path / "run")
   assert seen["waited"] is False
 
 
@@ -141,8 +140,8 @@ def test_the_most_steps_of_a_call(asked, examples, most):
 
 
 def test_a_profile_of_some_steps(build, tmp_path):
-  experiment = with_config(build(3), profile_steps=(5, 3))
-  loop.train(experiment, 0, tmp_path / "run")
+  trainer = with_config(build(3), profile_steps=(5, 3))
+  loop.train_seed(trainer, 0, tmp_path / "run")
   folder = tmp_path / "run" / "profile"
   assert len(list(folder.rglob("*.xplane.pb"))) == 1
   (file,) = folder.rglob("*.trace.json.gz")
@@ -186,6 +185,6 @@ def test_a_profile_of_some_steps(build, tmp_path):
 def test_bad_input(digits_dir, tmp_path, fields, message):
   config = tiny_runs.config(digits_dir, "etf_dr", fields)
   with pytest.raises(InputError) as error:
-    train.run(config, str(tmp_path / "run"))
+    train.train(config, str(tmp_path / "run"))
   assert str(error.value) == message
   assert not (tmp_path / "run").exists()

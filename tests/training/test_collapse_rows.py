@@ -6,15 +6,17 @@ import tiny_runs
 
 from etf_jax import data
 from etf_jax.errors import InputError
-from etf_jax.training import experiment, loop, objectives
+from etf_jax.training import loop
+from etf_jax.training.config import check_config
+from etf_jax.training.setup import make_trainer
 
 pytestmark = pytest.mark.slow
 
 
 def train(directory, workdir, method="etf_dr", fields=None):
   config = tiny_runs.config(directory, method, fields)
-  run = experiment.create(config, data.load(config.data))
-  loop.train(run, 0, workdir)
+  run = make_trainer(config, data.load(config.data))
+  loop.train_seed(run, 0, workdir)
   return tiny_runs.rows(workdir)
 
 
@@ -57,11 +59,11 @@ def test_measuring_changes_no_result(digits_dir, tmp_path, measured):
 def test_choices_are_checked(digits_dir, field, value, said):
   config = tiny_runs.config(digits_dir, "etf_dr", {field: value})
   with pytest.raises(InputError, match=said):
-    objectives.check_choices(config)
+    check_config(config)
 
 
 def test_a_validation_split_must_be_there(digits_dir):
   fields = {"collapse.splits": ("train", "validation")}
   config = tiny_runs.config(digits_dir, "etf_dr", fields)
   with pytest.raises(InputError, match="validation_fraction or leave it out"):
-    experiment.create(config, data.load(config.data))
+    make_trainer(config, data.load(config.data))

@@ -10,9 +10,9 @@ import pytest
 
 from etf_jax import data
 from etf_jax.configs import digits_lt
-from etf_jax.training import experiment as experiments
 from etf_jax.training import state
 from etf_jax.training.parallel import sharding
+from etf_jax.training.setup import make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -30,18 +30,18 @@ def small_config(data_dir, **changes):
 
 def train(config, dataset):
   """The parameters, statistics and losses of 20 steps, as NumPy arrays."""
-  experiment = experiments.create(config, dataset)
+  trainer = make_trainer(config, dataset)
   keys = state.keys(0)
   shape = dataset.train.images.shape[1:]
-  current = state.create(
-    experiment.model,
-    experiment.optimizer,
+  current = state.create_train_state(
+    trainer.setup.model,
+    trainer.setup.optimizer,
     shape,
-    state.draw_classifier(experiment.model, shape, 0),
+    state.draw_classifier(trainer.setup.model, shape, 0),
     0,
-    sharding.replicated(experiment.mesh),
+    sharding.replicated(trainer.setup.mesh),
   )
-  losses, feed = [], experiment.open_feed(0, 0)
+  losses, feed = [], trainer.open_feed(0, 0)
   for step in range(STEPS):
     current, metrics = feed.advance(current, step, keys["augment"])
     losses.append(metrics.loss)

@@ -11,10 +11,11 @@ from etf_jax import models
 from etf_jax.data import augment
 from etf_jax.data.batch import Batch
 from etf_jax.errors import InputError
-from etf_jax.training import objectives, optimizer, state
-from etf_jax.training import step as steps
+from etf_jax.training import optimizer, state
 from etf_jax.training.checkpoints import manager
+from etf_jax.training.config import resolve_config
 from etf_jax.training.parallel import sharding
+from etf_jax.training.step import make_train_step
 
 pytestmark = pytest.mark.slow
 
@@ -25,10 +26,10 @@ DECAY = 0.6  # reached at the fourth step: (1 + t) / (10 + t) < .6 before t = 13
 def built(decay):
   """A fresh state and the jitted step of a tiny model of four classes."""
   config = tiny_runs.config("", "etf_dr", {"ema_decay": decay})
-  config = objectives.resolve(config, 4)
+  config = resolve_config(config, 4)
   model = models.create_model(config)
   sgd = optimizer.create_optimizer(config, lambda step: jnp.float32(0.1))
-  train_step = steps.create(
+  train_step = make_train_step(
     config,
     model,
     sgd,
@@ -39,7 +40,7 @@ def built(decay):
   )
   shape = (8, 8, 1)
   fixed = state.draw_classifier(model, shape, 0)
-  fresh = state.create(
+  fresh = state.create_train_state(
     model,
     sgd,
     shape,

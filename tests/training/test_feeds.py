@@ -6,8 +6,8 @@ import tiny_runs
 
 from etf_jax import data
 from etf_jax.errors import InputError
-from etf_jax.training import experiment as experiments
 from etf_jax.training import loop
+from etf_jax.training.setup import make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -20,9 +20,9 @@ def config(digits_dir, **fields):
 
 def run(digits_dir, directory, **fields):
   made = config(digits_dir, **fields)
-  experiment = experiments.create(made, data.load(made.data))
-  loop.train(experiment, 0, directory)
-  return experiment
+  trainer = make_trainer(made, data.load(made.data))
+  loop.train_seed(trainer, 0, directory)
+  return trainer
 
 
 def comparable(directory, *without):
@@ -59,9 +59,9 @@ def test_a_stream_gives_the_same_run(resident_run, streamed):
 
 
 def test_a_stream_resumes_at_its_step(streamed, tmp_path):
-  directory, experiment = streamed
+  directory, trainer = streamed
   resumed = tiny_runs.interrupted(directory, tmp_path / "run", step=8)
-  loop.train(experiment, 0, resumed)
+  loop.train_seed(trainer, 0, resumed)
   assert comparable(resumed, *STREAM_ONLY) == comparable(
     directory, *STREAM_ONLY
   )
@@ -70,11 +70,11 @@ def test_a_stream_resumes_at_its_step(streamed, tmp_path):
 def test_the_sampler_decides_what_an_epoch_holds(digits_dir):
   made = config(digits_dir, **{"data.sampler": "square_root"})
   dataset = data.load(made.data)
-  experiment = experiments.create(made, dataset)
-  assert experiment.sampler.name == "square_root"
-  assert experiment.sampler.total_epochs == 3  # 12 steps of a fourth
+  trainer = make_trainer(made, dataset)
+  assert trainer.setup.sampler.name == "square_root"
+  assert trainer.setup.sampler.total_epochs == 3  # 12 steps of a fourth
   with pytest.raises(InputError, match=r"^config.data.sampler: unknown"):
-    experiments.create(config(digits_dir, **{"data.sampler": "all"}), dataset)
+    make_trainer(config(digits_dir, **{"data.sampler": "all"}), dataset)
 
 
 @pytest.mark.parametrize(

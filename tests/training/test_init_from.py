@@ -13,30 +13,30 @@ import tiny_runs
 
 from etf_jax import data
 from etf_jax.errors import InputError
-from etf_jax.training import experiment as experiments
 from etf_jax.training import loop, state
 from etf_jax.training.checkpoints import two_stage
+from etf_jax.training.setup import make_trainer
 
 pytestmark = pytest.mark.slow
 
 
-def fresh_state(experiment, seed=0):
+def fresh_state(trainer, seed=0):
   """As the loop makes it."""
-  shape = experiment.input_shape
-  return state.create(
-    experiment.model,
-    experiment.optimizer,
+  shape = trainer.setup.input_shape
+  return state.create_train_state(
+    trainer.setup.model,
+    trainer.setup.optimizer,
     shape,
-    state.draw_classifier(experiment.model, shape, seed),
+    state.draw_classifier(trainer.setup.model, shape, seed),
     seed,
-    experiment.state_sharding,
-    average=bool(experiment.config.ema_decay),
+    trainer.setup.state_sharding,
+    average=bool(trainer.setup.config.ema_decay),
   )
 
 
-def begin(experiment, seed=0):
-  fresh = fresh_state(experiment, seed)
-  begun, facts = two_stage.start(experiment.config, fresh, seed, None)
+def begin(trainer, seed=0):
+  fresh = fresh_state(trainer, seed)
+  begun, facts = two_stage.start(trainer.setup.config, fresh, seed, None)
   assert facts == {}
   assert begun.step == 0
   return jax.device_get(fresh), jax.device_get(begun)
@@ -82,32 +82,32 @@ FIELDS = {"report.html": False, "collapse.splits": ()}
 
 @pytest.fixture(scope="module")
 def source(digits_dir, pairs, tmp_path_factory):
-  """Run of two seeds on the five classes, and their experiment."""
+  """Run of two seeds on the five classes, and their trainer."""
   fields = {"seeds": (0, 1), "checkpoint.best": True, "ema_decay": 0.9}
   config = tiny_runs.config(digits_dir, "etf_ce", FIELDS | fields)
-  experiment = experiments.create(config, pairs)
+  trainer = make_trainer(config, pairs)
   parent = tmp_path_factory.mktemp("source")
   for seed in (0, 1):
-    loop.train(experiment, seed, parent / f"seed={seed}")
-  return parent, experiment
+    loop.train_seed(trainer, seed, parent / f"seed={seed}")
+  return parent, trainer
 
 
 @pytest.fixture
 def made(digits_dir, source):
-  """Build an experiment that starts from the source's runs."""
+  """Build an trainer that starts from the source's runs."""
 
   def make(dataset, method="ce", **fields):
     fields = FIELDS | {"init_from": str(source[0])} | fields
     config = tiny_runs.config(digits_dir, method, fields)
-    return experiments.create(config, dataset)
+    return make_trainer(config, dataset)
 
   return make
 
 
 def averages(source, seed=0):
   """What the source was evaluated with at its last step."""
-  parent, experiment = source
-  like = fresh_state(experiment, seed)
+  parent, trainer = source
+  like = fresh_state(trainer, seed)
   folder = (parent / f"seed={seed}" / "checkpoints").absolute()
   with ocp.CheckpointManager(folder) as manager:
     saved = manager.restore(
@@ -120,9 +120,9 @@ def averages(source, seed=0):
 
 
 def test_a_backbone_under_a_fresh_head(source, made, digits):
-  experiment = made(digits, seeds=(0, 1))
+  trainer = made(digits, seeds=(0, 1))
   for seed in (0, 1):  # each seed takes the run of its own
-    fresh, begun = begin(experiment, seed)
+    fresh, begun = begin(trainer, seed)
     saved = averages(source, seed)
     for name in ("params", "batch_stats"):
       ours = getattr(begun, name)["backbone"]
@@ -138,10 +138,10 @@ def test_a_backbone_under_a_fresh_head(source, made, digits):
 def test_all_of_a_model(source, made, pairs):
   # The frame is that of the source's seed, whatever our own.
   one = str(source[0] / "seed=1")
-  experiment = made(
+  trainer = made(
     pairs, "etf_ce", init_from=one, init_parts="all", ema_decay=0.5
   )
-  fresh, begun = begin(experiment)
+  fresh, begun = begin(trainer)
   saved = averages(source, 1)
   assert_equal(begun.params, saved.ema["params"])
   assert_equal(begun.batch_stats, saved.ema["batch_stats"])
@@ -159,14 +159,14 @@ def test_the_best_checkpoint(source, made, pairs, tmp_path):
   (best,) = (run / "best").iterdir()
   (final,) = tiny_runs.rows(run, "final")
   assert final["best"]["step"] == int(best.name)
-  experiment = made(
+  trainer = made(
     pairs,
     "etf_ce",
     init_from=str(run),
     init_parts="all",
     init_checkpoint="best",
   )
-  _, begun = begin(experiment)
+  _, begun = begin(trainer)
   sums = source[1].evaluate(begun.variables, "test")
   accuracy = np.trace(sums.confusion) / np.sum(sums.confusion)
   assert accuracy == pytest.approx(final["best"]["accuracy"])
@@ -179,30 +179,30 @@ def test_the_best_checkpoint(source, made, pairs, tmp_path):
 
 def test_only_a_fresh_run_starts_from_it(source, made, digits, tmp_path):
   parent = shutil.copytree(source[0], tmp_path / "there")
-  experiment = made(digits, init_from=str(parent))
+  trainer = made(digits, init_from=str(parent))
   straight = tmp_path / "straight"
-  loop.train(experiment, 0, straight)
+  loop.train_seed(trainer, 0, straight)
   # A resumed run has no use for it any more.
   resumed = tiny_runs.interrupted(straight, tmp_path / "resumed", step=8)
   shutil.rmtree(parent)
-  loop.train(experiment, 0, resumed)
+  loop.train_seed(trainer, 0, resumed)
   assert tiny_runs.rows(resumed) == tiny_runs.rows(straight)
-  assert_equal(trained(experiment, resumed), trained(experiment, straight))
+  assert_equal(trained(trainer, resumed), trained(trainer, straight))
   # But a fresh one has.
   with pytest.raises(InputError, match="holds no run of seed 0"):
-    loop.train(experiment, 0, tmp_path / "fresh")
+    loop.train_seed(trainer, 0, tmp_path / "fresh")
 
 
 def test_a_backbone_that_stays_as_it_is(source, made, digits, tmp_path):
   factor = {"optimizer.backbone_learning_rate_factor": 0.0}
-  experiment = made(digits, **factor)
+  trainer = made(digits, **factor)
   run = tmp_path / "run"
-  loop.train(experiment, 0, run)
-  params, statistics = trained(experiment, run)
+  loop.train_seed(trainer, 0, run)
+  params, statistics = trained(trainer, run)
   saved = averages(source).ema
   assert_equal(params["backbone"], saved["params"]["backbone"])
   assert_equal(statistics["backbone"], saved["batch_stats"]["backbone"])
-  begun = fresh_state(experiment).params["head"]
+  begun = fresh_state(trainer).params["head"]
   for name in ("kernel", "bias"):
     assert_differ(params["head"][name], begun[name])
   losses = [row["loss"] for row in tiny_runs.rows(run, "train")]
@@ -222,9 +222,9 @@ def test_a_run_is_known_by_what_it_starts_from(source, made, digits, tmp_path):
 
 
 def test_a_state_that_is_cut_over_devices(source, made, digits):
-  experiment = made(digits, **{"mesh.fsdp": 2, "devices": 2})
+  trainer = made(digits, **{"mesh.fsdp": 2, "devices": 2})
   begun, _ = two_stage.start(
-    experiment.config, fresh_state(experiment), 0, None
+    trainer.setup.config, fresh_state(trainer), 0, None
   )
   kernel = begun.params["backbone"]["Dense_0"]["kernel"]
   assert {shard.data.shape for shard in kernel.addressable_shards} == {(32, 16)}
@@ -332,14 +332,14 @@ def test_an_unfinished_run(source, made, digits, tmp_path):
 
 def test_a_damaged_checkpoint(source, made, digits, tmp_path):
   place = shutil.copytree(source[0] / "seed=0", tmp_path / "copy")
-  experiment = made(digits, init_from=str(place))
+  trainer = made(digits, init_from=str(place))
   files = (place / "checkpoints").glob("12/default/d/*")
   data = max(files, key=lambda path: path.stat().st_size)
   content = bytearray(data.read_bytes())
   content[len(content) // 2] ^= 1
   data.write_bytes(content)
   with pytest.raises(InputError) as caught:
-    begin(experiment)
+    begin(trainer)
   said = str(caught.value)
   assert said.startswith("config.init_from: ")
   assert "/checkpoints/12 cannot be read (" in said

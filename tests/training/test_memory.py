@@ -8,9 +8,9 @@ import tiny_runs
 
 from etf_jax import data
 from etf_jax.errors import InputError
-from etf_jax.training import experiment, loop, state
-from etf_jax.training import plan as plans
+from etf_jax.training import loop, state
 from etf_jax.training.parallel import memory, sharding
+from etf_jax.training.setup import lower_step, make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -136,14 +136,14 @@ def test_needed_of_a_program_by_hand():
 def run(digits_dir, request):
   fields = request.param | {"devices": 2}
   config = tiny_runs.config(digits_dir, "etf_dr", fields)
-  return experiment.create(config, data.load(config.data))
+  return make_trainer(config, data.load(config.data))
 
 
 def test_nothing_is_compared_where_devices_do_not_tell(run):
   def never():
     raise AssertionError("lowered for nothing")
 
-  assert memory.check(never, run.config, run.mesh) is None
+  assert memory.check(never, run.setup.config, run.setup.mesh) is None
 
 
 @pytest.fixture
@@ -174,22 +174,22 @@ def compilations():
 
 
 def test_the_program_is_compiled_once(run, told_size, compilations):
-  current = state.create(
-    run.model,
-    run.optimizer,
-    run.input_shape,
-    state.draw_classifier(run.model, run.input_shape, 0),
+  current = state.create_train_state(
+    run.setup.model,
+    run.setup.optimizer,
+    run.setup.input_shape,
+    state.draw_classifier(run.setup.model, run.setup.input_shape, 0),
     0,
-    run.state_sharding,
+    run.setup.state_sharding,
   )
-  key = state.augment_key(0, sharding.replicated(run.mesh))
+  key = state.augment_key(0, sharding.replicated(run.setup.mesh))
   feed = run.open_feed(0, 0)
   told_size(10**9)
   compilations.clear()
   told = memory.check(
-    lambda: plans.lower_step(run, run.open_feed, single=False),
-    run.config,
-    run.mesh,
+    lambda: lower_step(run.setup, run.open_feed, single=False),
+    run.setup.config,
+    run.setup.mesh,
   )
   assert told == "a step needs 0.00 GB of the 1.00 GB on each device"
   assert len(compilations) == 1
@@ -202,5 +202,5 @@ def test_the_program_is_compiled_once(run, told_size, compilations):
 def test_a_run_that_does_not_fit_leaves_no_directory(run, told_size, tmp_path):
   told_size(1000)
   with pytest.raises(InputError, match=r"batch_size=122 does not fit"):
-    loop.train(run, 0, tmp_path / "run")
+    loop.train_seed(run, 0, tmp_path / "run")
   assert not (tmp_path / "run" / "config.json").exists()

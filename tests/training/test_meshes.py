@@ -13,10 +13,11 @@ import tiny_runs
 from etf_jax import data, models
 from etf_jax.configs import cifar10_lt
 from etf_jax.errors import InputError
-from etf_jax.training import experiment as experiments
-from etf_jax.training import objectives, optimizer, state
+from etf_jax.training import optimizer, state
 from etf_jax.training.checkpoints import manager
+from etf_jax.training.config import resolve_config
 from etf_jax.training.parallel import sharding
+from etf_jax.training.setup import make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -62,22 +63,22 @@ def config(method="etf_dr", *, devices=8, **fields):
   return made
 
 
-def begin(experiment):
+def begin(trainer):
   """A fresh state, where the mesh wants it."""
-  fixed = state.draw_classifier(experiment.model, SHAPE, 0)
-  return state.create(
-    experiment.model,
-    experiment.optimizer,
+  fixed = state.draw_classifier(trainer.setup.model, SHAPE, 0)
+  return state.create_train_state(
+    trainer.setup.model,
+    trainer.setup.optimizer,
     SHAPE,
     fixed,
     0,
-    experiment.state_sharding,
-    average=bool(experiment.config.ema_decay),
+    trainer.setup.state_sharding,
+    average=bool(trainer.setup.config.ema_decay),
   )
 
 
-def advance(experiment, current, first, last):
-  feed, metrics = experiment.open_feed(0, first), None
+def advance(trainer, current, first, last):
+  feed, metrics = trainer.open_feed(0, first), None
   for step in range(first, last):
     current, metrics = feed.advance(current, step, state.keys(0)["augment"])
   return current, metrics
@@ -94,11 +95,11 @@ def error(actual, expected):
   )
 
 
-def misplaced(actual, experiment):
+def misplaced(actual, trainer):
   """The leaves that are not where `state_sharding` says."""
-  where = experiment.state_sharding
+  where = trainer.setup.state_sharding
   if isinstance(where, jax.sharding.Sharding):
-    where = jax.tree.map(lambda _: experiment.state_sharding, actual)
+    where = jax.tree.map(lambda _: trainer.setup.state_sharding, actual)
   return [
     jax.tree_util.keystr(path)
     for (path, leaf), wanted in zip(
@@ -125,14 +126,14 @@ METHODS = {
 
 @pytest.fixture(scope="module")
 def run(dataset):
-  """(method, mesh) -> an experiment, the state and metrics after its steps."""
+  """(method, mesh) -> an trainer, the state and metrics after its steps."""
 
   @functools.cache
   def make(method, mesh):
     made = config(method, **METHODS[method], **MESHES[mesh])
-    experiment = experiments.create(made, dataset)
-    current, metrics = advance(experiment, begin(experiment), 0, STEPS)
-    return experiment, current, metrics
+    trainer = make_trainer(made, dataset)
+    current, metrics = advance(trainer, begin(trainer), 0, STEPS)
+    return trainer, current, metrics
 
   return make
 
@@ -148,13 +149,13 @@ def run(dataset):
   ],
 )
 def test_any_mesh_gives_the_run_of_one_device(run, method, mesh):
-  experiment, current, metrics = run(method, mesh)
+  trainer, current, metrics = run(method, mesh)
   _, expected, expected_metrics = run(method, "one")
   assert np.isfinite(metrics.loss)
   assert error((current, metrics), (expected, expected_metrics)) < TOLERANCE
-  assert misplaced(current, experiment) == []
+  assert misplaced(current, trainer) == []
   kernel = current.params["backbone"]["Dense_0"]["kernel"]
-  parts = experiment.mesh.shape["fsdp"]
+  parts = trainer.setup.mesh.shape["fsdp"]
   assert kernel.addressable_shards[0].data.size == kernel.size // parts
 
 
@@ -175,8 +176,8 @@ def test_evaluation_and_collapse_do_not_see_the_mesh(run):
 
 
 def test_a_checkpoint_is_restored_on_another_mesh(run, tmp_path):
-  experiment, saved, _ = run("etf_dr", "data4_fsdp2")
-  folder = manager.Checkpoints(tmp_path, experiment.config.checkpoint)
+  trainer, saved, _ = run("etf_dr", "data4_fsdp2")
+  folder = manager.Checkpoints(tmp_path, trainer.setup.config.checkpoint)
   folder.save(saved, STEPS)
   folder.close()
   expected, again = jax.device_get(saved), None
@@ -200,9 +201,9 @@ def shapes_of(name, mesh):
   """A state of a published recipe, and where its arrays are."""
   made = cifar10_lt.get_config()
   made.update_from_flattened_dict({"method": "ce", "model.name": name})
-  made = objectives.resolve(made, CLASSES)
+  made = resolve_config(made, CLASSES)
   sgd = optimizer.create_optimizer(made, lambda step: 0.1)
-  shapes = state.shapes(models.create_model(made), sgd, (32, 32, 3))
+  shapes = state.train_state_shapes(models.create_model(made), sgd, (32, 32, 3))
   return shapes, sharding.of_state(shapes, mesh)
 
 
@@ -237,9 +238,9 @@ def test_each_device_holds_its_share(dataset):
       )
       assert local / total < 1.1 / devices
   # So do the arrays of a run.
-  experiment = experiments.create(config(mesh__fsdp=8), dataset)
-  params = begin(experiment).params
-  total, local = held(params, experiment.state_sharding.params)
+  trainer = make_trainer(config(mesh__fsdp=8), dataset)
+  params = begin(trainer).params
+  total, local = held(params, trainer.setup.state_sharding.params)
   found = sum(
     x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(params)
   )
@@ -325,5 +326,5 @@ def test_what_is_cut_and_where():
 )
 def test_bad_input(dataset, fields, message):
   with pytest.raises(InputError) as error:
-    experiments.create(config(**fields), dataset)
+    make_trainer(config(**fields), dataset)
   assert str(error.value) == message

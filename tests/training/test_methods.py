@@ -14,9 +14,10 @@ from etf_jax import data, models
 from etf_jax.configs import base
 from etf_jax.errors import InputError
 from etf_jax.models import Output
-from etf_jax.training import experiment as experiments
-from etf_jax.training import loop, objectives, state
+from etf_jax.training import loop, methods, state
+from etf_jax.training.config import resolve_config
 from etf_jax.training.parallel import sharding
+from etf_jax.training.setup import make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -35,8 +36,8 @@ def per_example(method, *, bias=BIAS, epoch=0, total=10, where=None, **fields):
   config = base.get_config()
   config.method = method
   config.loss.update(fields)
-  config = objectives.resolve(config, len(COUNTS))
-  context = objectives.Context(
+  config = resolve_config(config, len(COUNTS))
+  context = methods.Context(
     jnp.asarray(LABELS),
     where if where is None else jnp.asarray(where),
     jnp.int32(epoch),
@@ -47,7 +48,7 @@ def per_example(method, *, bias=BIAS, epoch=0, total=10, where=None, **fields):
     jnp.asarray(WEIGHTS),
     None if bias is None else jnp.asarray(bias),
   )
-  loss = objectives.create_loss(config, COUNTS)
+  loss = methods.create_loss(config, COUNTS)
   return jax.jit(lambda output: loss(output, context.labels, context))(output)
 
 
@@ -166,7 +167,7 @@ def test_defaults_of_the_methods():
   def resolved(method):
     config = base.get_config()
     config.method = method
-    return objectives.resolve(config, 10)
+    return resolve_config(config, 10)
 
   hinge, ldam = resolved("etf_hinge"), resolved("ldam_drw")
   assert hinge.head.name == "etf"
@@ -191,7 +192,7 @@ def test_the_frame_fits_the_projector(projector, width):
   config = tiny_runs.config(
     "unused", "etf_hinge", {"head.projector": projector}
   )
-  model = models.create_model(objectives.resolve(config, 10))
+  model = models.create_model(resolve_config(config, 10))
   fixed = state.draw_classifier(model, (8, 8, 1), seed=0)
   assert fixed["head"]["prototypes"].shape == (width, 10)
 
@@ -291,7 +292,7 @@ def test_bad_input(method, fields, message):
   config.method = method
   config.update_from_flattened_dict(fields)
   with pytest.raises(InputError) as caught:
-    objectives.resolve(config, 10)
+    resolve_config(config, 10)
   assert message in str(caught.value)
   assert "\n" not in str(caught.value)
 
@@ -315,15 +316,15 @@ def dataset(digits_dir):
 def test_trains_and_resumes(method, digits_dir, dataset, tmp_path):
   # The weights of LDAM come in within these steps.
   config = tiny_runs.config(digits_dir, method, {"loss.drw_start": 0.5})
-  experiment = experiments.create(config, dataset)
+  trainer = make_trainer(config, dataset)
   straight = tmp_path / "straight"
-  loop.train(experiment, 0, straight)
+  loop.train_seed(trainer, 0, straight)
   losses = [row["loss"] for row in tiny_runs.rows(straight, "train")]
   assert len(losses) == tiny_runs.STEPS
   assert np.mean(losses[4:8]) < 0.9 * np.mean(losses[:4])
 
   resumed = tiny_runs.interrupted(straight, tmp_path / "resumed", step=8)
-  loop.train(experiment, 0, resumed)
+  loop.train_seed(trainer, 0, resumed)
   assert tiny_runs.rows(resumed) == tiny_runs.rows(straight)
 
 
@@ -341,18 +342,18 @@ def test_dot_regression_builds_logits_for_the_accuracy_only(
   def matrices(method):
     """Float [B, K] values outside and inside the conditional."""
     config = tiny_runs.config(digits_dir, method, {"batch_size": batch})
-    experiment = experiments.create(config, dataset)
-    fixed = state.draw_classifier(experiment.model, (8, 8, 1), 0)
-    fresh = state.create(
-      experiment.model,
-      experiment.optimizer,
+    trainer = make_trainer(config, dataset)
+    fixed = state.draw_classifier(trainer.setup.model, (8, 8, 1), 0)
+    fresh = state.create_train_state(
+      trainer.setup.model,
+      trainer.setup.optimizer,
       (8, 8, 1),
       fixed,
       0,
-      sharding.replicated(experiment.mesh),
+      sharding.replicated(trainer.setup.mesh),
     )
     keys = state.keys(0)
-    feed = experiment.open_feed(0, 0)
+    feed = trainer.open_feed(0, 0)
     closed = jax.make_jaxpr(
       lambda current: feed.advance(current, 0, keys["augment"])
     )(fresh)

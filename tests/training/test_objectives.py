@@ -9,7 +9,8 @@ import pytest
 from etf_jax.configs import base
 from etf_jax.errors import InputError
 from etf_jax.models import Output
-from etf_jax.training import objectives
+from etf_jax.training import methods
+from etf_jax.training.config import resolve_config
 
 COUNTS = np.array([50, 20, 7, 3])
 # Class 2 is not in the batch, class 0 three times; the masked are 1 and 3.
@@ -31,17 +32,17 @@ def resolved(method, /, **changes):
   config = base.get_config()
   config.method = method
   config.update_from_flattened_dict(changes)
-  return objectives.resolve(config, len(COUNTS))
+  return resolve_config(config, len(COUNTS))
 
 
 def values(method, output, where=None, labels=LABELS, **changes):
   """The unreduced loss, compiled."""
   config = resolved(method, **changes)
-  loss = objectives.create_loss(config, COUNTS)
+  loss = methods.create_loss(config, COUNTS)
 
   @jax.jit
   def compiled(output, labels, own, where):
-    context = objectives.Context(own, where, jnp.int32(0))
+    context = methods.Context(own, where, jnp.int32(0))
     return loss(output, labels, context)
 
   output = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), output)
@@ -100,7 +101,7 @@ def test_weighted_cross_entropy_over_the_weights(output, where):
     where=None if where is None else jnp.asarray(where),
     **{"loss.weight_reduction": "weight_sum"},
   )
-  mean = objectives.masked_mean(
+  mean = methods.masked_mean(
     found, None if where is None else jnp.asarray(where)
   )
   np.testing.assert_allclose(mean, expected, rtol=1e-5)
@@ -183,9 +184,9 @@ def test_published_loss_weights_classes_equally():
 def test_masked_mean():
   x = jnp.array([1.0, 2.0, 6.0, jnp.nan])
   where = jnp.array([True, False, True, False])
-  assert float(objectives.masked_mean(x, where)) == 3.5
-  assert float(objectives.masked_mean(x[:3], None)) == 3.0
-  gradient = jax.grad(lambda x: objectives.masked_mean(x, where))(x)
+  assert float(methods.masked_mean(x, where)) == 3.5
+  assert float(methods.masked_mean(x[:3], None)) == 3.0
+  gradient = jax.grad(lambda x: methods.masked_mean(x, where))(x)
   np.testing.assert_array_equal(gradient, [0.5, 0, 0.5, 0])
 
 
@@ -204,7 +205,7 @@ def test_heads_of_the_methods(method, head, normalised):
   assert config.head.name == head
   assert config.head.batch_norm is config.head.l2_normalize is normalised
   assert config.model.num_classes == 4
-  assert objectives.METHODS[method].trains == "all"
+  assert methods.METHODS[method].trains == "all"
 
 
 def test_what_is_given_stays():
@@ -219,7 +220,7 @@ def test_what_is_given_stays():
 
 def test_resolving_leaves_the_given_config_alone():
   config = base.get_config()
-  objectives.resolve(config, 4)
+  resolve_config(config, 4)
   assert config.head.name is None
   assert config.model.num_classes is None
 

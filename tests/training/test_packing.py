@@ -14,11 +14,10 @@ import tiny_runs
 
 from etf_jax import data
 from etf_jax.errors import InputError
-from etf_jax.training import experiment as experiments
 from etf_jax.training import loop, state
-from etf_jax.training import plan as plans
 from etf_jax.training import train as runs
 from etf_jax.training.parallel import distributed, packing, sharding
+from etf_jax.training.setup import lower_step, make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -32,32 +31,32 @@ def config(digits_dir, method="etf_dr", **fields):
 
 
 @pytest.fixture(scope="module")
-def experiment(digits_dir):
+def trainer(digits_dir):
   """Step one by one alone, and up to three at once together."""
   made = config(digits_dir, ema_decay=0.9)
-  return experiments.create(made, data.load(made.data))
+  return make_trainer(made, data.load(made.data))
 
 
 @pytest.fixture(scope="module")
-def alone(experiment, tmp_path_factory):
+def alone(trainer, tmp_path_factory):
   """The directory of each seed, trained by itself."""
   directory = tmp_path_factory.mktemp("alone")
   places = {seed: directory / f"seed={seed}" for seed in (0, 1)}
   for seed, place in places.items():
-    loop.train(experiment, seed, place)
+    loop.train_seed(trainer, seed, place)
   return places
 
 
 @pytest.fixture(scope="module")
-def packed(digits_dir, experiment):
-  """The experiment with three steps a call."""
+def packed(digits_dir, trainer):
+  """The trainer with three steps a call."""
   made = config(digits_dir, ema_decay=0.9, pack_seeds=2, steps_per_call=3)
-  return experiments.create(made, experiment.dataset)
+  return make_trainer(made, trainer.dataset)
 
 
-def assert_same_runs(actual, expected, experiment):
+def assert_same_runs(actual, expected, trainer):
   for seed, place in expected.items():
-    tiny_runs.assert_same_run(actual[seed], place, experiment, TOLERANCE)
+    tiny_runs.assert_same_run(actual[seed], place, trainer, TOLERANCE)
 
 
 def below(directory):
@@ -66,7 +65,7 @@ def below(directory):
 
 def test_each_seed_is_the_run_that_it_would_be_alone(packed, alone, tmp_path):
   places = below(tmp_path)
-  finals = loop.train_together(packed, places)
+  finals = loop.train_seeds(packed, places)
   assert_same_runs(places, alone, packed)
   for seed, place in places.items():
     assert tiny_runs.rows(place)[-1]["kind"] == "final"
@@ -76,46 +75,46 @@ def test_each_seed_is_the_run_that_it_would_be_alone(packed, alone, tmp_path):
   )
   assert abs(first - second) > 100 * TOLERANCE
   # A finished run is not run again.
-  assert loop.train_together(packed, places) == finals
+  assert loop.train_seeds(packed, places) == finals
 
 
-def test_a_packed_run_goes_on_alone(packed, experiment, alone, tmp_path):
+def test_a_packed_run_goes_on_alone(packed, trainer, alone, tmp_path):
   places = below(tmp_path)
   with pytest.raises(distributed.Preempted, match=r"saved at step 3$"):
-    loop.train_together(tiny_runs.terminated(packed, 1), places)
+    loop.train_seeds(tiny_runs.terminated(packed, 1), places)
   for seed, place in places.items():
-    loop.train(experiment, seed, place)
-  assert_same_runs(places, alone, experiment)
+    loop.train_seed(trainer, seed, place)
+  assert_same_runs(places, alone, trainer)
 
 
 def test_runs_go_on_together_from_where_they_are(
-  packed, experiment, alone, tmp_path
+  packed, trainer, alone, tmp_path
 ):
   places = below(tmp_path)
   for seed, place in places.items():
     with pytest.raises(distributed.Preempted, match=r"saved at step 7$"):
-      loop.train(tiny_runs.terminated(experiment, 6), seed, place)
-  loop.train_together(packed, places)
+      loop.train_seed(tiny_runs.terminated(trainer, 6), seed, place)
+  loop.train_seeds(packed, places)
   assert_same_runs(places, alone, packed)
 
 
 def test_runs_at_different_steps_are_not_one_program(
-  packed, experiment, alone, tmp_path
+  packed, trainer, alone, tmp_path
 ):
   places = below(tmp_path)
   tiny_runs.interrupted(alone[0], places[0], step=8)
   opened = []
   spy = dataclasses.replace(
-    experiment,
-    config=packed.config,
+    trainer,
+    setup=packed.setup,
     open_feed=lambda seed, start: (
       opened.append((seed, start)),
-      experiment.open_feed(seed, start),
+      trainer.open_feed(seed, start),
     )[1],
   )
-  loop.train_together(spy, places)
+  loop.train_seeds(spy, places)
   assert opened == [(1, 0), (0, 8)]
-  assert_same_runs(places, alone, experiment)
+  assert_same_runs(places, alone, trainer)
 
 
 def test_seeds_are_grouped_by_where_they_stand(tmp_path):
@@ -129,19 +128,19 @@ def test_seeds_are_grouped_by_where_they_stand(tmp_path):
   assert groups == [[5], [4], [3], [2], [1]]
 
 
-def steps_of(experiment, seeds, number):
+def steps_of(trainer, seeds, number):
   """States and losses after some steps, of seeds alone or together."""
-  mesh, together = experiment.mesh, isinstance(seeds, tuple)
+  mesh, together = trainer.setup.mesh, isinstance(seeds, tuple)
   if together:
-    begun = [tiny_runs.begin(experiment, seed) for seed in seeds]
+    begun = [tiny_runs.begin(trainer, seed) for seed in seeds]
     current, where = packing.stack(begun, mesh), packing.along_seed(mesh)
   else:
     current, where = (
-      tiny_runs.begin(experiment, seeds),
+      tiny_runs.begin(trainer, seeds),
       sharding.replicated(mesh),
     )
   key, losses = state.augment_key(seeds, where), []
-  feed = experiment.open_feed(seeds, 0)
+  feed = trainer.open_feed(seeds, 0)
   for step in range(number):
     current, metrics = feed.advance(current, step, key)
     losses.append(metrics.loss[..., 0])
@@ -178,7 +177,7 @@ class Wide(nn.Module):
     return nn.relu(nn.Dense(self.features, param_dtype=images.dtype)(flat))
 
 
-def test_float64_tells_rounding_from_mistakes(digits_dir, experiment):
+def test_float64_tells_rounding_from_mistakes(digits_dir, trainer):
   with contextlib.ExitStack() as stack:
     stack.enter_context(jax.enable_x64(True))
     # linen's normalisation promotes float64 with float32 itself.
@@ -187,7 +186,7 @@ def test_float64_tells_rounding_from_mistakes(digits_dir, experiment):
     # share is drawn in float32, whatever the rest is.
     fields = {"dtype": "float64", "batch_size": 488, "augment.mixup_alpha": 0.0}
     made = config(digits_dir, model__name="test_packing:Wide", **fields)
-    built = experiments.create(made, experiment.dataset)
+    built = make_trainer(made, trainer.dataset)
     together = steps_of(built, (0, 3), 6)
     alone = [steps_of(built, seed, 6) for seed in (0, 3)]
   assert jax.tree.leaves(alone[0][0].params)[0].dtype == np.float64
@@ -198,9 +197,9 @@ def test_float64_tells_rounding_from_mistakes(digits_dir, experiment):
 
 
 @pytest.fixture(scope="module")
-def short(digits_dir, experiment):
-  """(method, fields) -> an experiment of six steps, cheap to compile."""
-  dataset = experiment.dataset
+def short(digits_dir, trainer):
+  """(method, fields) -> an trainer of six steps, cheap to compile."""
+  dataset = trainer.dataset
   # 487 images, of which two devices do not get the same number.
   split = data.Split(dataset.train.images[1:], dataset.train.labels[1:])
   dataset = dataclasses.replace(dataset, train=split)
@@ -209,7 +208,7 @@ def short(digits_dir, experiment):
     # An epoch is one batch, so that there is one program to compile.
     fields |= {"batch_size": 488, "augment__mixup_alpha": 0.0}
     made = config(digits_dir, method, total_steps=6, **fields)
-    return experiments.create(made, dataset)
+    return make_trainer(made, dataset)
 
   return build
 
@@ -229,12 +228,14 @@ def expected(short):
 @pytest.mark.parametrize(("method", "devices"), [("ce", 4), ("etf_dr", 8)])
 def test_seeds_are_spread_over_devices(short, expected, method, devices):
   built = short(method, devices=devices, mesh__seed=4, pack_seeds=4)
-  assert built.mesh.shape == dict(seed=4, data=devices // 4, fsdp=1, model=1)
+  assert built.setup.mesh.shape == dict(
+    seed=4, data=devices // 4, fsdp=1, model=1
+  )
   together = steps_of(built, tuple(range(4)), 6)
   # Relative to a leaf's norm: BatchNorm magnifies the rounding of sums.
   assert error(together, expected(method)) < 1e-4
   with tiny_runs.compilations() as compiled:
-    program = plans.lower_step(built, built.open_feed, runs=4).compile()
+    program = lower_step(built.setup, built.open_feed, runs=4).compile()
   assert compiled == []  # It is the one that has trained.
   groups = re.findall(
     r" (?:all-\w+|collective-\w+|reduce-scatter)\(.*?replica_groups=(\S+),",
@@ -251,7 +252,7 @@ def test_seeds_are_spread_over_devices(short, expected, method, devices):
 
 def test_a_seed_left_over_is_trained_by_all(short, expected, tmp_path):
   built = short("ce", devices=4, mesh__seed=4, pack_seeds=4)
-  loop.train_together(built, {2: tmp_path / "run"})
+  loop.train_seeds(built, {2: tmp_path / "run"})
   found = tiny_runs.variables(tmp_path / "run", tiny_runs.begin(built))
   last = expected("ce")[2][0]
   assert error(found, (last.params, last.batch_stats)) < 1e-4
@@ -290,6 +291,6 @@ def test_a_seed_left_over_is_trained_by_all(short, expected, tmp_path):
 def test_bad_input(digits_dir, tmp_path, fields, message):
   made = tiny_runs.config(digits_dir, "ce", {"seeds": (0, 1), **fields})
   with pytest.raises(InputError) as error:
-    runs.run(made, str(tmp_path / "run"))
+    runs.train(made, str(tmp_path / "run"))
   assert str(error.value) == message
   assert not (tmp_path / "run").exists()

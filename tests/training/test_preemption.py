@@ -15,9 +15,9 @@ import tiny_process_config
 import tiny_runs
 
 from etf_jax import data, main
-from etf_jax.training import experiment as experiments
 from etf_jax.training import loop, state
 from etf_jax.training.parallel import distributed
+from etf_jax.training.setup import make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -37,75 +37,75 @@ class Stopping:
     return getattr(self.feed, name)
 
 
-def stopped_in(experiment, step):
+def stopped_in(trainer, step):
   return dataclasses.replace(
-    experiment,
+    trainer,
     open_feed=lambda seed, start: Stopping(
-      experiment.open_feed(seed, start), step
+      trainer.open_feed(seed, start), step
     ),
   )
 
 
 @pytest.fixture(scope="module")
-def experiment(digits_dir):
+def trainer(digits_dir):
   config = tiny_runs.config(
     digits_dir,
     "etf_dr",
     {"report.log_every_steps": 5, "eval.every_steps": 4, "collapse.splits": ()},
   )
-  return experiments.create(config, data.load(config.data))
+  return make_trainer(config, data.load(config.data))
 
 
-def variables(workdir, experiment):
-  like = state.create(
-    experiment.model,
-    experiment.optimizer,
-    experiment.input_shape,
-    state.draw_classifier(experiment.model, experiment.input_shape, 0),
+def variables(workdir, trainer):
+  like = state.create_train_state(
+    trainer.setup.model,
+    trainer.setup.optimizer,
+    trainer.setup.input_shape,
+    state.draw_classifier(trainer.setup.model, trainer.setup.input_shape, 0),
     0,
-    experiment.state_sharding,
+    trainer.setup.state_sharding,
   )
   return tiny_runs.variables(workdir, like)
 
 
-def test_stopped_three_times_equals_left_alone(experiment, tmp_path):
+def test_stopped_three_times_equals_left_alone(trainer, tmp_path):
   straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-  loop.train(experiment, 0, straight)
+  loop.train_seed(trainer, 0, straight)
   before = signal.getsignal(signal.SIGTERM)
   # In the middle of a window of training metrics, after two more steps, and
   # in a step after which the run evaluates and saves anyway.
   for step in (1, 3, 7):
     with pytest.raises(distributed.Preempted) as told:
-      loop.train(stopped_in(experiment, step), 0, stopped)
+      loop.train_seed(stopped_in(trainer, step), 0, stopped)
     assert str(told.value) == f"stopped and saved at step {step + 1}"
     assert signal.getsignal(signal.SIGTERM) is before
-  loop.train(experiment, 0, stopped)
+  loop.train_seed(trainer, 0, stopped)
   assert tiny_runs.rows(stopped) == tiny_runs.rows(straight)
   jax.tree.map(
     np.testing.assert_array_equal,
-    variables(stopped, experiment),
-    variables(straight, experiment),
+    variables(stopped, trainer),
+    variables(straight, trainer),
   )
 
 
-def test_in_the_last_step_it_ends_as_it_would(experiment, tmp_path):
-  final = loop.train(
-    stopped_in(experiment, tiny_runs.STEPS - 1), 0, tmp_path / "run"
+def test_in_the_last_step_it_ends_as_it_would(trainer, tmp_path):
+  final = loop.train_seed(
+    stopped_in(trainer, tiny_runs.STEPS - 1), 0, tmp_path / "run"
   )
   assert final["kind"] == "final"
 
 
-def test_a_window_of_another_step_is_left(experiment, tmp_path):
+def test_a_window_of_another_step_is_left(trainer, tmp_path):
   workdir = tmp_path / "run"
   with pytest.raises(distributed.Preempted):
-    loop.train(stopped_in(experiment, 2), 0, workdir)
+    loop.train_seed(stopped_in(trainer, 2), 0, workdir)
   kept = json.loads((workdir / "window.json").read_text())
   assert kept["step"] == 3
   assert kept["first"] == 0
   assert len(kept["metrics"]) == 3
   # As if a later checkpoint had been saved, and the process killed.
   (workdir / "window.json").write_text(json.dumps(kept | {"step": 2}))
-  loop.train(experiment, 0, workdir)
+  loop.train_seed(trainer, 0, workdir)
   first = tiny_runs.rows(workdir, "train")[0]
   assert first["step"] == 4  # eval.every_steps closes the window
   losses = [loss for loss, _ in kept["metrics"]]

@@ -24,9 +24,10 @@ from etf_jax import data, main
 from etf_jax.configs import cifar20, cifar100_from_cifar20, imagenet
 from etf_jax.models import pretrained
 from etf_jax.runs import command_line
-from etf_jax.training import experiment as experiments
-from etf_jax.training import loop, methods, objectives, state
+from etf_jax.training import loop, methods, state
 from etf_jax.training.checkpoints import two_stage
+from etf_jax.training.config import resolve_config
+from etf_jax.training.setup import make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -95,16 +96,16 @@ def test_birds_on_weights_from_a_file(prepared, tmp_path, monkeypatch):
   )
   dataset = data.load(config.data)
   assert dataset.num_classes == 200
-  experiment = experiments.create(config, dataset)
+  trainer = make_trainer(config, dataset)
   content = pathlib.Path("resnet18.safetensors").read_bytes()
-  assert experiment.config.init_hash == hashlib.sha256(content).hexdigest()
+  assert trainer.setup.config.init_hash == hashlib.sha256(content).hexdigest()
   blank = jax.tree.map(
     lambda x: jax.device_put(np.zeros(x.shape, x.dtype)),
-    state.shapes(
-      experiment.model, experiment.optimizer, experiment.input_shape
+    state.train_state_shapes(
+      trainer.setup.model, trainer.setup.optimizer, trainer.setup.input_shape
     ),
   )
-  begun, _ = two_stage.start(experiment.config, blank, 0, None)
+  begun, _ = two_stage.start(trainer.setup.config, blank, 0, None)
   backbone = {
     name: getattr(begun, name)["backbone"] for name in ("params", "batch_stats")
   }
@@ -116,7 +117,7 @@ def test_birds_on_weights_from_a_file(prepared, tmp_path, monkeypatch):
   assert not begun.etf["head"]["prototypes"].any()
 
   straight = tmp_path / "straight"
-  loop.train(experiment, 0, straight)
+  loop.train_seed(trainer, 0, straight)
   rows = tiny_runs.rows(straight, "train")
   assert [row["step"] for row in rows] == [1, 2]
   assert np.isfinite([row["loss"] for row in rows]).all()
@@ -128,7 +129,7 @@ def test_birds_on_weights_from_a_file(prepared, tmp_path, monkeypatch):
   # What is resumed has no use for the file.
   (tmp_path / "resnet18.safetensors").unlink()
   resumed = tiny_runs.interrupted(straight, tmp_path / "resumed", step=1)
-  loop.train(experiment, 0, resumed)
+  loop.train_seed(trainer, 0, resumed)
   assert tiny_runs.rows(resumed) == tiny_runs.rows(straight)
 
 
@@ -198,7 +199,7 @@ def test_recipes_of_hingece():
     0,
     0,
   )
-  c = objectives.resolve(cifar20.get_config("etf_hinge"), 20)
+  c = resolve_config(cifar20.get_config("etf_hinge"), 20)
   assert (c.name, c.head.projector) == ("cifar20_etf_hinge", -1)
   tau = methods.hinge_tau(c, np.array([2500, 10]))
   np.testing.assert_allclose(tau, math.radians(65))

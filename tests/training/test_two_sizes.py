@@ -7,7 +7,8 @@ import tiny_runs
 
 from etf_jax import data
 from etf_jax.configs import digits_two_sizes
-from etf_jax.training import experiment, loop
+from etf_jax.training import loop
+from etf_jax.training.setup import make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -15,7 +16,7 @@ LARGE, SMALL = slice(0, 5), slice(5, 10)
 
 
 def train(digits_dir, workdir, method, **optimizer):
-  """The classifier vectors of a backbone of one layer, after the experiment.
+  """The classifier vectors of a backbone of one layer, after the trainer.
 
   Returns the cosines between those of large classes, of small ones, and of one
   with the other; and the lengths of all.
@@ -33,7 +34,7 @@ def train(digits_dir, workdir, method, **optimizer):
   c.collapse.hold_features = False
   c.checkpoint.best = False
   c.report.tensorboard = False
-  loop.train(experiment.create(c, data.load(c.data)), 0, workdir)
+  loop.train_seed(make_trainer(c, data.load(c.data)), 0, workdir)
   (row,) = tiny_runs.rows(workdir, "collapse")
   matrix = np.array(row["classifier_cosines"])
   pairs = ~np.eye(5, dtype=bool)

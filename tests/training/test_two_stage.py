@@ -16,10 +16,11 @@ from etf_jax import data
 from etf_jax.data import augment
 from etf_jax.errors import InputError
 from etf_jax.reporting import results
-from etf_jax.training import experiment as experiments
-from etf_jax.training import loop, objectives, state
+from etf_jax.training import loop, state
 from etf_jax.training.checkpoints import two_stage
+from etf_jax.training.config import resolve_config
 from etf_jax.training.parallel import sharding
+from etf_jax.training.setup import make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -32,14 +33,14 @@ FIELDS = {
 }
 
 
-def fresh_state(experiment, seed=0):
-  return state.create(
-    experiment.model,
-    experiment.optimizer,
+def fresh_state(trainer, seed=0):
+  return state.create_train_state(
+    trainer.setup.model,
+    trainer.setup.optimizer,
     (8, 8, 1),
     {},
     seed,
-    sharding.replicated(experiment.mesh),
+    sharding.replicated(trainer.setup.mesh),
   )
 
 
@@ -50,13 +51,13 @@ def dataset(digits_dir):
 
 @pytest.fixture(scope="module")
 def first(digits_dir, dataset, tmp_path_factory):
-  """The directory above the first stages of two seeds, and their experiment."""
+  """The directory above the first stages of two seeds, and their trainer."""
   config = tiny_runs.config(digits_dir, "ce", FIELDS | {"seeds": (0, 1)})
-  experiment = experiments.create(config, dataset)
+  trainer = make_trainer(config, dataset)
   parent = tmp_path_factory.mktemp("first")
   for seed in (0, 1):
-    loop.train(experiment, seed, parent / f"seed={seed}")
-  return parent, experiment
+    loop.train_seed(trainer, seed, parent / f"seed={seed}")
+  return parent, trainer
 
 
 @pytest.fixture(scope="module")
@@ -72,13 +73,13 @@ def second(digits_dir, first):
 
 @pytest.fixture(scope="module")
 def crt(second, dataset):
-  return experiments.create(second("crt", seeds=(0, 1)), dataset)
+  return make_trainer(second("crt", seeds=(0, 1)), dataset)
 
 
 def test_crt_learns_the_classifier_and_nothing_else(first, crt, tmp_path):
   parent, source = first
   straight = tmp_path / "straight"
-  loop.train(crt, 1, straight)
+  loop.train_seed(crt, 1, straight)
   like = fresh_state(crt, seed=1)
   params, statistics = tiny_runs.variables(straight, like)
   old, old_statistics = tiny_runs.variables(
@@ -99,13 +100,13 @@ def test_crt_learns_the_classifier_and_nothing_else(first, crt, tmp_path):
   assert np.mean(losses[-4:]) < 0.9 * losses[0]
 
   resumed = tiny_runs.interrupted(straight, tmp_path / "resumed", step=8)
-  loop.train(crt, 1, resumed)
+  loop.train_seed(crt, 1, resumed)
   assert tiny_runs.rows(resumed) == tiny_runs.rows(straight)
 
 
 def test_crt_begins_with_the_classifier_of_a_fresh_model(crt):
   fresh = fresh_state(crt)
-  begun, facts = two_stage.start(crt.config, fresh, 0, crt.evaluate)
+  begun, facts = two_stage.start(crt.setup.config, fresh, 0, crt.evaluate)
   assert facts == {}
   assert begun.step == 0
   kernel = fresh.params["head"]["kernel"]
@@ -117,7 +118,7 @@ def test_crt_begins_with_the_classifier_of_a_fresh_model(crt):
 
 
 def test_crt_draws_classes_uniformly(crt, dataset):
-  orders = [crt.sampler.order(0, epoch) for epoch in range(60)]
+  orders = [crt.setup.sampler.order(0, epoch) for epoch in range(60)]
   assert {order.shape for order in orders} == {(len(dataset.train.labels),)}
   drawn = dataset.train.labels[np.concatenate(orders)]
   share = np.bincount(drawn, minlength=10) / drawn.size
@@ -131,10 +132,10 @@ def test_tau_norm_takes_the_best_tau(second, first, dataset, tmp_path):
   config = second(
     "tau_norm", **{"loss.tau_grid": grid, "checkpoint.best": True}
   )
-  experiment = experiments.create(config, dataset)
-  assert experiment.total_steps == 0
+  trainer = make_trainer(config, dataset)
+  assert trainer.setup.total_steps == 0
   run = tmp_path / "run"
-  final = loop.train(experiment, 0, run)
+  final = loop.train_seed(trainer, 0, run)
 
   params, statistics = tiny_runs.variables(
     parent / "seed=0", fresh_state(source)
@@ -163,7 +164,7 @@ def test_tau_norm_takes_the_best_tau(second, first, dataset, tmp_path):
   )
   assert final["best_selected_on"] == "validation"
   # The checkpoint holds a model like any other.
-  like = fresh_state(experiment)
+  like = fresh_state(trainer)
   kept, kept_statistics = tiny_runs.variables(run, like)
   np.testing.assert_allclose(
     kept["head"].pop("kernel"), scaled(final["tau"]), rtol=1e-5
@@ -181,10 +182,10 @@ def test_tau_norm_takes_the_best_tau(second, first, dataset, tmp_path):
   kinds = ["collapse", "collapse", "eval", "eval", "final"]
   assert [row["kind"] for row in rows] == kinds
   before = (run / "metrics.jsonl").read_bytes()
-  assert loop.train(experiment, 0, run)["tau"] == final["tau"]
+  assert loop.train_seed(trainer, 0, run)["tau"] == final["tau"]
   assert (run / "metrics.jsonl").read_bytes() == before
   (run / "metrics.jsonl").write_bytes(b"\n".join(before.split(b"\n")[:-2]))
-  loop.train(experiment, 0, run)
+  loop.train_seed(trainer, 0, run)
   assert tiny_runs.rows(run) == rows
 
 
@@ -203,20 +204,20 @@ def test_a_run_is_known_by_what_it_starts_from(
 ):
   parent, _ = first
   moved = shutil.copytree(parent, tmp_path / "moved")
-  experiment = experiments.create(second("tau_norm"), dataset)
+  trainer = make_trainer(second("tau_norm"), dataset)
   run = tmp_path / "run"
-  loop.train(experiment, 0, run)
+  loop.train_seed(trainer, 0, run)
   recorded = json.loads((run / "config.json").read_text())["config"]
   source = json.loads((parent / "seed=0" / "config.json").read_text())
   assert recorded["init_hash"] == source["hash"]
   # The same run elsewhere, named by its own directory, is the same run ...
   here = second("tau_norm", init_from=str(moved / "seed=0"))
-  loop.train(experiments.create(here, dataset), 0, run)
+  loop.train_seed(make_trainer(here, dataset), 0, run)
   # ... and another one is not.
   source["hash"] = "0123abcd"
   (moved / "seed=0" / "config.json").write_text(json.dumps(source))
   with pytest.raises(InputError, match="there, '0123abcd' here"):
-    loop.train(experiments.create(here, dataset), 0, run)
+    loop.train_seed(make_trainer(here, dataset), 0, run)
 
 
 def edit(path, **changes):
@@ -226,7 +227,7 @@ def edit(path, **changes):
 
 def refused(config, dataset):
   with pytest.raises(InputError) as caught:
-    experiments.create(config, dataset)
+    make_trainer(config, dataset)
   assert "\n" not in str(caught.value)
   return str(caught.value)
 
@@ -321,7 +322,7 @@ def test_older_configs_may_lack_a_field_that_is_off(second, first, tmp_path):
   edit(place / "config.json", **facts)
   config = second("crt", init_from=str(place))
   dataset = data.load(config.data)
-  resolved = objectives.resolve(config, 10)
+  resolved = resolve_config(config, 10)
   assert (
     two_stage.resolve(resolved, dataset, (8, 8, 1)).init_hash == facts["hash"]
   )

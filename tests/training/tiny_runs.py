@@ -122,44 +122,44 @@ class Watched:
     return getattr(self.feed, name)
 
 
-def watched(
-  experiment, before=lambda current, *_: current, after=lambda _: None
-):
-  """The experiment with such feeds."""
+def watched(trainer, before=lambda current, *_: current, after=lambda _: None):
+  """The trainer with such feeds."""
   return dataclasses.replace(
-    experiment,
+    trainer,
     open_feed=lambda *given, **own: Watched(
-      experiment.open_feed(*given, **own), before, after
+      trainer.open_feed(*given, **own), before, after
     ),
   )
 
 
-def terminated(experiment, at):
-  """The experiment whose process is sent SIGTERM in a step, from 0."""
+def terminated(trainer, at):
+  """The trainer whose process is sent SIGTERM in a step, from 0."""
 
   def before(current, step, steps):
     if step <= at < step + steps:
       os.kill(os.getpid(), signal.SIGTERM)
     return current
 
-  return watched(experiment, before)
+  return watched(trainer, before)
 
 
-def begin(experiment, seed=0):
+def begin(trainer, seed=0):
   """The state in which a run begins."""
-  fixed = state.draw_classifier(experiment.model, experiment.input_shape, seed)
-  return state.create(
-    experiment.model,
-    experiment.optimizer,
-    experiment.input_shape,
+  fixed = state.draw_classifier(
+    trainer.setup.model, trainer.setup.input_shape, seed
+  )
+  return state.create_train_state(
+    trainer.setup.model,
+    trainer.setup.optimizer,
+    trainer.setup.input_shape,
     fixed,
     seed,
-    experiment.state_sharding,
-    average=bool(experiment.config.ema_decay),
+    trainer.setup.state_sharding,
+    average=bool(trainer.setup.config.ema_decay),
   )
 
 
-def assert_same_run(actual, expected, experiment, tolerance):
+def assert_same_run(actual, expected, trainer, tolerance):
   """Compare the rows and the last variables of two directories."""
   names = ("step", "epoch", "loss", "accuracy", "learning_rate")
   for kind in ("train", "eval"):
@@ -170,7 +170,7 @@ def assert_same_run(actual, expected, experiment, tolerance):
       assert row.keys() == like.keys()
       for name in set(names) & set(like):
         assert row[name] == pytest.approx(like[name], rel=tolerance), name
-  like = begin(experiment)
+  like = begin(trainer)
   jax.tree.map(
     lambda a, b: np.testing.assert_allclose(
       a, b, rtol=tolerance, atol=tolerance
@@ -203,7 +203,7 @@ def assert_same_runs(actual, expected, experiments, tolerance):
     assert_same_run(actual[name], place, experiments[name[0]], tolerance)
 
 
-def train_one_after_another(experiment, places):
+def train_one_after_another(trainer, places):
   """How many programs the steps of each run have compiled, in their order."""
   training, compiled = [False], []
 
@@ -214,10 +214,10 @@ def train_one_after_another(experiment, places):
   def after(_):
     training[0] = False
 
-  seen = watched(experiment, before, after)
+  seen = watched(trainer, before, after)
   for name, place in places.items():
     with compilations(lambda: training[0]) as found:
-      loop.train_together(seen, {name: place})
+      loop.train_seeds(seen, {name: place})
     compiled.append(sum(found))
   return compiled
 

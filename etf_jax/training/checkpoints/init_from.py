@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What `config.init_from` names: the model of a finished run, or of a file.
+"""The model that `config.init_from` names: of a finished run, or of a file.
 
 config = init_from.resolve(config, input_shape)  # checks, and names the source
 state = init_from.start(config, fresh_state, seed)
@@ -13,7 +13,7 @@ import hashlib
 from pathlib import Path
 
 import jax
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 import optax
 
 from etf_jax import models
@@ -21,21 +21,20 @@ from etf_jax.data.feeds import resident
 from etf_jax.errors import InputError
 from etf_jax.models import pretrained
 from etf_jax.runs import directory, reader
-from etf_jax.training import state as states
 from etf_jax.training.checkpoints import restore
 from etf_jax.training.parallel import distributed
-from etf_jax.training.state import TrainState
+from etf_jax.training.state import TrainState, train_state_shapes
 
 _FILE = ".safetensors"
 
 
 def resolve(
   config: ConfigDict, input_shape: tuple[int, int, int]
-) -> ConfigDict:
-  """Check what the seeds of a run start from, and writes down what it is.
+) -> FrozenConfigDict:
+  """Check the models that the seeds of a run start from, and record their hash.
 
   Args:
-    config: resolved, but for `init_hash`; with an `init_from`.
+    config: of `config.resolve_config`, with an `init_from`.
     input_shape: of the images that the model takes, `(H, W, C)`.
 
   Returns:
@@ -45,8 +44,7 @@ def resolve(
   Raises:
     InputError: a file or run that is missing, unfinished or does not fit.
   """
-  config = config.copy_and_resolve_references()
-  shapes = states.shapes(
+  shapes = train_state_shapes(
     models.create_model(config), optax.identity(), input_shape
   )
   wanted = _chosen(config, shapes.variables)
@@ -64,13 +62,14 @@ def resolve(
       " all seeds must start from runs of one configuration, and from"
       " config.init_hash if set"
     )
+  config = ConfigDict(config)
   (config.init_hash,) = found
   distributed.check_same({"what config.init_from holds": config.init_hash})
-  return config
+  return FrozenConfigDict(config)
 
 
 def start(config: ConfigDict, state: TrainState, seed: int) -> TrainState:
-  """The state in which a run begins that starts from another model.
+  """Make the first state of a run that starts from another model.
 
   Args:
     config: of `resolve`.
@@ -97,7 +96,7 @@ def start(config: ConfigDict, state: TrainState, seed: int) -> TrainState:
 
 
 def find(config: ConfigDict, seed: int) -> reader.RunRecord:
-  """The run to start from: that of a directory, or of its `seed=N`.
+  """Find the run to start from: that of a directory, or of its `seed=N`.
 
   Raises:
     InputError: there is none, or it has not finished.
@@ -123,7 +122,7 @@ def find(config: ConfigDict, seed: int) -> reader.RunRecord:
 def checkpoint(
   run: reader.RunRecord, which: str, choice: str | None = None
 ) -> restore.Checkpoint:
-  """A checkpoint to start from.
+  """Find a checkpoint to start from.
 
   Args:
     run: see `find`.
@@ -141,7 +140,7 @@ def _is_file(config):
 
 
 def _chosen(config, variables):
-  """What is taken from elsewhere, of the variables of our model."""
+  """Choose the variables that are taken from the other model."""
   if config.init_parts == "all":
     return {name: tree for name, tree in variables.items() if tree}
   return {
@@ -152,7 +151,7 @@ def _chosen(config, variables):
 
 
 def _load(config, wanted):
-  """The arrays of a file, on the host."""
+  """Load the arrays of a file, on the host."""
   if config.init_checkpoint != "last":
     raise InputError(
       f"config.init_checkpoint={config.init_checkpoint!r} is for runs, and"
@@ -170,7 +169,7 @@ def _checkpoint(config, run):
 
 
 def _check_run(config, seed, wanted):
-  """Refuse a run that does not fit; what it is."""
+  """Refuse a run that does not fit; return its hash."""
   run = find(config, seed)
   where = f"config.init_from: {run.directory}"
   found = _checkpoint(config, run)
@@ -192,6 +191,6 @@ def _check_run(config, seed, wanted):
   except restore.OtherModelError as error:
     less = ": set config.init_parts='backbone'" if everything else ""
     raise InputError(f"{error}{less}") from error
-  # A run that serves all seeds is not told from others by its hash alone.
-  alone = run.directory == Path(config.init_from)
-  return f"{run.hash}/seed={run.seed}" if alone else run.hash
+  # A run that serves all seeds is not told from others by its hash only.
+  serves_all = run.directory == Path(config.init_from)
+  return f"{run.hash}/seed={run.seed}" if serves_all else run.hash

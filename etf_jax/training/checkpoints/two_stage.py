@@ -1,11 +1,11 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Runs that start from a trained model, and the methods which need one.
+"""Methods on a trained model, cRT and tau-normalization, and their start.
 
 config = two_stage.resolve(config, dataset, input_shape)  # checks, all seeds
 state, facts = two_stage.start(config, fresh_state, seed, evaluate)
 
 Kang et al. 2020 (arXiv:1910.09217): cRT learns the classifier again, on
-batches of balanced classes; tau-normalisation scales the columns it has. Both
+batches of balanced classes; tau-normalization scales the columns it has. Both
 take the model of a finished run on the same data. The other methods train all
 of a model, which may begin with other weights: see `init_from`.
 """
@@ -14,7 +14,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from ml_collections import ConfigDict
+from ml_collections import ConfigDict, FrozenConfigDict
 import numpy as np
 
 from etf_jax.data import Dataset
@@ -24,23 +24,23 @@ from etf_jax.training import methods
 from etf_jax.training.checkpoints import init_from, restore
 from etf_jax.training.state import TrainState
 
-# The first stage must have had the same of these; the rest is its own affair.
+# Both stages must have the same of these.
 _SHARED = ("data", "model", "head", "dtype")
 
 
 def resolve(
   config: ConfigDict, dataset: Dataset, input_shape: tuple[int, int, int]
-) -> ConfigDict:
-  """Check what to start from, and writes down what it is.
+) -> FrozenConfigDict:
+  """Check the model to start from, and record its hash.
 
   Args:
-    config: resolved, but for `init_hash`.
+    config: of `config.resolve_config`.
     dataset: of this run.
     input_shape: of the images that the model takes, `(H, W, C)`.
 
   Returns:
-    A copy with `init_hash`. A run is known by what it starts from, not by
-    where that lies.
+    A copy with `init_hash`, which tells a run from others; `init_from` does
+    not.
 
   Raises:
     InputError: a run or file that is missing or does not fit.
@@ -65,7 +65,7 @@ def resolve(
       " there are none: set config.data.validation_fraction in this run and in"
       " the one that config.init_from names"
     )
-  config = config.copy_and_resolve_references()
+  config = ConfigDict(config)
   for seed in config.seeds:
     run = _find(config, seed)
     config.init_hash = run.hash
@@ -76,7 +76,7 @@ def resolve(
         f" {dataset.class_counts.sum()}, or others of each class; prepare the"
         " same data again"
       )
-  return config
+  return FrozenConfigDict(config)
 
 
 def start(
@@ -85,17 +85,17 @@ def start(
   seed: int,
   evaluate: Callable,
 ) -> tuple[TrainState, dict]:
-  """The state in which a run begins that starts from a trained model.
+  """Make the first state of a run that starts from a trained model.
 
   Args:
     config: resolved.
     state: a fresh one, which lends what is not taken from elsewhere.
-    seed: of this run; cRT and tau-normalisation start from the run of the same.
+    seed: of this run; cRT and tau-normalization start from the run of the same.
     evaluate: (variables, split name) -> metrics.Sums.
 
   Returns:
-    The state, and what the run's final row shall tell besides: for tau_norm
-    `tau`, and `tau_accuracies` on validation images, one per tau of the grid.
+    The state, and further fields of the final row: for tau_norm `tau`, and
+    `tau_accuracies` on validation images, one per tau of the grid.
 
   Raises:
     InputError: what to start from is not there any more.
@@ -136,7 +136,7 @@ def tau_normalize(kernel: jax.Array, tau: float) -> jax.Array:
 
 
 def _find(config: ConfigDict, seed: int) -> reader.RunRecord:
-  """The run of a seed, finished and fit to start from."""
+  """Find the run of a seed, finished and fit to start from."""
   run = init_from.find(config, seed)
   where = f"config.init_from: {run.directory}"
   if run.seed != seed:

@@ -1,14 +1,14 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Brings batches to the train step and to evaluation, from either feed.
+"""Batches for the train step and for evaluation, resident or streamed.
 
-  open_feed = feeding.create(config, dataset, epoch, sampler, mesh, train_step)
+  open_feed = device.make_feed(config, dataset, ...)
   feed = open_feed(seed, step)    # or (seeds, step), for runs in one program
   state, metrics = feed.advance(state, step, key, steps=feed.most(step))
 
 Both feeds make the same batches: those of the sampler's order.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 import functools
 from typing import Any, Protocol
 
@@ -18,19 +18,18 @@ from ml_collections import ConfigDict
 import numpy as np
 
 from etf_jax.data import Dataset, Encoded, sampling
-from etf_jax.data.feeds import resident, stream
-from etf_jax.errors import InputError
+from etf_jax.data.feeds import resident
 from etf_jax.training import durations
-from etf_jax.training.feeds import multi_step
-from etf_jax.training.feeds import stream as streaming
+from etf_jax.training.feeds import multi_step, stream
 from etf_jax.training.parallel import packing, sharding
+from etf_jax.training.step import TrainStep
 
 
-class Feed(Protocol):
+class TrainFeed(Protocol):
   """The steps of one run, or of several in one program, in order."""
 
   def most(self, step: int) -> int:
-    """How many steps `advance` can go in one call that begins after `step`."""
+    """Return the most steps of one call that begins after `step`."""
 
   def advance(
     self, state, step: int, key: jax.Array, steps: int = 1
@@ -51,7 +50,7 @@ class Feed(Protocol):
   def lower(
     self, state, key: jax.Array, *, single: bool = False
   ) -> jax.stages.Lowered:
-    """The program for whole batches, to be compiled; nothing is read or run.
+    """Lower the program for whole batches; nothing is read or run.
 
     Its executable is the one that `advance` uses. The arguments may be
     `jax.ShapeDtypeStruct`s with their shardings.
@@ -63,97 +62,76 @@ class Feed(Protocol):
     """
 
   def rates(self) -> dict[str, Any]:
-    """Fields for a row of training metrics, since they were last asked for."""
+    """Return fields for a row of training metrics, since the last call."""
 
   def close(self) -> None:
-    """Releases what the feed holds."""
+    """Release threads and files."""
 
 
-def create(
+def make_feed(
   config: ConfigDict,
   dataset: Dataset,
-  data: resident.Resident | None,
+  images: resident.Resident | None,
   epoch: durations.Epoch,
   total_steps: int,
   sampler: sampling.Sampler,
   mesh: Mesh,
-  train_step: Callable,
+  train_step: TrainStep,
   state_sharding: Any,
-) -> Callable[[int, int], Feed]:
-  """Build `open_feed(seed, first step)`; all feeds share compiled programs.
+) -> Callable[..., TrainFeed]:
+  """Make `open_feed(seed, first step)`; all feeds share compiled programs.
 
-  Where the images are resident it takes a tuple of seeds as well, and with
-  `samplers` a tuple of what each run has instead of `sampler`.
+  With resident images it takes a tuple of seeds as well.
 
   Args:
     config: resolved; `data` and `steps_per_call` are read.
     dataset: see `data.load`.
-    data: its training images on the devices; None if they are streamed.
-    epoch: what an epoch is made of.
-    total_steps: of a run.
+    images: training images on the devices; None: they are streamed.
+    epoch: size of an epoch.
+    total_steps: steps of a run.
     sampler: the order of the examples.
     mesh: the devices.
-    train_step: see `step.create`.
+    train_step: see `step.make_train_step`.
     state_sharding: of the state, a tree or one for all of it.
-
-  Raises:
-    InputError: several steps a call of images that are streamed.
   """
-  rows, asked = sharding.row_multiple(config, mesh), config.steps_per_call
-  if data is not None:
-    most = multi_step.most_steps(asked, epoch, mesh)
-    alone, together = (
-      multi_step.create(
-        train_step, epoch, most, mesh, rows, state_sharding, together=together
-      )
-      for together in (False, True)
-    )
-
-    def open_resident(seed, start, samplers=None):
-      del start
-      several = isinstance(seed, tuple)
-      seeds = seed if several else (seed,)
-      samplers = samplers or (sampler,) * len(seeds)
-      orders = [
-        functools.partial(own.order, one)
-        for own, one in zip(samplers, seeds, strict=True)
-      ]
-      programs = together if several else alone
-      return _Resident(
-        programs, most, data, epoch, total_steps, orders, mesh, several
-      )
-
-    return open_resident
-  if asked not in (None, 1):
-    raise InputError(
-      f"config.steps_per_call={asked} needs the images on the devices, and"
-      " streamed batches go one a call: leave it out, or set"
-      " config.data.feed='resident'"
-    )
-
-  @functools.partial(
-    jax.jit,
-    donate_argnames="state",
-    out_shardings=(state_sharding, sharding.replicated(mesh)),
-  )
-  def streamed_step(state, batch, key):
-    state, metrics = train_step(state, batch, key)
-    return state, jax.tree.map(lambda x: x[None], metrics)
-
-  def open_stream(seed, start):
-    plan = stream.Epochs(sampler, seed, epoch.batch_size, total_steps)
-    return streaming.train(
-      streamed_step,
-      dataset.train,
-      plan,
-      mesh,
+  rows = sharding.row_multiple(config, mesh)
+  if images is None:
+    return stream.make_feed(
       config,
-      start=start,
-      batch_size=epoch.batch_size,
-      rows=rows,
+      dataset.train,
+      epoch,
+      total_steps,
+      sampler,
+      mesh,
+      rows,
+      train_step,
+      state_sharding,
+    )
+  most = multi_step.most_steps(config.steps_per_call, epoch, mesh)
+  single, packed = (
+    multi_step.make_programs(
+      train_step, epoch, most, mesh, rows, state_sharding, packed=packed
+    )
+    for packed in (False, True)
+  )
+
+  def open_feed(seed, start):
+    del start
+    seeds = seed if isinstance(seed, tuple) else (seed,)
+    orders = [functools.partial(sampler.order, one) for one in seeds]
+    several = isinstance(seed, tuple)
+    return _Resident(
+      packed if several else single,
+      most,
+      images,
+      epoch,
+      total_steps,
+      orders,
+      mesh,
+      several,
     )
 
-  return open_stream
+  return open_feed
 
 
 class _Resident:
@@ -165,8 +143,8 @@ class _Resident:
     self._programs, self._most = programs, most
     self._data, self._epoch, self._total = data, epoch, total_steps
     self._orders, self._several = orders, several
-    self._everywhere = sharding.replicated(mesh)
-    self._spread = packing.along_seed(mesh) if several else self._everywhere
+    self._replicated = sharding.replicated(mesh)
+    self._spread = packing.along_seed(mesh) if several else self._replicated
     self._order = functools.lru_cache(2)(self._place_order)
     self._number = functools.lru_cache(most)(self._place_number)
 
@@ -175,7 +153,7 @@ class _Resident:
     return resident.place(orders if self._several else orders[0], self._spread)
 
   def _place_number(self, steps):
-    return resident.place(np.asarray(steps, np.int32), self._everywhere)
+    return resident.place(np.asarray(steps, np.int32), self._replicated)
 
   def most(self, step):
     whole = self._epoch.examples // self._epoch.batch_size
@@ -203,7 +181,7 @@ class _Resident:
       shape = (len(self._orders), *shape)
     order, number = (
       jax.ShapeDtypeStruct(shape, np.int32, sharding=where)
-      for shape, where in ((shape, self._spread), ((), self._everywhere))
+      for shape, where in ((shape, self._spread), ((), self._replicated))
     )
     arguments = state, self._data, order, key
     if single or self._most == 1:
@@ -217,26 +195,25 @@ class _Resident:
     pass
 
 
-def evaluation(
+def make_eval_batches(
   config: ConfigDict,
   dataset: Dataset,
-  data: resident.Resident | None,
+  images: resident.Resident | None,
   mesh: Mesh,
-  names: Sequence[str] = ("validation", "test", "train"),
-  first: int = 0,
 ) -> dict[str, resident.EvalBatches]:
-  """The splits in batches, by name; `train` is not augmented there.
+  """Cut the splits into batches, by name; `train` is not augmented.
 
   Args:
     config: resolved; `eval.batch_size` and `data` are read.
     dataset: see `data.load`.
-    data: its training images on the devices; None if they are streamed.
+    images: training images on the devices; None: they are streamed.
     mesh: the devices.
-    names: of the splits; those that the data set lacks are left out.
-    first: the index in `data` of the first training image.
+
+  Returns:
+    Of `validation`, `test` and `train` those that the data set has.
   """
-  feeds = {}
-  for name in names:
+  batches = {}
+  for name in ("validation", "test", "train"):
     split = getattr(dataset, name)
     if split is None:
       continue
@@ -245,13 +222,15 @@ def evaluation(
       sharding.batch_shards(mesh),
     )
     if isinstance(split, Encoded):
-      feeds[name] = streaming.once(
+      batches[name] = stream.make_eval_batches(
         split, size, dataset.num_classes, mesh, config
       )
     elif name == "train":
-      feeds[name] = resident.in_order(
-        split, data, size, dataset.num_classes, mesh, first
+      batches[name] = resident.in_order(
+        split, images, size, dataset.num_classes, mesh
       )
     else:
-      feeds[name] = resident.in_batches(split, size, dataset.num_classes, mesh)
-  return feeds
+      batches[name] = resident.in_batches(
+        split, size, dataset.num_classes, mesh
+      )
+  return batches

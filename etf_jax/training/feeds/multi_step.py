@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Train steps on resident data as programs: some steps in each call.
 
-programs = calls.create(train_step, epoch, most, mesh, rows, where)
+programs = make_programs(train_step, epoch, most, mesh, rows, state_sharding)
 state, metrics = programs.several(state, data, order, key, number)
 
 Two programs make up all calls, however many steps each of them has: one for
@@ -22,13 +22,14 @@ from jax.sharding import Mesh
 from etf_jax.data.feeds import resident
 from etf_jax.training import durations
 from etf_jax.training.parallel import packing, sharding
+from etf_jax.training.step import TrainStep
 
 
 class Programs(NamedTuple):
   """Jitted functions that donate the state and return it with the metrics.
 
   Metrics are arrays `[M]`, of which the first ones count, one for each step; of
-  runs that are trained together `[S, M]`.
+  packed seeds `[S, M]`.
 
   Attributes:
     several: (state, data, order, key, number of steps) for whole batches; M is
@@ -43,7 +44,7 @@ class Programs(NamedTuple):
 
 
 def most_steps(asked: int | None, epoch: durations.Epoch, mesh: Mesh) -> int:
-  """How many steps one call may have.
+  """Return the most steps that one call may have.
 
   Args:
     asked: `config.steps_per_call`; None: 1 on CPUs, 100 elsewhere.
@@ -55,26 +56,26 @@ def most_steps(asked: int | None, epoch: durations.Epoch, mesh: Mesh) -> int:
   return min(asked, max(1, epoch.examples // epoch.batch_size))
 
 
-def create(
-  train_step: Callable,
+def make_programs(
+  train_step: TrainStep,
   epoch: durations.Epoch,
   most: int,
   mesh: Mesh,
   rows: int,
   state_sharding: Any,
   *,
-  together: bool = False,
+  packed: bool = False,
 ) -> Programs:
-  """Build the programs of a run, or of several at once.
+  """Make the programs of a run, or of packed seeds.
 
   Args:
-    train_step: see `step.create`.
-    epoch: what an epoch is made of.
+    train_step: see `step.make_train_step`.
+    epoch: size of an epoch.
     most: see `most_steps`.
     mesh: the devices.
     rows: batches are padded to a multiple of them.
     state_sharding: of the state, a tree or one for all of it.
-    together: for a state of several runs, see `packing.stack`, with orders
+    packed: True for a state of several seeds, see `packing.stack`, with orders
       `[S, N]` and keys `[S]`.
   """
   whole = epoch.batch_size
@@ -89,7 +90,7 @@ def create(
 
   def step(size, *arguments):
     function = functools.partial(one, size)
-    if together:
+    if packed:
       function = packing.over_runs(function)
     return function(*arguments)
 
@@ -122,13 +123,13 @@ def create(
     return jax.lax.fori_loop(first, number, body, (state, kept))
 
   def compiled(function):
-    where = state_sharding
-    if together:  # It says itself where its state is.
-      function, where = packing.spread(function, mesh), None
+    sharded = state_sharding
+    if packed:  # It says itself where its state is.
+      function, sharded = packing.spread(function, mesh), None
     return jax.jit(
       function,
       donate_argnums=0,
-      out_shardings=(where, sharding.replicated(mesh)),
+      out_shardings=(sharded, sharding.replicated(mesh)),
     )
 
   return Programs(compiled(several), compiled(single), compiled(rest))

@@ -1,24 +1,24 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Streamed images: read on the hosts, they go to the devices batch by batch.
-
-feed = train(step, split, stream.Epochs(sampler, seed, ...), mesh, config, ...)
-feed = once(split, batch_size, num_classes, mesh, config)    # for evaluation
-"""
+"""Streamed images: read on the hosts, they go to the devices batch by batch."""
 
 import collections
 from collections.abc import Callable
+import functools
 import time
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 import numpy as np
 
-from etf_jax.data import Encoded, decode
+from etf_jax.data import Encoded, decode, sampling
 from etf_jax.data.batch import Batch
 from etf_jax.data.feeds import resident, stream
 from etf_jax.errors import InputError
+from etf_jax.training import durations
 from etf_jax.training.parallel import distributed, sharding
+from etf_jax.training.step import TrainStep
 
 # Steps that the host may be ahead of the devices; each holds a batch there.
 _IN_FLIGHT = 2
@@ -26,39 +26,55 @@ _IN_FLIGHT = 2
 _CORRUPT = "corrupt"
 
 
-def train(
-  step: Callable,
-  split: Encoded,
-  plan: stream.Epochs,
-  mesh: Mesh,
+def make_feed(
   config: ConfigDict,
-  *,
-  start: int,
-  batch_size: int,
+  split: Encoded,
+  epoch: durations.Epoch,
+  total_steps: int,
+  sampler: sampling.Sampler,
+  mesh: Mesh,
   rows: int,
-) -> "_Streamed":
-  """A `feeding.Feed` of the batches of a plan, which are augmented by the step.
+  train_step: TrainStep,
+  state_sharding: Any,
+) -> Callable[[int, int], "_Streamed"]:
+  """Make `open_feed(seed, first step)` of a split; see `device.make_feed`.
 
   Args:
-    step: jitted (state, batch, key) -> (state, metrics).
-    split: the images.
-    plan: their order.
-    mesh: the devices.
     config: resolved; `data` is read.
-    start: steps completed so far.
-    batch_size: images of a step.
+    split: training images.
+    epoch: size of an epoch.
+    total_steps: steps of a run.
+    sampler: the order of the examples.
+    mesh: the devices.
     rows: batches are padded to a multiple of them.
+    train_step: see `step.make_train_step`.
+    state_sharding: of the state, a tree or one for all of it.
   """
-  batches = _batches(split, plan, mesh, config, multiple_of=rows)
-  size = sharding.padded(batch_size, rows)
-  padded = size > batch_size
-  return _Streamed(step, batches, mesh, config, start, size, padded)
+
+  @functools.partial(
+    jax.jit,
+    donate_argnames="state",
+    out_shardings=(state_sharding, sharding.replicated(mesh)),
+  )
+  def step(state, batch, key):
+    state, metrics = train_step(state, batch, key)
+    return state, jax.tree.map(lambda x: x[None], metrics)
+
+  size = sharding.padded(epoch.batch_size, rows)
+
+  def open_feed(seed, start):
+    plan = stream.Epochs(sampler, seed, epoch.batch_size, total_steps)
+    batches = _batches(split, plan, mesh, config, multiple_of=rows)
+    padded = size > epoch.batch_size
+    return _Streamed(step, batches, mesh, config, start, size, padded)
+
+  return open_feed
 
 
-def once(
+def make_eval_batches(
   split: Encoded, size: int, num_classes: int, mesh: Mesh, config: ConfigDict
 ) -> resident.EvalBatches:
-  """A split in padded batches, each spread over the devices.
+  """Cut a split into padded batches, each spread over the devices.
 
   Args:
     split: the images.
@@ -78,7 +94,7 @@ def once(
         yield _to_device(local, mesh, always_masked=True), 0
 
   return resident.EvalBatches(
-    parts, _whole, resident.references(split, num_classes)
+    parts, lambda batch, _: batch, resident.references(split, num_classes)
   )
 
 
@@ -135,7 +151,7 @@ class _Streamed:
     self._ready.append(_to_device(local, self._mesh, self._always_masked))
 
   def _tell_corrupt(self):
-    """Before the step is trained, so that its row cannot come too early."""
+    """Publish before the step is trained: its row cannot come too early."""
     found = self._batches.split.corrupt
     if len(found) > self._told:
       self._told = len(found)
@@ -156,11 +172,6 @@ class _Streamed:
   def close(self):
     if self._stream is not None:
       self._stream.close()
-
-
-def _whole(batch, index):
-  del index  # There is one batch in these arrays.
-  return batch
 
 
 def _batches(split, plan, mesh, config, *, multiple_of, threads_only=False):
@@ -199,7 +210,7 @@ def _to_device(local, mesh, always_masked):
 
 
 def _shapes(pixels, size, mesh, masked):
-  """What `_to_device` gives for so many images, without any."""
+  """Return the shapes of `_to_device` for so many images."""
   spread = sharding.batch_sharded(mesh)
 
   def shape(sizes, dtype):

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Several runs in one program, which differ by their seed alone.
+"""Several runs in one program, which differ in their seed only.
 
 state = stack([state_of_seed_0, state_of_seed_1], mesh)
 state, metrics = over_runs(train_step)(state, data, orders, keys)
@@ -8,8 +8,8 @@ state_of_seed_1 = take(state, 1, where)
 A small run leaves an accelerator waiting for the host, so that several may take
 little longer than one. Their arrays have a leading axis, the runs', which lies
 along `seed` of the mesh; all runs share the images, and nothing is exchanged
-between them. Only training is packed: whatever else is done with a run is done
-with its own state, as if it were alone.
+between them. Only training is packed: evaluations, rows and checkpoints are
+made from the state of one run, see `take`.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,46 +22,16 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 import numpy as np
 
 from etf_jax.data.feeds import resident
-from etf_jax.errors import InputError
-
-
-def check(pack_seeds: int, mesh: Mesh, *, resident_images: bool) -> None:
-  """Refuse what cannot be trained together.
-
-  Args:
-    pack_seeds: runs in one program.
-    mesh: the devices.
-    resident_images: whether they lie on the devices.
-
-  Raises:
-    InputError: why, and what to change.
-  """
-  along = mesh.shape["seed"]
-  if pack_seeds % along:
-    raise InputError(
-      f"config.pack_seeds={pack_seeds} must be a multiple of"
-      f" config.mesh.seed={along}, the devices that its runs are spread over"
-    )
-  if pack_seeds > 1 and not resident_images:
-    raise InputError(
-      f"config.pack_seeds={pack_seeds} needs the images on the devices: set it"
-      " to 1, or config.data.feed='resident'"
-    )
-  if pack_seeds > 1 and mesh.shape["fsdp"] * mesh.shape["model"] > 1:
-    raise InputError(
-      f"config.pack_seeds={pack_seeds} trains runs that are whole on each"
-      " device: set it to 1, or config.mesh.fsdp=1 and config.mesh.model=1"
-    )
+from etf_jax.training.parallel import sharding
 
 
 def size(runs: int, mesh: Mesh) -> int:
-  """How many a program trains, so that the devices along `seed` share them."""
-  along = mesh.shape["seed"]
-  return -(-runs // along) * along
+  """Round a number of runs up, so that the devices along `seed` share them."""
+  return sharding.padded(runs, mesh.shape["seed"])
 
 
 def along_seed(mesh: Mesh) -> NamedSharding:
-  """The leading axis, which is the runs', spread over the axis `seed`."""
+  """Spread the leading axis, the runs, over the mesh's axis `seed`."""
   return NamedSharding(mesh, PartitionSpec("seed"))
 
 
@@ -94,9 +64,9 @@ def spread(function: Callable, mesh: Mesh) -> Callable:
   @functools.wraps(function)
   def spread_function(state, data, order, key, *more):
     where = _by_field(state, everywhere, along)
-    apart = function
+    spread_out = function
     if mesh.shape["seed"] > 1:
-      apart = jax.shard_map(
+      spread_out = jax.shard_map(
         function,
         mesh=mesh,
         in_specs=(where, everywhere, along, along, *(everywhere for _ in more)),
@@ -104,7 +74,7 @@ def spread(function: Callable, mesh: Mesh) -> Callable:
         axis_names={"seed"},
         check_vma=False,
       )
-    state, metrics = apart(state, data, order, key, *more)
+    state, metrics = spread_out(state, data, order, key, *more)
     return jax.lax.with_sharding_constraint(
       state, shardings(state, mesh)
     ), metrics
@@ -113,7 +83,7 @@ def spread(function: Callable, mesh: Mesh) -> Callable:
 
 
 def shardings(state: Any, mesh: Mesh) -> Any:
-  """Where the arrays of a state of several runs live, as a tree."""
+  """Return the shardings of a state of several runs, as a tree."""
   where = _by_field(
     state, NamedSharding(mesh, PartitionSpec()), along_seed(mesh)
   )
@@ -121,7 +91,7 @@ def shardings(state: Any, mesh: Mesh) -> Any:
 
 
 def shapes(state: Any, runs: int, mesh: Mesh) -> Any:
-  """What `stack` gives, as `jax.ShapeDtypeStruct`s.
+  """Return the shapes of `stack`, as `jax.ShapeDtypeStruct`s.
 
   Args:
     state: of one run, its shapes.
@@ -137,7 +107,7 @@ def shapes(state: Any, runs: int, mesh: Mesh) -> Any:
 
 
 def stack(states: Sequence[Any], mesh: Mesh) -> Any:
-  """One state of several runs, which have completed the same steps.
+  """Stack the states of runs that have completed the same steps.
 
   Args:
     states: S `TrainState`s.
@@ -156,7 +126,7 @@ def _stack(states):
 
 
 def take(state: Any, place: int, mesh: Mesh) -> Any:
-  """The state of one run, a copy on all devices.
+  """Copy the state of one run to all devices.
 
   Args:
     state: of several.
@@ -179,6 +149,6 @@ def _take(state, place, where):
 
 
 def _by_field(state, of_step, of_others):
-  """A tree prefix: one value for the step, one for whatever differs."""
+  """Make a tree prefix: one value for the step, one for all other fields."""
   fields = dict.fromkeys(state.__dataclass_fields__, of_others)
   return state.replace(**fields | {"step": of_step})

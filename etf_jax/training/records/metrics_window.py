@@ -7,29 +7,56 @@ So the devices never wait for the host.
 import json
 from pathlib import Path
 import time
+from typing import Any
 
 import jax
 import numpy as np
 
 from etf_jax.errors import InputError
+from etf_jax.training.checkpoints.manager import Checkpoints
+from etf_jax.training.feeds.device import TrainFeed
 from etf_jax.training.parallel import distributed
+from etf_jax.training.setup import Setup
 from etf_jax.training.step import StepMetrics
 
+# Metrics of some calls, and the steps of each.
+_Calls = list[tuple[StepMetrics, int]]
 
-class Window:
+
+class MetricsWindow:
   """Training metrics between two rows, fetched one window late."""
 
   def __init__(
-    self, experiment, feed, writer, checkpoints, step, *, seed, place
+    self,
+    setup: Setup,
+    feed: TrainFeed,
+    writer: Any,
+    checkpoints: Checkpoints,
+    step: int,
+    *,
+    seed: int,
+    place: int,
   ):
-    """Begin after a step; the others are those of `records.Run.open`."""
-    self._experiment, self._feed, self._writer = experiment, feed, writer
+    """Begin after a step.
+
+    Args:
+      setup: of the run.
+      feed: its rates enter the rows.
+      writer: of rows.
+      checkpoints: of the run, for messages.
+      step: completed.
+      seed: of the run.
+      place: of the run among packed seeds, from 0.
+    """
+    self._setup, self._feed, self._writer = setup, feed, writer
     self._checkpoints, self._seed, self._place = checkpoints, seed, place
-    self._open, self._closed, self._step = [], None, step
+    self._open: _Calls = []
+    self._closed: tuple[int, int, _Calls] | None = None
+    self._step = step
     # Of every step and at once: to compute one later would mean to wait for
     # the steps that the devices have before them.
-    steps = np.arange(experiment.total_steps, dtype=np.int32)
-    rates = np.asarray(experiment.learning_rate(steps))
+    steps = np.arange(setup.total_steps, dtype=np.int32)
+    rates = np.asarray(setup.learning_rate(steps))
     self._rates = np.broadcast_to(rates, steps.shape)
     self.restart_clock()
 
@@ -44,13 +71,13 @@ class Window:
     self._open.append((metrics, steps))
 
   def close(self, step: int) -> None:
-    """Make a row of the steps so far; the row before it is written."""
+    """End the window, and write the row of the one before it."""
     self.flush()
     self._closed = (self._step, step, self._open)
     self._open, self._step = [], step
 
-  def keep(self, path: Path, step: int) -> None:
-    """Write down the open window of a run that is stopped at a step.
+  def save(self, path: Path, step: int) -> None:
+    """Save the open window of a run that is stopped at a step.
 
     The run that continues then writes the rows of one that was not stopped.
     """
@@ -58,22 +85,22 @@ class Window:
     self._check_finite(self._step, fetched.loss)
     if distributed.is_writer():
       values = np.stack(fetched, axis=1).tolist()
-      kept = {"step": step, "first": self._step, "metrics": values}
-      path.write_text(json.dumps(kept))
+      saved = {"step": step, "first": self._step, "metrics": values}
+      path.write_text(json.dumps(saved))
 
   def resume(self, path: Path) -> None:
-    """Go on with the window that was kept at this step, if one was."""
+    """Continue the window that was saved at this step, if there is one."""
     try:
-      kept = json.loads(path.read_text())
+      saved = json.loads(path.read_text())
     except (OSError, ValueError):
       return
-    if kept["step"] == self._step and kept["metrics"]:
-      self._step = kept["first"]
-      values = np.array(kept["metrics"])
+    if saved["step"] == self._step and saved["metrics"]:
+      self._step = saved["first"]
+      values = np.array(saved["metrics"])
       self._open = [(StepMetrics(*values.T), len(values))]
 
   def flush(self) -> None:
-    """Wait for the closed window and writes its row.
+    """Wait for the closed window and write its row.
 
     Raises:
       InputError: a loss is not finite.
@@ -84,7 +111,7 @@ class Window:
     loss, accuracy = self._fetch(calls)
     self._closed = None
     self._check_finite(first, loss)
-    epoch = self._experiment.epoch
+    epoch = self._setup.epoch
     now, images = time.perf_counter(), _images(epoch, first, last)
     row = {
       "kind": "train",
@@ -101,15 +128,15 @@ class Window:
     self._writer.write(row)
 
   def restart_clock(self) -> None:
-    """What was done since the last row was no training."""
+    """Leave out of the next rate what was done since the last row."""
     self._clock = time.perf_counter()
 
   def _fetch(self, calls) -> StepMetrics:
-    """One float64 number for each step of some calls."""
+    """Fetch one float64 number for each step of some calls."""
 
     def of_run(metric, steps):
-      own = metric if metric.ndim == 1 else metric[self._place]
-      return own[:steps]
+      single = metric if metric.ndim == 1 else metric[self._place]
+      return single[:steps]
 
     columns = [[np.empty(0)] for _ in StepMetrics._fields]
     for metrics, steps in jax.device_get(calls):
@@ -125,10 +152,10 @@ class Window:
     bad = int(np.argmin(np.isfinite(loss)))
     value, step = loss[bad], first + 1 + bad
     good = self._checkpoints.latest
-    rate = self._experiment.config.optimizer.learning_rate
+    rate = self._setup.config.optimizer.learning_rate
     raise InputError(
       f"the loss is {value} at step {step} of seed {self._seed} (epoch"
-      f" {step / self._experiment.epoch.steps:.2f}); last good checkpoint:"
+      f" {step / self._setup.epoch.steps:.2f}); last good checkpoint:"
       f" {f'step {good}' if good else 'none'}; lower"
       f" config.optimizer.learning_rate={rate:g}, or look at the images of that"
       " step"
@@ -136,10 +163,10 @@ class Window:
 
 
 def _images(epoch, first, last):
-  """Images of the steps first .. last - 1."""
-  seen = [
+  """Count the images of the steps first .. last - 1."""
+  before = [
     step // epoch.steps * epoch.examples
     + min(step % epoch.steps * epoch.batch_size, epoch.examples)
     for step in (first, last)
   ]
-  return seen[1] - seen[0]
+  return before[1] - before[0]

@@ -1,9 +1,9 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """A profile of some steps of a run, for XProf, TensorBoard and Perfetto.
 
-with Profile(experiment, workdir) as profile:
-  profile.begin(step)    # before a call of at most profile.most(step) steps
-  profile.end(step, state)    # and after it
+with Profiler((100, 10), workdir) as profiler:
+  profiler.begin(step)    # before a call of at most profiler.most(step) steps
+  profiler.end(step, state)    # and after it
 """
 
 import contextlib
@@ -12,36 +12,25 @@ from typing import Any, Self
 
 import jax
 
-from etf_jax.errors import InputError
-from etf_jax.training.experiment import Experiment
 from etf_jax.training.parallel import distributed
 
 
-class Profile(contextlib.AbstractContextManager):
-  """Process 0 writes what its own devices do, and its host."""
+class Profiler(contextlib.AbstractContextManager):
+  """A profile of process 0 and its devices, written to `profile/`."""
 
-  def __init__(self, experiment: Experiment, workdir: Path):
-    """Plan it.
+  def __init__(self, steps: tuple[int, ...], workdir: Path):
+    """Plan the profile.
 
     Args:
-      experiment: its `config.profile_steps` is read.
+      steps: `config.profile_steps`: steps before it and in it; (): none.
       workdir: of the run; `profile/` is made in it when there is a profile.
-
-    Raises:
-      InputError: the run ends before the profile does.
     """
-    steps, total_steps = experiment.config.profile_steps, experiment.total_steps
     first, number = steps or (0, 0)
     self._first, self._last = first, first + number
     self._folder, self._running = workdir / "profile", False
-    if self._last > total_steps:
-      raise InputError(
-        f"config.profile_steps={tuple(steps)} ends at step {self._last}, and"
-        f" the run at {total_steps}: profile earlier ones"
-      )
 
   def most(self, step: int) -> int | None:
-    """Step until it begins or ends; None: neither is ahead."""
+    """Count the steps until it begins or ends; None: neither is ahead."""
     ahead = [end - step for end in (self._first, self._last) if end > step]
     return min(ahead, default=None)
 

@@ -1,9 +1,9 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What one run has in its directory and writes there: rows and checkpoints.
+"""The rows and checkpoints of one run, written into its directory.
 
-run = Run(experiment, seed, workdir)
-state, start = run.restore(fixed)    # unless run.final says that it has ended
-run.open(start, feed, place=0)
+recorder = RunRecorder(trainer, seed, workdir)
+state, start = recorder.restore(fixed)    # unless recorder.final is set
+recorder.open(start, feed, place=0)
 """
 
 from pathlib import Path
@@ -14,59 +14,56 @@ import numpy as np
 
 from etf_jax.evaluation import metrics
 from etf_jax.runs import console, directory, writers
-from etf_jax.training import state as train_state
 from etf_jax.training.checkpoints import two_stage
 from etf_jax.training.checkpoints.manager import Checkpoints
-from etf_jax.training.experiment import Experiment
+from etf_jax.training.feeds.device import TrainFeed
 from etf_jax.training.parallel import distributed
-from etf_jax.training.records.metrics_window import Window
-from etf_jax.training.state import TrainState
+from etf_jax.training.records.metrics_window import MetricsWindow
+from etf_jax.training.setup import Trainer
+from etf_jax.training.state import TrainState, create_train_state
 
 
-class Run:
-  """The run of one seed in its directory, which nobody else is in.
+class RunRecorder:
+  """The records of one run in its directory, which no other run uses.
 
   Attributes:
-    seed: its seed.
-    learning_rate: its own, the highest of the schedule.
-    class_counts: `[K]` of its training images.
-    sampler: the order of them.
-    workdir: its directory.
-    final: its final row, if it has ended; of several processes the first one
-      has all of it.
-    window: of its training metrics, once it is open.
+    seed: of the run.
+    workdir: directory of the run.
+    final: final row of a run that has ended, else None; complete in process 0.
+    window: training metrics since the last row; made by `open`.
   """
 
-  def __init__(self, experiment: Experiment, seed: int, workdir: Path):
-    """Make the directory that of this run, or checks that it is.
+  window: MetricsWindow
+
+  def __init__(self, trainer: Trainer, seed: int, workdir: Path):
+    """Make the directory that of this run, or check that it is.
 
     Args:
-      experiment: see `experiment.create`.
+      trainer: see `setup.make_trainer`.
       seed: of the run.
-      workdir: see `workdir.only_run`.
+      workdir: see `directory.only_run`.
 
     Raises:
       InputError: it is the directory of another run.
     """
     self.seed, self.workdir = seed, workdir
-    self._experiment = experiment
-    config, dataset = experiment.config, experiment.dataset
-    self.learning_rate = config.optimizer.learning_rate
-    self.class_counts = dataset.class_counts
-    self.sampler = experiment.sampler
+    self._trainer, self._setup = trainer, trainer.setup
+    config, dataset = self._setup.config, trainer.dataset
     if distributed.is_writer():
       directory.open_run(
         workdir, config, seed, dataset.class_counts, dataset.class_names
       )
     distributed.barrier("directory")
     self._checkpoints = Checkpoints(workdir, config.checkpoint)
-    self._facts, self._confusion, self._history = {}, None, []
-    self._writer, self.window = None, None
-    self.final = self._ended()
+    self._extra_fields: dict[str, Any] = {}
+    self._confusion: list | None = None
+    self._history: list[dict] = []
+    self._writer: Any = None
+    self.final: dict | None = self._ended()
 
   def _ended(self):
-    """The final row, if there is one and the state that belongs to it."""
-    final, total = None, self._experiment.total_steps
+    """Return the final row, if it and the state that belongs to it exist."""
+    final, total = None, self._setup.total_steps
     if distributed.is_writer():
       rows = _read(self._rows_path)
       is_final = rows and rows[-1]["kind"] == "final"
@@ -85,46 +82,45 @@ class Run:
     return self.workdir / "window.json"
 
   def restore(self, fixed: dict) -> tuple[TrainState, int]:
-    """The state to go on from, and its step.
+    """Return the state to go on from, and the steps that it has completed.
 
-    The newest checkpoint; or else the model of a run that this one is to start
-    from; or else a fresh one.
+    Precedence: the newest checkpoint; the model in `init_from`; a fresh state.
 
     Args:
       fixed: see `state.draw_classifier`.
     """
-    experiment = self._experiment
-    state = train_state.create(
-      experiment.model,
-      experiment.optimizer,
-      experiment.input_shape,
+    setup = self._setup
+    state = create_train_state(
+      setup.model,
+      setup.optimizer,
+      setup.input_shape,
       fixed,
       self.seed,
-      experiment.state_sharding,
-      average=bool(experiment.config.ema_decay),
+      setup.state_sharding,
+      average=bool(setup.config.ema_decay),
     )
     state, start = self._checkpoints.restore(state)
-    if not start and experiment.config.init_from:
-      state, self._facts = two_stage.start(
-        experiment.config, state, self.seed, experiment.evaluate
+    if not start and setup.config.init_from:
+      state, self._extra_fields = two_stage.start(
+        setup.config, state, self.seed, self._trainer.evaluate
       )
     return state, start
 
-  def open(self, start: int, feed: Any, place: int) -> None:
+  def open(self, start: int, feed: TrainFeed, place: int) -> None:
     """Begin to write, behind the rows that led to a step.
 
     Args:
-      start: the step.
+      start: steps completed.
       feed: its rates enter the rows.
-      place: of this run among those that are trained together, from 0.
+      place: of this run among packed seeds, from 0.
     """
     self._started = time.perf_counter()
     if distributed.is_writer():
       writers.truncate_after(self._rows_path, start or -1)
     self._history = _history(self._rows_path)
-    self._writer = _open_writers(self._experiment, self.workdir, start)
-    self.window = Window(
-      self._experiment,
+    self._writer = _open_writers(self._setup, self.workdir, start)
+    self.window = MetricsWindow(
+      self._setup,
       feed,
       self._writer,
       self._checkpoints,
@@ -135,18 +131,22 @@ class Run:
     self.window.resume(self._window_path)
 
   def measure(self, state: TrainState, step: int) -> dict[str, metrics.Sums]:
-    """Write a row of neural collapse for each split; their sums by name."""
-    experiment, known = self._experiment, {}
-    for split in experiment.config.collapse.splits:
+    """Write a row of neural collapse for each split.
+
+    Returns:
+      The sums of the splits, by name.
+    """
+    trainer, setup, known = self._trainer, self._setup, {}
+    for split in setup.config.collapse.splits:
       started = time.perf_counter()
       row = {
         "kind": "collapse",
         "split": split,
         "step": step,
-        "epoch": step / experiment.epoch.steps,
+        "epoch": step / self._setup.epoch.steps,
       }
-      fields, known[split] = experiment.measure(
-        state.eval_variables, split, matrices=step == experiment.total_steps
+      fields, known[split] = trainer.measure(
+        state.eval_variables, split, matrices=step == setup.total_steps
       )
       row |= fields
       row["seconds"] = time.perf_counter() - started
@@ -156,7 +156,7 @@ class Run:
   def evaluate(
     self, state: TrainState, step: int, known: dict[str, metrics.Sums]
   ) -> None:
-    """Evaluate, writes the rows and keeps the best.
+    """Evaluate, write the rows and keep the best variables.
 
     Args:
       state: after the step.
@@ -167,25 +167,25 @@ class Run:
     for row in rows:
       self._writer.write(row)
     self._history += rows
-    if best_step(self._history, self._experiment.splits[0]) == step:
+    if best_step(self._history, self._trainer.splits[0]) == step:
       self._checkpoints.save_best(state.eval_variables, step)
 
   def _evaluate(self, state, step, known):
-    """A row per split; keeps the confusion matrix of the test split."""
-    experiment, rows = self._experiment, []
-    for split in experiment.splits:
+    """Make a row for each split; keep the confusions of the test split."""
+    trainer, rows = self._trainer, []
+    for split in trainer.splits:
       started = time.perf_counter()
       sums = known.get(split)
       if sums is None:
-        sums = experiment.evaluate(state.eval_variables, split)
+        sums = trainer.evaluate(state.eval_variables, split)
       seconds = time.perf_counter() - started
       row = {
         "kind": "eval",
         "split": split,
         "step": step,
-        "epoch": step / experiment.epoch.steps,
+        "epoch": step / self._setup.epoch.steps,
       }
-      row |= metrics.compute(sums, experiment.dataset.class_counts)
+      row |= metrics.compute(sums, trainer.dataset.class_counts)
       if split not in known:
         row["images_per_second"] = float(np.sum(sums.confusion)) / seconds
       rows.append(row)
@@ -201,15 +201,14 @@ class Run:
     self._checkpoints.wait()
 
   def stop(self, state: TrainState, step: int) -> None:
-    """Save all that the same run needs to go on as if it had not stopped."""
-    self.window.keep(self._window_path, step)
+    """Save a run that is stopped, with its open window."""
+    self.window.save(self._window_path, step)
     self._checkpoints.save(state, step)
     self._checkpoints.wait()
 
   def end(self, state: TrainState) -> None:
     """Write the final row."""
-    experiment, split = self._experiment, self._experiment.splits[0]
-    total = experiment.total_steps
+    split, total = self._trainer.splits[0], self._setup.total_steps
     if self._confusion is None:  # killed after its last step
       self._evaluate(state, total, {})
     best = best_step(self._history, split)
@@ -217,18 +216,18 @@ class Run:
     self.final = {
       "kind": "final",
       "step": total,
-      "epoch": total / experiment.epoch.steps,
+      "epoch": total / self._setup.epoch.steps,
       "last": test[total],
       "best": test[best],
       "best_selected_on": split,
       "confusion": self._confusion,
-      **self._facts,
+      **self._extra_fields,
       "seconds": time.perf_counter() - self._started,
     }
     self._writer.write(self.final)
 
   def close(self) -> None:
-    """Wait for what is being saved, and releases what is held."""
+    """Wait for what is being saved, and close the writers."""
     try:
       if self._writer is not None:
         self._writer.close()
@@ -236,25 +235,25 @@ class Run:
       self._checkpoints.close()
 
 
-def standing(workdir: Path) -> int:
-  """The newest step that a run has saved, without looking at it; 0: none."""
+def newest_step(workdir: Path) -> int:
+  """Return the newest step that a run has saved, unread; 0: none."""
   folders = (workdir / "checkpoints").glob("*")
   return max((int(f.name) for f in folders if f.name.isdigit()), default=0)
 
 
 def best_step(history: list[dict], split: str) -> int:
-  """The first step at which the accuracy on a split was highest."""
+  """Return the first step at which the accuracy on a split was highest."""
   rows = [r for r in history if r["split"] == split]
   return max(rows, key=lambda r: (r["accuracy"], -r["step"]))["step"]
 
 
-def _open_writers(experiment, workdir, start):
+def _open_writers(setup, workdir, start):
   if not distributed.is_writer():
     return writers.multi([])
-  config = experiment.config
+  config = setup.config
   opened = [
     writers.jsonl(workdir / "metrics.jsonl"),
-    console.writer(experiment.total_steps, initial_step=start),
+    console.writer(setup.total_steps, initial_step=start),
   ]
   if config.report.tensorboard:
     opened.append(
@@ -268,7 +267,7 @@ def _open_writers(experiment, workdir, start):
 
 
 def _history(path):
-  """The evaluations so far; of other processes, what chooses the best."""
+  """Read the evaluations so far; other processes get what chooses the best."""
   if distributed.is_writer():
     rows = [row for row in _read(path) if row["kind"] == "eval"]
     distributed.from_writer(
@@ -282,7 +281,7 @@ def _history(path):
 
 
 def _read(path: Path) -> list[dict]:
-  """The rows of a metrics file; a torn last line is left out."""
+  """Read the rows of a metrics file; a torn last line is left out."""
   if not path.exists():
     return []
   rows, _ = writers.parse_lines(path.read_bytes().splitlines(), path)

@@ -1,36 +1,19 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""From what a user configured to a complete config, and to its loss.
+"""The config of a run: every check of its training fields, and its defaults.
 
-config = objectives.resolve(config, num_classes=10)
-loss = objectives.create_loss(config, class_counts)
-per_example = loss(output, labels, Context(batch_labels, where, epoch))
+config = resolve_config(config, num_classes=10)    # frozen from here on
+
+What the images decide is checked where they are read, by `etf_jax.data`.
 """
 
 import math
+from typing import Any
 
-from jax.typing import ArrayLike
-from ml_collections import ConfigDict
+import jax
+from ml_collections import ConfigDict, FrozenConfigDict
 
 from etf_jax.errors import InputError, unknown_name
-from etf_jax.training.methods import (
-  METHODS,
-  Context,
-  Loss,
-  Method,
-  masked_mean,
-)
-
-__all__ = [
-  "METHODS",
-  "Context",
-  "Loss",
-  "Method",
-  "check_choices",
-  "create_loss",
-  "masked_mean",
-  "resolve",
-  "trains_backbone",
-]
+from etf_jax.training.methods import METHODS, Method
 
 _CHOICES = {
   "method": tuple(METHODS),
@@ -47,31 +30,32 @@ _CHOICES = {
 }
 
 
-def _different(values, allowed):
-  return (
-    isinstance(values, tuple | list)
-    and all(type(x) in (int, float) and allowed(x) for x in values)
-    and len(set(values)) == len(values)
-  )
-
-
 # Comparisons that NaN fails.
 _UNIT = ("lie in [0, 1]", lambda x: 0 <= x <= 1)
 _NOT_NEGATIVE = ("be finite and >= 0", lambda x: 0 <= x < math.inf)
+_COUNT = ("be at least 1", lambda x: x >= 1)
+_OPTIONAL_COUNT = ("be at least 1", lambda x: x is None or x >= 1)
+_BELOW_1 = ("lie in [0, 1)", lambda x: 0 <= x < 1)
 _ANGLE = ("be an angle in radians, in [0, pi]", lambda x: 0 <= x <= math.pi)
 _SPLITS = ("train", "validation", "test")
 _RANGES = {
-  "accumulate_steps": ("be at least 1", lambda x: x >= 1),
-  "steps_per_call": ("be at least 1", lambda x: x is None or x >= 1),
-  "pack_seeds": ("be at least 1", lambda x: x >= 1),
-  "learning_rates": (
-    "be different finite numbers > 0, as in 0.1,0.2; or () for none",
-    lambda rates: _different(rates, lambda x: 0 < x < math.inf),
+  "seeds": (
+    "be different whole numbers, as in 0,1,2",
+    lambda seeds: (
+      isinstance(seeds, tuple | list)
+      and len(set(seeds)) == len(seeds) > 0
+      and all(type(seed) is int for seed in seeds)
+    ),
   ),
-  "imbalances": (
-    "be different numbers in (0, 1], as in 0.01,0.1; or () for none",
-    lambda imbalances: _different(imbalances, lambda x: 0 < x <= 1),
-  ),
+  "batch_size": _COUNT,
+  "ema_decay": _BELOW_1,
+  "accumulate_steps": _COUNT,
+  "steps_per_call": _OPTIONAL_COUNT,
+  "pack_seeds": _COUNT,
+  "mesh.seed": _COUNT,
+  "mesh.data": _OPTIONAL_COUNT,
+  "mesh.fsdp": _COUNT,
+  "mesh.model": _COUNT,
   "profile_steps": (
     "be two whole numbers, steps before it (>= 0) and in it (>= 1), as in"
     " 100,10; or () for none",
@@ -106,7 +90,7 @@ _RANGES = {
   "loss.ldam_max_margin": _NOT_NEGATIVE,
   "loss.ldam_scale": ("be finite and > 0", lambda x: 0 < x < math.inf),
   "loss.drw_start": _UNIT,
-  "loss.class_balanced_beta": ("lie in [0, 1)", lambda x: 0 <= x < 1),
+  "loss.class_balanced_beta": _BELOW_1,
   "loss.temperature": _NOT_NEGATIVE,
   "loss.focal_gamma": _NOT_NEGATIVE,
   "loss.tau_grid": (
@@ -120,8 +104,16 @@ _RANGES = {
 }
 
 
-def check_choices(config: ConfigDict) -> None:
-  """Refuse unknown names, with the nearest known, and numbers out of range."""
+def check_config(config: ConfigDict) -> None:
+  """Check all that is known without the data.
+
+  Args:
+    config: as configs/base.py describes it.
+
+  Raises:
+    InputError: an unknown name, with the nearest known; a number out of range;
+      or fields that do not go together.
+  """
   for field, known in _CHOICES.items():
     value = _get(config, field)
     if value is not None and value not in known:
@@ -130,27 +122,30 @@ def check_choices(config: ConfigDict) -> None:
     value = _get(config, field)
     if not holds(value):
       raise InputError(f"config.{field}={value!r} must {rule}")
+  _check_together(config)
 
 
-def _get(config: ConfigDict, field: str):
+def _get(config: ConfigDict, field: str) -> Any:
   for part in field.split("."):
     config = config[part]
   return config
 
 
-def resolve(config: ConfigDict, num_classes: int) -> ConfigDict:
-  """A copy of the config in which nothing is left to the method or the data.
+def resolve_config(config: ConfigDict, num_classes: int) -> FrozenConfigDict:
+  """Check a config and fill in what it leaves to the method and the data.
 
   Args:
     config: as configs/base.py describes it.
     num_classes: K of the data set.
 
+  Returns:
+    A frozen copy.
+
   Raises:
-    InputError: an unknown name, a number out of range, or fields that do not
-      go with the method.
+    InputError: as `check_config`; or fields that do not go with the method.
   """
-  check_choices(config)
-  config = config.copy_and_resolve_references()
+  check_config(config)
+  config = ConfigDict(config).copy_and_resolve_references()
   method = METHODS[config.method]
   head = config.head
   head.name = head.name or method.head
@@ -165,10 +160,6 @@ def resolve(config: ConfigDict, num_classes: int) -> ConfigDict:
   if method.trains == "nothing":
     config.update(total_epochs=None, total_examples=None, total_steps=0)
   _check_method(config, method)
-  if config.learning_rates:
-    config.optimizer.learning_rate = float(config.learning_rates[0])
-  if config.imbalances:
-    config.data.imbalance = float(config.imbalances[0])
   if config.model.num_classes is None:
     config.model.num_classes = num_classes
   if config.model.num_classes != num_classes:
@@ -178,10 +169,10 @@ def resolve(config: ConfigDict, num_classes: int) -> ConfigDict:
       f" {'less' if less else 'more'} than the {num_classes} classes of"
       f" {config.data.name}; leave it out"
     )
-  return config
+  return FrozenConfigDict(config)
 
 
-def _check_method(config, method):
+def _check_method(config: ConfigDict, method: Method) -> None:
   if method.only_head and config.head.name != method.head:
     raise InputError(
       f"config.method={config.method!r} needs config.head.name="
@@ -192,42 +183,21 @@ def _check_method(config, method):
       f"config.loss.label_smoothing={config.loss.label_smoothing} does nothing"
       f" with config.method={config.method!r}: set it to 0"
     )
-  if config.learning_rates and method.trains == "nothing":
-    raise InputError(
-      f"config.learning_rates={config.learning_rates} does nothing with"
-      f" config.method={config.method!r}, which trains nothing: leave it out"
-    )
-  imbalances = f"config.imbalances={config.imbalances}"
-  if config.imbalances and method.trains != "all":
-    raise InputError(
-      f"{imbalances} does nothing for config.method={config.method!r}, whose"
-      " model comes from a run on the same images: leave it out"
-    )
-  if config.imbalances and config.data.profile in ("list", "none"):
-    raise InputError(
-      f"{imbalances} does nothing with config.data.profile="
-      f"{config.data.profile!r}: leave it out"
-    )
-  if config.imbalances and config.data.feed == "stream":
-    raise InputError(
-      f"{imbalances} needs the images on the devices: leave it out, or set"
-      " config.data.feed='resident'"
-    )
   factor = config.optimizer.backbone_learning_rate_factor
-  where = f"config.optimizer.backbone_learning_rate_factor={factor}"
+  named = f"config.optimizer.backbone_learning_rate_factor={factor}"
   if method.trains != "all" and factor != 1:
     raise InputError(
-      f"{where} does nothing with config.method={config.method!r}, which trains"
+      f"{named} does nothing with config.method={config.method!r}, which trains"
       " no backbone: set it to 1"
     )
   if not factor and not config.init_from:
     raise InputError(
-      f"{where} leaves the backbone untrained: set config.init_from to a"
+      f"{named} leaves the backbone untrained: set config.init_from to a"
       " trained one"
     )
   if not factor and config.head.batch_norm:
     raise InputError(
-      f"{where} keeps all running statistics as they are, also those of the"
+      f"{named} keeps all running statistics as they are, also those of the"
       " head: set config.head.batch_norm=False"
     )
   if config.init_parts != "backbone" and not config.init_from:
@@ -237,17 +207,28 @@ def _check_method(config, method):
     )
 
 
-def trains_backbone(config: ConfigDict) -> bool:
-  """Whether a run of a resolved config changes more than the head."""
-  factor = config.optimizer.backbone_learning_rate_factor
-  return METHODS[config.method].trains == "all" and factor > 0
-
-
-def create_loss(config: ConfigDict, class_counts: ArrayLike) -> Loss:
-  """The loss of a resolved config: per example, unreduced.
-
-  Args:
-    config: resolved.
-    class_counts: `[K]` training images of each class; they may be traced.
-  """
-  return METHODS[config.method].create_loss(config, class_counts)
+def _check_together(config: ConfigDict) -> None:
+  """Refuse fields that do not go with each other on any devices."""
+  if config.dtype == "float64" and not jax.config.jax_enable_x64:
+    raise InputError("config.dtype='float64' needs JAX_ENABLE_X64=1")
+  resident = "needs the images on the devices: leave it out, or set"
+  resident += " config.data.feed='resident'"
+  streamed = config.data.feed == "stream"
+  if streamed and config.steps_per_call not in (None, 1):
+    raise InputError(
+      f"config.steps_per_call={config.steps_per_call} {resident}"
+    )
+  packed = f"config.pack_seeds={config.pack_seeds}"
+  if streamed and config.pack_seeds > 1:
+    raise InputError(f"{packed} {resident}")
+  mesh = config.mesh
+  if config.pack_seeds % mesh.seed:
+    raise InputError(
+      f"{packed} must be a multiple of config.mesh.seed={mesh.seed}, the"
+      " devices that its runs are spread over"
+    )
+  if config.pack_seeds > 1 and mesh.fsdp * mesh.model > 1:
+    raise InputError(
+      f"{packed} trains runs that are whole on each device: set it to 1, or"
+      " config.mesh.fsdp=1 and config.mesh.model=1"
+    )
