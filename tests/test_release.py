@@ -28,7 +28,7 @@ BUILD = (sys.executable, "-m", "build", "--no-isolation")
 USE = """\
 import etf_jax
 from etf_jax import losses, simplex_etf
-from etf_jax.training import command_line
+from etf_jax.runs import command_line
 config, _ = command_line.parse(["", "--config=etf_jax:cifar100_lt"])
 print(etf_jax.__file__, etf_jax.__version__, config.name, config.model.width)
 """

@@ -10,7 +10,6 @@ import json
 import os
 import pathlib
 import signal
-import sys
 import threading
 import time
 
@@ -20,8 +19,7 @@ import pytest
 from etf_jax import main, reproduce
 from etf_jax.reproductions import jobs, runner
 
-TRAINING = pathlib.Path(__file__).parents[1] / "training"
-sys.path.insert(0, str(TRAINING))
+SUPPORT = pathlib.Path(__file__).parents[1] / "_support"
 
 PATIENCE = 300  # seconds, of a loaded machine
 STEPS = 5
@@ -48,7 +46,7 @@ TINY = (
 def trackers(monkeypatch):
   """Processes that are started find the tests' modules; compiling is quick."""
   monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
-  path = os.pathsep.join([str(TRAINING), os.environ.get("PYTHONPATH", "")])
+  path = os.pathsep.join([str(SUPPORT), os.environ.get("PYTHONPATH", "")])
   monkeypatch.setenv("PYTHONPATH", path)
 
 

@@ -7,7 +7,7 @@ import re
 from etf_jax.configs import base
 from etf_jax.runs import command_line
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 # Each is a page, or a section of one.
 GUIDES = {
   "images": ("etf_jax/data/README.md", "Your own images in ten minutes"),

@@ -14,7 +14,7 @@ from etf_jax.data import catalog
 
 pytestmark = pytest.mark.slow
 
-_REPOSITORY = pathlib.Path(__file__).parents[1]
+_REPOSITORY = pathlib.Path(__file__).parents[3]
 
 
 def test_prepares_and_says_where(tmp_path, capsys):

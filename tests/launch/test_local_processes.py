@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-SCRIPT = pathlib.Path(__file__).parents[1] / "launch" / "local_processes.py"
+SCRIPT = pathlib.Path(__file__).parents[2] / "launch" / "local_processes.py"
 # Prints what it was given; then what a test wants of this process.
 CHILD = """
 import os, sys, time

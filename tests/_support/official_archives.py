@@ -23,7 +23,7 @@ import urllib.parse
 
 from etf_jax.data import catalog
 
-_REPOSITORY = pathlib.Path(__file__).parents[1]
+_REPOSITORY = pathlib.Path(__file__).parents[2]
 
 # Runs in its own process: preparing imports TensorFlow, whose warnings would
 # be errors here, and the replaced checksums die with it.

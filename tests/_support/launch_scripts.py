@@ -8,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 LAUNCH = ROOT / "launch"
 RUN = ("--config=etf_jax:digits_lt", "--workdir=/mnt/etf_jax/runs/a b")
 KWARGS = "--config.model.kwargs={'depth': \"$(HOME)\"}"

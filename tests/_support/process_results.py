@@ -1,16 +1,14 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """What runs of one and of several processes must have in common."""
 
+import chaos_results
 import numpy as np
-import process_runs  # noqa: F401 (it knows where chaos_results lies)
 import tiny_process_config
 import tiny_runs
 
 from etf_jax import data
 from etf_jax.training import loop
 from etf_jax.training.setup import make_trainer
-
-import chaos_results  # isort: skip
 
 TEST_IMAGES = 355
 # Of float32 after twelve steps: sums in another order.

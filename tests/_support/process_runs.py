@@ -7,10 +7,9 @@ import pathlib
 import sys
 import time
 
-ROOT = pathlib.Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "launch"))
+import local_processes
 
-import local_processes  # noqa: E402 (it lies in a folder of scripts)
+ROOT = pathlib.Path(__file__).parents[2]
 
 PATIENCE = 300  # seconds, of a loaded machine
 
@@ -20,7 +19,7 @@ def command(workdir, digits_dir, *arguments):
     sys.executable,
     "-m",
     "etf_jax.main",
-    f"--config={ROOT / 'tests/training/tiny_process_config.py'}",
+    f"--config={ROOT / 'tests/_support/tiny_process_config.py'}",
     f"--config.data.data_dir={digits_dir}",
     f"--workdir={workdir}",
     *arguments,
@@ -28,7 +27,7 @@ def command(workdir, digits_dir, *arguments):
 
 
 def environment(**more):
-  path = [str(ROOT), str(ROOT / "tests/training")]
+  path = [str(ROOT), str(ROOT / "tests/_support")]
   extra = more.pop("PYTHONPATH", None)
   return os.environ | {
     "PYTHONPATH": os.pathsep.join([extra, *path] if extra else path),

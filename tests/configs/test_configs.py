@@ -15,7 +15,7 @@ from etf_jax.data.sources import splits
 from etf_jax.runs import command_line
 from etf_jax.training.config import resolve_config
 
-ROOT = pathlib.Path(__file__).parents[1]
+ROOT = pathlib.Path(__file__).parents[2]
 NAMES = sorted(path.stem for path in configs.FOLDER.glob("*.py"))
 
 
