@@ -117,7 +117,7 @@ def _list(data_dir: str | None) -> None:
   from etf_jax.data import catalog
 
   look = _look_into(data_dir)
-  rows = [
+  rows: list[tuple[str, ...]] = [
     (
       "name",
       "classes",

@@ -91,10 +91,12 @@ def run(site, *arguments):
 
 def modules_of_the_checkout():
   """Paths in a wheel of all code of the package."""
-  found = {
-    str(path.relative_to(ROOT)): path
-    for path in (ROOT / "etf_jax").rglob("*.py")
-  }
+  files = (
+    path
+    for pattern in ("*.py", "*.j2", "py.typed")
+    for path in (ROOT / "etf_jax").rglob(pattern)
+  )
+  found = {str(path.relative_to(ROOT)): path for path in files}
   configs = (ROOT / "configs").glob("*.py")
   return found | {f"etf_jax/_configs/{path.name}": path for path in configs}
 

@@ -201,7 +201,7 @@ def load(config: Any) -> Dataset:
   }
   # 3. Pixels, now or later.
   pixels = _pixels(config, opened)
-  ready = {
+  ready: dict[str, Any] = {
     name: source and _ready(source, pixels, config)
     for name, source in splits.items()
   }

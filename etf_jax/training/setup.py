@@ -231,7 +231,7 @@ def lower_step(
     shapes,
     where,
   )
-  key = jax.eval_shape(lambda: jax.random.key(0))
+  key: Any = jax.eval_shape(lambda: jax.random.key(0))
   seeds: int | tuple[int, ...] = 0
   key_sharding = sharding.replicated(setup.mesh)
   if runs > 1:

@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The state of a run: everything that a step changes, and the prototypes."""
 
-from typing import Any
+from typing import Any, Self
 
 from flax import struct
 import jax
@@ -45,7 +45,7 @@ class TrainState(struct.PyTreeNode):
     """Return the variables to evaluate and to keep, which may be averages."""
     return self.variables
 
-  def begin_from(self, params: dict, batch_stats: dict) -> "TrainState":
+  def begin_from(self, params: dict, batch_stats: dict) -> Self:
     """Return this state with the parameters and statistics of another model."""
     return self.replace(params=params, batch_stats=batch_stats)
 
@@ -67,7 +67,7 @@ class AveragedState(TrainState):
     """Return the averages and the fixed classifier."""
     return self.ema | {"etf": self.etf}
 
-  def begin_from(self, params: dict, batch_stats: dict) -> "AveragedState":
+  def begin_from(self, params: dict, batch_stats: dict) -> Self:
     """Begin the averages from the other model too; see `TrainState`."""
     started = super().begin_from(params, batch_stats)
     # Copies, since a step may not donate an array twice.
@@ -119,14 +119,11 @@ def augment_key(
   Returns:
     A key; for a tuple of seeds keys `[S]`.
   """
-  several = isinstance(seed, tuple)
+  seeds = seed if isinstance(seed, tuple) else (seed,)
   data = np.stack(
-    [
-      np.asarray(jax.random.key_data(keys(one)["augment"]))
-      for one in (seed if several else (seed,))
-    ]
+    [np.asarray(jax.random.key_data(keys(s)["augment"])) for s in seeds]
   )
-  data = data if several else data[0]
+  data = data if isinstance(seed, tuple) else data[0]
   return jax.random.wrap_key_data(resident.place(data, sharding))
 
 

@@ -14,7 +14,7 @@ whole groups of `bn_group_size`: the number of parts then changes rounding only.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import jax.numpy as jnp
@@ -29,7 +29,7 @@ from etf_jax.data.feeds.resident import Batch
 from etf_jax.models import Classifier, Output
 from etf_jax.training import methods
 from etf_jax.training.parallel import sharding
-from etf_jax.training.state import TrainState
+from etf_jax.training.state import AveragedState, TrainState
 
 TrainStep = Callable[
   [TrainState, Batch, jax.Array], tuple[TrainState, "StepMetrics"]
@@ -39,8 +39,8 @@ TrainStep = Callable[
 class StepMetrics(NamedTuple):
   """Scalars of one step; `accuracy` is NaN on the steps that skip it."""
 
-  loss: jax.Array
-  accuracy: jax.Array
+  loss: jax.Array | np.ndarray
+  accuracy: jax.Array | np.ndarray
 
 
 class Mixture(NamedTuple):
@@ -223,7 +223,8 @@ def apply_update(
   )
   params = optax.apply_updates(state.params, updates)
   if ema_decay:
-    state = state.average(params, batch_stats, ema_decay)
+    averaged = cast(AveragedState, state)
+    state = averaged.average(params, batch_stats, ema_decay)
   return state.replace(
     step=state.step + 1,
     params=params,

@@ -97,7 +97,8 @@ def shares(
     float32 shares of the pixels, for `mix`, and of the label, a scalar: the
     mean of the former.
   """
-  alpha, pasted = mixup_alpha or cutmix_alpha, None
+  alpha: jax.typing.ArrayLike = mixup_alpha or cutmix_alpha
+  pasted = None
   if mixup_alpha and cutmix_alpha:
     pasted = jax.random.bernoulli(jax.random.fold_in(key, 2))
     alpha = jnp.where(pasted, cutmix_alpha, mixup_alpha)

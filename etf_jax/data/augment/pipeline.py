@@ -232,8 +232,10 @@ def normalize(
     dtype: of the result.
   """
   wide = np.promote_types(dtype, np.float32)
-  mean, std = (jnp.asarray(x, wide).reshape(1, 1, 1, -1) for x in (mean, std))
-  return ((images.astype(wide) / 255 - mean) / std).astype(dtype)
+  center, scale = (
+    jnp.asarray(x, wide).reshape(1, 1, 1, -1) for x in (mean, std)
+  )
+  return ((images.astype(wide) / 255 - center) / scale).astype(dtype)
 
 
 def cutout(keys: jax.Array, inputs: jax.Array, *, side: int) -> jax.Array:

@@ -10,7 +10,7 @@ Threads decode: the libraries release the interpreter's lock, and processes
 would have to hand over what they made.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 import concurrent.futures
 import contextlib
 import logging
@@ -152,7 +152,8 @@ class _Decoder:
     self, start: int, images: np.ndarray
   ) -> tuple[np.ndarray, dict[int, str]]:
     """Decode images from `start` on; returns their sizes, and bad ones."""
-    sizes, bad = np.empty((len(images), 2), np.int32), {}
+    sizes = np.empty((len(images), 2), np.int32)
+    bad: dict[int, str] = {}
     for place in range(len(images)):
       index = start + place
       image, sizes[place] = self._decode(index, bad)
@@ -276,7 +277,7 @@ def _fill(
       yield
 
 
-def _run(work: Callable, items: Iterable, threads: int) -> Iterator:
+def _run(work: Callable, items: Iterable, threads: int) -> Generator:
   if threads <= 1:
     yield from map(work, items)
     return

@@ -44,6 +44,7 @@ from PIL import (
   BmpImagePlugin,
   GifImagePlugin,
   Image,
+  ImageFile,
   JpegImagePlugin,
   PngImagePlugin,
   TiffImagePlugin,
@@ -248,6 +249,7 @@ def _open(encoded: bytes, channels: int) -> tuple[Image.Image, int]:
   """Return an image that is no JPEG, and its orientation."""
   if not encoded:
     raise CorruptImage("the file is empty")
+  kind: type[ImageFile.ImageFile]
   if encoded.startswith(b"\x89PNG\r\n\x1a\n"):
     kind = PngImagePlugin.PngImageFile
   elif encoded.startswith(b"RIFF") and encoded[8:12] == b"WEBP":

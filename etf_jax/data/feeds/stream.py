@@ -36,7 +36,9 @@ _AHEAD_PER_WORKER = 1
 class BatchPlan(Protocol):
   """Which images the batch of a step holds; it can be pickled."""
 
-  steps: int
+  @property
+  def steps(self) -> int:
+    """Return the number of batches."""
 
   def indices(self, step: int) -> np.ndarray:
     """Return the indices of a step's images."""
@@ -50,7 +52,7 @@ class Epochs:
   ):
     self._sampler, self._seed, self._batch_size = sampler, seed, batch_size
     self._per_epoch = -(-sampler.size // batch_size)
-    self._known = {}
+    self._known: dict[int, np.ndarray] = {}
     self.steps = steps
 
   def indices(self, step: int) -> np.ndarray:
@@ -139,7 +141,7 @@ class Batches:
     self._split, self._plan = split, plan
     self._multiple_of, self._host, self._hosts = multiple_of, host, hosts
     self._threads = threads
-    self._pool = None
+    self._pool: concurrent.futures.ThreadPoolExecutor | None = None
 
   @property
   def threads(self) -> int:

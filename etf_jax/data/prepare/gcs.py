@@ -17,6 +17,7 @@ import pathlib
 import queue
 import re
 import threading
+from typing import TypeGuard
 
 import fsspec
 from fsspec.callbacks import TqdmCallback
@@ -31,7 +32,7 @@ _SHARD = re.compile(r".+-(\w+)\.\w+-\d{5,}-of-\d{5,}")
 _LISTING_SECONDS = 30.0  # the libraries would try for many minutes
 
 
-def is_remote(location: str | os.PathLike | None) -> bool:
+def is_remote(location: str | os.PathLike | None) -> TypeGuard[str]:
   """Return whether a location is not a path of this machine."""
   return location is not None and "://" in os.fspath(location)
 

@@ -165,7 +165,7 @@ def join(
 
 def open_listed(
   directory: str | os.PathLike | None,
-  locations: Mapping[str, str],
+  locations: Mapping[str, str | None],
   *,
   names: Sequence[str] | None = None,
   cache_dir: str | os.PathLike | None = None,

@@ -13,6 +13,7 @@ import dataclasses
 import logging
 import os
 import pathlib
+from typing import Any
 import zipfile
 
 import numpy as np
@@ -30,7 +31,7 @@ _log = logging.getLogger(__name__)
 FILE_FORMAT = "array_record"
 
 # Builders that are ours; all others are looked up in TFDS by name.
-_OWN_BUILDERS = {"scikit_digits": digits.ScikitDigits}
+_OWN_BUILDERS: dict[str | None, Any] = {"scikit_digits": digits.ScikitDigits}
 
 # Photographs of 100 kB, and images of 1 kB.
 _READ_AT_ONCE = 256

@@ -43,7 +43,7 @@ def select(
       f"{listing.name} names files, and the records of {source.place} have no "
       "names; use a set that has them, or the images in folders"
     )
-  names, file_names = source.class_names, source.file_names
+  names, file_names = source.class_names, list(source.file_names)
   if not info.list_labels:
     listing = _spelled_as_prepared(listing, names)
     file_names = [_flat(name) for name in file_names]
@@ -56,7 +56,7 @@ def _spelled_as_prepared(
 ) -> lists.Listing:
   """Place-LT's list with the builder's class names and unique file names."""
   by_spelling = {name.replace("/", "-"): name for name in names}
-  labels, numbers = [], {}
+  labels, numbers = list[str](), dict[int | str, str]()
   for index, path in enumerate(listing.paths):
     folder = path.rpartition("/")[0].rpartition("/")[2]
     number = listing.labels[index]

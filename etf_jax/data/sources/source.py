@@ -19,8 +19,13 @@ class Source(Protocol):
     class_names: The K names.
   """
 
-  labels: np.ndarray
-  class_names: tuple[str, ...]
+  @property
+  def labels(self) -> np.ndarray:
+    """See `Source`."""
+
+  @property
+  def class_names(self) -> tuple[str, ...]:
+    """See `Source`."""
 
   def read(self, index: int) -> bytes:
     """Return an encoded image: JPEG, PNG, ..."""

@@ -69,7 +69,7 @@ def open_splits(config: Any) -> Opened:
   return Opened(**_coarse(_open(config), config.coarse_classes), **known)
 
 
-def _open(config):
+def _open(config) -> dict[str, Any]:
   """Return the splits, with the labels that they have."""
   if config.name == FOLDER:
     return _open_files(config, {})
@@ -87,7 +87,7 @@ def _open(config):
   return _open_prepared(config, info)
 
 
-def _coarse(splits, names):
+def _coarse(splits: dict[str, Any], names) -> dict[str, Any]:
   """Return the splits with coarser classes, where there are names of some."""
   if not names:
     return splits
@@ -116,7 +116,7 @@ def _coarse(splits, names):
   }
 
 
-def appearance(config: Any) -> dict[str, tuple | None]:
+def appearance(config: Any) -> dict[str, Any]:
   """Return the known properties of the images before they are opened.
 
   Args:
@@ -168,7 +168,7 @@ def _open_prepared(config, info: catalog.DatasetInfo):
     return opened[split]
 
   locations = _locations(config, info.lists)
-  splits = {}
+  splits: dict[str, Any] = {}
   for role, split in (
     ("train", info.train_split),
     ("validation", info.validation_split),
@@ -176,10 +176,10 @@ def _open_prepared(config, info: catalog.DatasetInfo):
   ):
     if split is None:
       splits[role] = None
-    elif locations[role] is None:
+    elif (location := locations[role]) is None:
       splits[role] = whole(split)
     else:
-      listing = lists.read(locations[role], config.cache_dir)
+      listing = lists.read(location, config.cache_dir)
       splits[role] = published_lists.select(whole(split), listing, info)
   sizes = builder.info.splits
   splits["train_parts"] = tuple(
@@ -250,7 +250,7 @@ def copied_builder(
   root = gcs.local_root(data_dir, cache_dir)
   folder = prepared.folder(prepared.make_builder(name, root))
   splits = {info.train_split, info.validation_split, info.test_split}
-  names = {part for split in splits - {None} for part in split.split("+")}
+  names = {part for split in splits if split for part in split.split("+")}
   where = (name, data_dir, manual_dir, cache_dir)
   if gcs.download(data_dir, folder, names, cache_dir) is None:
     if not may_prepare:

@@ -10,7 +10,7 @@ Both feeds make the same batches: those of the sampler's order.
 
 from collections.abc import Callable
 import functools
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import jax
 from jax.sharding import Mesh
@@ -98,7 +98,7 @@ def make_feed(
   if images is None:
     return stream.make_feed(
       config,
-      dataset.train,
+      cast(Encoded, dataset.train),
       epoch,
       total_steps,
       sampler,
@@ -225,7 +225,7 @@ def make_eval_batches(
       batches[name] = stream.make_eval_batches(
         split, size, dataset.num_classes, mesh, config
       )
-    elif name == "train":
+    elif name == "train" and images is not None:
       batches[name] = resident.in_order(
         split, images, size, dataset.num_classes, mesh
       )

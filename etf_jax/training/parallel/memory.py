@@ -164,7 +164,7 @@ def check(
     raise
   if need is None:
     return None
-  limit = min(available(device, need.arguments) for device in devices)
+  limit = min(available(device, need.arguments) or 0 for device in devices)
   _refuse(need, limit, config, mesh)
   return (
     f"a step needs {need.total / _GB:.2f} GB of the {limit / _GB:.2f} GB on"

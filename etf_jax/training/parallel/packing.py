@@ -134,8 +134,8 @@ def take(state: Any, place: int, mesh: Mesh) -> Any:
     mesh: the devices.
   """
   everywhere = NamedSharding(mesh, PartitionSpec())
-  place = resident.place(np.asarray(place, np.int32), everywhere)
-  return _take(state, place, everywhere)
+  index = resident.place(np.asarray(place, np.int32), everywhere)
+  return _take(state, index, everywhere)
 
 
 @functools.partial(jax.jit, static_argnames="where")

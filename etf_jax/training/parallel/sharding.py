@@ -79,9 +79,9 @@ def make_mesh(
       f"config.mesh: {sizes} makes {product}, which must {must} the"
       f" {len(devices)} devices in use; change it, or set config.devices"
     )
-  grid = np.empty(len(devices), object)
-  grid[:] = devices
-  grid = grid.reshape(seed, -1, fsdp, model)
+  flat = np.empty(len(devices), object)
+  flat[:] = devices
+  grid = flat.reshape(seed, -1, fsdp, model)
   hosts = np.vectorize(lambda device: device.process_index)(grid)
   if (hosts != hosts[..., :1]).any():
     raise InputError(

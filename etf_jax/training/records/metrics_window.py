@@ -58,7 +58,7 @@ class MetricsWindow:
     steps = np.arange(setup.total_steps, dtype=np.int32)
     rates = np.asarray(setup.learning_rate(steps))
     self._rates = np.broadcast_to(rates, steps.shape)
-    self.restart_clock()
+    self._clock = time.perf_counter()
 
   def add(self, metrics: StepMetrics, steps: int) -> None:
     """Take in some steps, which need not be computed yet.
