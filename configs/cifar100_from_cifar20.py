@@ -21,7 +21,7 @@ from etf_jax.configs import base
 
 
 def get_config(kind: str = "linear"):
-  """A classifier on a backbone of configs/cifar20.py; `finetune`: both."""
+  """Train a classifier on a backbone of cifar20.py; `finetune`: both."""
   c = base.get_config()
   c.name = "cifar100_from_cifar20"
   c.method = "ce"

@@ -33,7 +33,7 @@ from etf_jax.configs import base
 
 
 def get_config(options: str = "90"):
-  """The published recipe.
+  """Return the published recipe.
 
   Args:
     options: a number of epochs and one of `scaled_rate` and `hinge`, or one of
@@ -84,7 +84,7 @@ def get_config(options: str = "90"):
 
 
 def _hinge(c):
-  """What HingeCE's recipe has in place of the other's."""
+  """Put HingeCE's recipe in the place of the other."""
   c.method = "etf_hinge"
   c.batch_size = 512
   c.model.kwargs.last_stage_width = 1

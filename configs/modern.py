@@ -22,7 +22,7 @@ from etf_jax import configs
 
 
 def get_config(experiment: str = "base"):
-  """The recipe on `NAME`, `NAME:ARGUMENT` or a path; on the defaults without.
+  """Put the recipe on `NAME`, `NAME:ARGUMENT` or a path, or on the defaults.
 
   Args:
     experiment: of this folder by name, or a file that ends in .py; its own

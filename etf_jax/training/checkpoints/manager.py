@@ -53,7 +53,7 @@ class Checkpoints:
     return self._resume.latest_step()
 
   def restore(self, like: TrainState) -> tuple[TrainState, int]:
-    """The newest state that can be read, and its step.
+    """Return the newest state that can be read, and its step.
 
     Steps after it are named on standard error and put aside.
 

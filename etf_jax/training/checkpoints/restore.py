@@ -52,7 +52,7 @@ class OtherModelError(InputError):
 def find(
   run: reader.RunRecord, which: str, *, choice: str | None, prefix: str = ""
 ) -> Checkpoint:
-  """A checkpoint of a run; of a finished one that which its result tells of.
+  """Return a checkpoint of a run, that of the result if the run is finished.
 
   Args:
     run: its directory.
@@ -135,7 +135,7 @@ def check(
 def read(
   checkpoint: Checkpoint, wanted: Mapping[str, Any], *, whole: bool = False
 ) -> dict[str, Any]:
-  """The variables of a checkpoint; all processes read together.
+  """Read the variables of a checkpoint, in all processes at once.
 
   Args:
     checkpoint: see `find`.
@@ -202,7 +202,7 @@ def _reading(checkpoint: Checkpoint) -> Iterator[Path]:
 
 
 def _shapes(tree: Any) -> dict[str, list[int]]:
-  """The shape of each array by its place, as `params/head/kernel`."""
+  """Return the shape of each array by its path, as `params/head/kernel`."""
   leaves = jax.tree_util.tree_leaves_with_path(
     tree, is_leaf=lambda x: hasattr(x, "shape")
   )

@@ -101,7 +101,7 @@ def barrier(name: str, seconds: float = _BARRIER_SECONDS) -> None:
 
 
 def from_writer(value: Callable[[], Any]) -> Any:
-  """What `value` returns in the process that writes, in all of them.
+  """Return in all processes what `value` returns in the one that writes.
 
   Args:
     value: called in one process; it returns what JSON knows.
@@ -131,7 +131,7 @@ def publish(name: str, value: Any) -> None:
 
 
 def published(name: str) -> list[Any]:
-  """The values that processes have published so far, in the one that writes.
+  """Return what processes have published so far, in the one that writes.
 
   Elsewhere there are none, nor where there is one process only.
   """
@@ -305,5 +305,5 @@ def is_loss(error: BaseException | None) -> bool:
 
 
 def first_line(error: BaseException) -> str:
-  """What an error says, or is called if it says nothing."""
+  """Return the message of an error, or its name if it has none."""
   return next(iter(str(error).splitlines()), type(error).__name__)

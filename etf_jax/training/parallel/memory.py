@@ -51,7 +51,7 @@ class Needed(NamedTuple):
 
 
 def needed(compiled: jax.stages.Compiled) -> Needed | None:
-  """What a compiled program says it needs; None if its backend does not."""
+  """Return the bytes of a compiled program; None if nobody counts them."""
   stats = compiled.memory_analysis()
   if stats is None:
     return None

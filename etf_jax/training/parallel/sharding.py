@@ -42,7 +42,7 @@ def make_mesh(
   model: int = 1,
   devices: Sequence[jax.Device] | None = None,
 ) -> Mesh:
-  """A mesh with the axes `seed`, `data`, `fsdp` and `model`.
+  """Make a mesh with the axes `seed`, `data`, `fsdp` and `model`.
 
   Args:
     num_devices: use the first ones; None: all.
@@ -101,12 +101,12 @@ def make_mesh(
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
-  """A whole copy on every device."""
+  """Return the sharding of a whole copy on every device."""
   return NamedSharding(mesh, PartitionSpec())
 
 
 def batch_sharded(mesh: Mesh) -> NamedSharding:
-  """The leading axis spread over the devices."""
+  """Return the sharding that spreads the leading axis over the devices."""
   return NamedSharding(mesh, resident.batch_spec(mesh))
 
 
@@ -116,7 +116,7 @@ def batch_shards(mesh: Mesh) -> int:
 
 
 def one_run(mesh: Mesh) -> Mesh:
-  """The same devices for what one run does with all of them.
+  """Make a mesh of the same devices for one run.
 
   Their axis `seed` has joined `data`.
   """
@@ -125,7 +125,7 @@ def one_run(mesh: Mesh) -> Mesh:
 
 
 def padded(size: int, multiple: int) -> int:
-  """The smallest multiple that holds `size`."""
+  """Return the smallest multiple that holds `size`."""
   return -(-size // multiple) * multiple
 
 
