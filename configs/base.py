@@ -75,7 +75,11 @@ def get_config() -> ml_collections.ConfigDict:
   d.data_dir = placeholder(str)  # where prepared data live; None: TFDS's own
   d.manual_dir = placeholder(str)  # archives fetched by hand
   d.prepare = True  # prepare missing data before training
-  d.dir = placeholder(str)  # folder of images: split/class/image, or of lists
+  # Folder of images: split/class/image, class/image, or what lists name.
+  d.dir = placeholder(str)
+  # Share of each class of a folder without test images that is held back to
+  # test on, in (0, 1); data.seed chooses, and no class gives its last image.
+  d.test_fraction = 0.2
   # Which images, with which labels, path or URL: .csv, .txt or .json, with
   # "#sha256=..." or "#git=..." behind it if its content is to be checked.
   d.train_list = placeholder(str)
@@ -93,7 +97,9 @@ def get_config() -> ml_collections.ConfigDict:
   d.coarse_classes = ()
   d.counts = ()  # images of each class, for the profile `list`
   d.seed = 0  # decides the subset and the validation split, for all seeds
-  d.validation_fraction = 0.0  # of each class of the training set, in [0, 1)
+  # Share of each class of the training set, in [0, 1): rounded down, but at
+  # least one image of two, and never the last one.
+  d.validation_fraction = 0.0
   # Which examples an epoch holds: instance | class_balanced | square_root |
   # progressively_balanced | class_aware | repeat_factor. None: class_balanced
   # for crt, instance for the others.

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from etf_jax.data import catalog, decode, long_tail, sources
-from etf_jax.data.sources import published_svhn
+from etf_jax.data.sources import folders, published_svhn
 from etf_jax.data.sources import splits as opening
 from etf_jax.errors import InputError
 
@@ -192,6 +192,7 @@ def load(config: Any) -> Dataset:
         "config.data.validation_fraction=0"
       )
     validation = sources.choose(opened.train, held_out)
+    _name_classes_without_validation(validation.labels, names)
   # 2. The long tail of the rest.
   train, counts = _cut(config, opened, training)
   splits = {
@@ -218,6 +219,16 @@ def load(config: Any) -> Dataset:
     image_shape=pixels.shape,
     **ready,
   )
+
+
+def _name_classes_without_validation(labels, names) -> None:
+  counts = np.bincount(labels, minlength=len(names))
+  absent = [names[k] for k in np.flatnonzero(counts == 0)]
+  if absent:
+    _log.info(
+      "classes of a single image are trained, and have none for validation: "
+      + folders.some(absent)
+    )
 
 
 def _cut(config, opened, training) -> tuple[sources.Subset, np.ndarray]:

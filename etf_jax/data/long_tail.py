@@ -243,6 +243,9 @@ def hold_out(
 ) -> tuple[np.ndarray, np.ndarray]:
   """Split the images of each class into training and validation.
 
+  A class gives its share, rounded down. Where that is nothing, it gives one
+  image if it has two; a class of one gives none.
+
   Args:
     labels: `[N]` classes.
     class_names: The K names.
@@ -253,8 +256,7 @@ def hold_out(
     Sorted int64 indices into `labels`: the training and the validation ones.
 
   Raises:
-    InputError: `fraction` is out of range, or would leave a class without a
-      training or without a validation image.
+    InputError: `fraction` is out of range, or every class has one image.
   """
   if not 0 <= fraction < 1:
     raise InputError(
@@ -265,13 +267,12 @@ def hold_out(
   check_present(available, class_names)
   counts = _floor(fraction * available)
   if fraction > 0:
-    for k, name in enumerate(class_names):
-      if not 0 < counts[k] < available[k]:
-        raise InputError(
-          f"config.data.validation_fraction={fraction:g} gives class {k} "
-          f"({name!r}) {counts[k]} of its {available[k]} images for "
-          "validation; training and validation need at least one each"
-        )
+    counts = np.minimum(np.maximum(counts, 1), available - 1)
+    if not counts.any():
+      raise InputError(
+        f"config.data.validation_fraction={fraction:g}: every class has one "
+        "image, and none is left for validation; set it to 0"
+      )
   held_out = [
     _shuffled(labels, k, seed, _HOLD_OUT)[:count]
     for k, count in enumerate(counts)

@@ -99,7 +99,7 @@ def _below(folder: str, above: frozenset[str]) -> list[str]:
   found = []
   for entry in folders.read_folder(folder):
     path = os.path.join(folder, entry.name)
-    if entry.name.startswith("."):
+    if folders.is_hidden(entry.name):
       continue
     if os.path.isdir(path):
       found += _below(path, above | {real})

@@ -284,13 +284,28 @@ def test_validation_fraction_outside_its_range(fraction):
   )
 
 
-def test_validation_fraction_that_gives_a_class_none():
-  labels = np.repeat(np.arange(4), [10, 10, 4, 10])
+@pytest.mark.parametrize(
+  ("fraction", "expected"),
+  [(0.1, [2, 1, 1, 0]), (0.2, [4, 1, 1, 0]), (0.6, [12, 4, 1, 0])],
+)
+def test_a_class_of_a_tail_gives_what_it_can(fraction, expected):
+  labels = np.repeat(np.arange(4), [20, 8, 2, 1])
+  training, validation = long_tail.hold_out(
+    labels, _NAMES, fraction=fraction, seed=0
+  )
+  held_out = np.bincount(labels[validation], minlength=4)
+  assert held_out.tolist() == expected
+  np.testing.assert_array_equal(
+    np.bincount(labels[training], minlength=4), [20, 8, 2, 1] - held_out
+  )
+
+
+def test_single_images_leave_nothing_for_validation():
   with pytest.raises(InputError) as error:
-    long_tail.hold_out(labels, _NAMES, fraction=0.2, seed=0)
+    long_tail.hold_out(np.arange(4), _NAMES, fraction=0.2, seed=0)
   assert str(error.value) == (
-    "config.data.validation_fraction=0.2 gives class 2 ('cat') 0 of its 4 "
-    "images for validation; training and validation need at least one each"
+    "config.data.validation_fraction=0.2: every class has one image, and none "
+    "is left for validation; set it to 0"
   )
 
 

@@ -1,20 +1,23 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Photographs in folders, one per class: DIR/train/CLASS/IMAGE.
+"""Photographs in folders, one per class.
 
-    splits = scan("~/photographs")
+    splits = scan("~/photographs", test_fraction=0.2)
     splits["train"].class_names, splits["test"].read(0)
 
-A split folder is `train`, `validation` (or `val`, `valid`) or `test`. What a
-user meets in a folder of photographs is dealt with in one way each:
+Three layouts are read: DIR/SPLIT/CLASS/IMAGE, DIR/train/CLASS/IMAGE alone, and
+DIR/CLASS/IMAGE. The last two are split by `unsplit`. A split folder is
+`train`, `validation` (or `val`, `valid`) or `test`. What a user meets in a
+folder of photographs is dealt with in one way each:
 
 * Images are the files with a suffix of `SUFFIXES`, in capitals or not, at any
   depth below the class folder. What they really hold is seen when they are
   decoded: a PNG may be called `.jpg`.
-* Hidden files, other suffixes, broken links and files outside class folders are
-  left out and reported, a line for each kind with the number and an example.
+* Hidden files, what operating systems leave behind, other suffixes, broken
+  links and files outside class folders are left out and reported, a line for
+  each kind with the number and an example.
 * A class folder of `train` without an image is left out and reported: there is
   no class of that name. If there are test images of it, that is an error.
-* Links are followed.
+* Links are followed inside of the folder.
 """
 
 from collections import Counter
@@ -25,6 +28,7 @@ import os
 
 import numpy as np
 
+from etf_jax.data.sources import unsplit
 from etf_jax.errors import InputError, did_you_mean
 
 _log = logging.getLogger(__name__)
@@ -39,6 +43,10 @@ _FOLDERS = {
   "validation": ("validation", "val", "valid"),
   "test": ("test",),
 }
+# Folders that macOS, Windows and Synology leave in archives and on disks.
+_SYSTEM = frozenset(
+  ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "System Volume Information")
+)
 _OUTSIDE = "files outside a class folder"
 _HIDDEN = "hidden files and folders"
 _SUFFIX = "files without the suffix of an image"
@@ -114,14 +122,22 @@ def file_source(
   )
 
 
-def scan(directory: str | os.PathLike) -> dict[str, FileSource]:
-  """Find the images of `directory`/SPLIT/CLASS/IMAGE, without opening them.
+def scan(
+  directory: str | os.PathLike,
+  *,
+  test_fraction: float | None = None,
+  seed: int = 0,
+) -> dict[str, FileSource]:
+  """Find the images of a folder in one of the layouts, without opening them.
 
   Labels follow the sorted names of the class folders of `train`, as
   torchvision's ImageFolder has them, and images the sorted names of the files.
 
   Args:
-    directory: Holds `train`, and `test` or `validation` or both.
+    directory: Folder that holds the split folders or the class folders.
+    test_fraction: Share of each class that is held back for testing where no
+      folder has test images, see `unsplit`; None: such a folder is an error.
+    seed: Seed of that choice.
 
   Returns:
     Sources "train" and "test", and "validation" where there are both. Without
@@ -132,17 +148,17 @@ def scan(directory: str | os.PathLike) -> dict[str, FileSource]:
       images of a class that `train` lacks.
   """
   root = os.path.abspath(os.path.expanduser(directory))
-  folders = _split_folders(root)
+  folders = _split_folders(root, splits_itself=test_fraction is not None)
   left_out = _LeftOut()
   found = {
     split: _classes(root, folder, left_out) for split, folder in folders.items()
   }
   for split, classes in found.items():
     if not any(classes.values()):
+      place = os.path.join(root, folders[split]).rstrip(os.sep)
       raise InputError(
-        f"{os.path.join(root, folders[split])} holds no image: they lie in "
-        f"{os.path.join(root, folders[split], 'CLASS')} and end in "
-        + ", ".join(SUFFIXES)
+        f"{place} holds no image: they lie in {os.path.join(place, 'CLASS')} "
+        "and end in " + ", ".join(SUFFIXES)
       )
   names = sorted(name for name, paths in found["train"].items() if paths)
   empty = sorted(set(found["train"]) - set(names))
@@ -154,15 +170,37 @@ def scan(directory: str | os.PathLike) -> dict[str, FileSource]:
       f"{root}: classes without a training image are left out: "
       + some([os.path.join(folders["train"], name) for name in empty])
     )
-  if "test" not in found:
+  if "test" not in found and "validation" in found:
     found["test"] = found.pop("validation")
     _log.info(
       f"{root} has no folder 'test': results are those on the images of "
       f"{folders['validation']!r}"
     )
+  elif "test" not in found and test_fraction is not None:
+    _check_one_level(root, folders["train"], found["train"])
+    found = unsplit.split(
+      root, folders["train"], found["train"], fraction=test_fraction, seed=seed
+    )
   return {
     split: _source(root, classes, names) for split, classes in found.items()
   }
+
+
+def _check_one_level(
+  root: str, folder: str, classes: Mapping[str, list[str]]
+) -> None:
+  """Refuse a folder whose only class holds the folders of the classes."""
+  with_images = [name for name, paths in classes.items() if paths]
+  if len(with_images) != 1:
+    return
+  inside = os.path.join(root, folder, with_images[0])
+  below = [e.name for e in read_folder(inside) if _is(e.is_dir)]
+  below = [name for name in below if not is_hidden(name)]
+  hint = f"; give config.data.dir={inside}" if len(below) > 1 else ""
+  raise InputError(
+    f"{os.path.join(root, folder).rstrip(os.sep)} has images of one class, "
+    f"{with_images[0]!r}; two are needed{hint}"
+  )
 
 
 class _LeftOut:
@@ -183,26 +221,46 @@ class _LeftOut:
       )
 
 
-def _split_folders(root: str) -> dict[str, str]:
-  """Return the name of the folder of each split that there is."""
+def is_hidden(name: str) -> bool:
+  """Return True for what is hidden, and for folders of operating systems."""
+  return name.startswith(".") or name in _SYSTEM
+
+
+def _split_folders(root: str, *, splits_itself: bool) -> dict[str, str]:
+  """Return the folder of each split; "" is the root, which holds classes."""
   if not os.path.isdir(root):
     what = "is not a folder" if os.path.exists(root) else "does not exist"
     raise InputError(
-      f"{root} {what}; config.data.dir is the folder that holds train and test"
+      f"{root} {what}; config.data.dir is the folder that holds train and "
+      "test, or the folders of the classes"
     )
   present = [e.name for e in read_folder(root) if _is(e.is_dir)]
+  present = [name for name in present if not is_hidden(name)]
   folders = {}
   for split, names in _FOLDERS.items():
-    here = [name for name in names if name in present]
-    if len(here) > 1:
+    both = [name for name in names if name in present]
+    if len(both) > 1:
       raise InputError(
-        f"{root} has {' and '.join(map(repr, here))}, which both are its "
+        f"{root} has {' and '.join(map(repr, both))}, which both are its "
         f"{split} split; leave one"
       )
-    if here:
-      folders[split] = here[0]
+    if both:
+      folders[split] = both[0]
   if "train" in folders and len(folders) > 1:
     return folders
+  known = {name: split for split, names in _FOLDERS.items() for name in names}
+  for name in present:
+    if name not in known and name.lower() in known:
+      raise InputError(
+        f"{root} has no folder {name.lower()!r} and has {name!r}; rename it to "
+        f"{name.lower()!r}"
+      )
+  if splits_itself:
+    others = [name for name in present if name not in known]
+    if "train" in folders and not (others and _is_class(root, "train")):
+      return folders
+    if (others and not folders) or "train" in folders:
+      return {"train": ""}
   missing = "test" if "train" in folders else "train"
   raise InputError(
     f"{root} has no folder {missing!r}: images lie in "
@@ -213,6 +271,12 @@ def _split_folders(root: str) -> dict[str, str]:
   )
 
 
+def _is_class(root: str, folder: str) -> bool:
+  """Return True for a folder of images without folders, as of trains."""
+  entries = read_folder(os.path.join(root, folder))
+  return not any(_is(e.is_dir) and not is_hidden(e.name) for e in entries)
+
+
 def _classes(
   root: str, folder: str, left_out: _LeftOut
 ) -> dict[str, list[str]]:
@@ -220,7 +284,7 @@ def _classes(
   classes = {}
   for entry in read_folder(os.path.join(root, folder)):
     path = os.path.join(folder, entry.name)
-    if entry.name.startswith("."):
+    if is_hidden(entry.name):
       left_out.add(_HIDDEN, path)
     elif _is(entry.is_dir):
       classes[entry.name] = _images(root, path, left_out, frozenset())
@@ -243,7 +307,7 @@ def _images(
   for entry in entries:
     name = entry.name
     path = f"{folder}{os.sep}{name}"
-    if name.startswith("."):
+    if is_hidden(name):
       left_out.add(_HIDDEN, path)
     elif _is(entry.is_dir):
       below.append(path)

@@ -146,11 +146,17 @@ def _open_files(config, published: Mapping[str, str]):
   elif config.dir is None:
     raise InputError(
       f"config.data.name={config.name!r} reads images from files: set "
-      "config.data.dir to a folder with train/CLASS/IMAGE and "
+      "config.data.dir to a folder with CLASS/IMAGE, or train/CLASS/IMAGE and "
       "test/CLASS/IMAGE, or config.data.train_list and config.data.test_list"
     )
   else:
-    found = folders.scan(config.dir)
+    # A published data set has a test split; nobody may choose another.
+    own_images = config.name == FOLDER
+    found = folders.scan(
+      config.dir,
+      test_fraction=config.test_fraction if own_images else None,
+      seed=config.seed,
+    )
   return {
     "train": found["train"],
     "validation": found.get("validation"),

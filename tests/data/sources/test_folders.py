@@ -195,7 +195,8 @@ def test_other_layouts(tmp_path, paths, expected):
 
 def test_no_such_folder(tmp_path):
   plant(tmp_path, "file")
-  rest = "; config.data.dir is the folder that holds train and test"
+  rest = "; config.data.dir is the folder that holds train and test, "
+  rest += "or the folders of the classes"
   assert message(tmp_path / "none") == f"{tmp_path}/none does not exist{rest}"
   assert message(tmp_path / "file") == f"{tmp_path}/file is not a folder{rest}"
 
@@ -227,3 +228,52 @@ def test_paths_of_many_files_are_small():
   )
   assert len(pickle.dumps(source)) < count * (20 + 8 + 4) + 2_000
   assert source.describe(count - 1) == "/train/cat/049999.png"
+
+
+def test_what_systems_leave_behind_is_neither_class_nor_image(tmp_path, capsys):
+  plant(
+    tmp_path,
+    *("a/1.jpg", "a/2.jpg", "b/1.jpg", "a/._1.jpg", "a/@eaDir/1.jpg"),
+    *("__MACOSX/a/1.jpg", ".ipynb_checkpoints/1-checkpoint.jpg", "notes.txt"),
+  )
+  splits = folders.scan(tmp_path, test_fraction=0.5)
+  assert splits["train"].class_names == ("a", "b")
+  assert sorted(contents(splits["train"]) + contents(splits["test"])) == [
+    *("a/1.jpg", "a/2.jpg", "b/1.jpg")
+  ]
+  lines = capsys.readouterr().err.splitlines()
+  assert (
+    f"{tmp_path}: hidden files and folders are left out: 4, such as "
+    + (".ipynb_checkpoints")
+    in lines
+  )
+
+
+@pytest.mark.parametrize(
+  ("wrong", "right"), [("Train", "train"), ("TEST", "test"), ("Val", "val")]
+)
+def test_a_split_folder_in_capitals(tmp_path, wrong, right):
+  plant(tmp_path, f"{wrong}/a/1.jpg", f"{wrong}/b/1.jpg")
+  with pytest.raises(InputError) as error:
+    folders.scan(tmp_path, test_fraction=0.2)
+  assert str(error.value) == (
+    f"{tmp_path} has no folder {right!r} and has {wrong!r}; rename it to "
+    f"{right!r}"
+  )
+
+
+def test_the_folder_above_the_classes(tmp_path):
+  plant(tmp_path, "photos/a/1.jpg", "photos/b/1.jpg")
+  with pytest.raises(InputError) as error:
+    folders.scan(tmp_path, test_fraction=0.2)
+  assert str(error.value) == (
+    f"{tmp_path} has images of one class, 'photos'; two are needed; give "
+    f"config.data.dir={tmp_path}/photos"
+  )
+
+
+def test_a_class_may_be_called_train(tmp_path):
+  plant(tmp_path, *(f"{c}/{i}.jpg" for c in ("bus", "train") for i in range(3)))
+  splits = folders.scan(tmp_path, test_fraction=0.2)
+  assert splits["train"].class_names == ("bus", "train")
+  assert splits["train"].labels.tolist() == [0, 0, 1, 1]

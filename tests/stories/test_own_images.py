@@ -1,0 +1,78 @@
+# Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
+"""Images of a user's own, as they come: the layouts, tails, formats and leaks.
+
+Covers data/sources, data/decode and data/dataset through the main command.
+"""
+
+import json
+
+import guides
+import numpy as np
+from PIL import Image
+import pytest
+
+from etf_jax import main
+
+pytestmark = pytest.mark.slow
+
+COUNTS = {"cat": 12, "dog": 8, "emu": 5, "fox": 2, "gnu": 1}
+
+
+def photographs(folder, suffix=".png", counts=COUNTS):
+  """Write images of each class, in the color of the class."""
+  rng = np.random.default_rng(0)
+  for k, (name, count) in enumerate(counts.items()):
+    (folder / name).mkdir(parents=True, exist_ok=True)
+    for i in range(count):
+      pixels = rng.integers(0, 90, (24, 24, 3))
+      pixels[..., k % 3] += 120
+      image = Image.fromarray(pixels.astype("uint8"))
+      image.save(folder / name / f"{i}{suffix}")
+  return folder
+
+
+def run(workdir, directory, *arguments):
+  """Train two steps; returns the exit code."""
+  argv = ["main", "--config=etf_jax:folder:cpu", *guides.SHORT]
+  argv += [*guides.PHOTOGRAPHS, *guides.SMALL, "--config.collapse.splits=()"]
+  argv += [f"--config.data.dir={directory}", f"--workdir={workdir}"]
+  return main.main([*argv, *arguments])
+
+
+def evaluation(workdir, split):
+  """The last evaluation of a split, and the training images of each class."""
+  lines = (workdir / "metrics.jsonl").read_text().splitlines()
+  rows = [json.loads(line) for line in lines]
+  (*_, row) = [r for r in rows if r["kind"] == "eval" and r["split"] == split]
+  return row, json.loads((workdir / "class_counts.json").read_text())
+
+
+def test_folders_of_classes_are_split(tmp_path, capsys):
+  photos = photographs(tmp_path / "photos")
+  assert run(tmp_path / "run", photos) == 0
+  row, counts = evaluation(tmp_path / "run", "test")
+  assert counts == [10, 6, 4, 1, 1]  # less 2, 2, 1, 1 and 0 to test on
+  tested = [accuracy is not None for accuracy in row["per_class_accuracy"]]
+  assert tested == [True, True, True, True, False]
+  present = [a for a in row["per_class_accuracy"] if a is not None]
+  assert row["balanced_accuracy"] == pytest.approx(np.mean(present))
+  assert "classes of a single image are trained and not tested: gnu" in (
+    capsys.readouterr().err
+  )
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.4])
+def test_validation_of_a_tail(tmp_path, capsys, fraction):
+  photographs(tmp_path / "photos/train")
+  photographs(tmp_path / "photos/test", counts=dict.fromkeys(COUNTS, 3))
+  field = f"--config.data.validation_fraction={fraction}"
+  measured = "--config.collapse.splits=train,validation"
+  assert run(tmp_path / "run", tmp_path / "photos", field, measured) == 0
+  row, counts = evaluation(tmp_path / "run", "validation")
+  given = {0.1: [1, 1, 1, 1, 0], 0.4: [4, 3, 2, 1, 0]}[fraction]
+  assert counts == [n - g for n, g in zip(COUNTS.values(), given, strict=True)]
+  tested = [accuracy is not None for accuracy in row["per_class_accuracy"]]
+  assert tested == [True, True, True, True, False]
+  assert (
+    "classes of a single image are trained, and have none for validation: gnu"
+  ) in capsys.readouterr().err
