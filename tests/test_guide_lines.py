@@ -5,6 +5,7 @@ import re
 
 import guides
 from PIL import Image
+import pytest
 import trained_runs
 
 from etf_jax import main
@@ -34,6 +35,7 @@ def write_lists(root, line):
   return [f"--config.data.{s}_list={root / s}.csv" for s in ("train", "test")]
 
 
+@pytest.mark.slow
 def test_each_is_said_and_no_other(tmp_path, capsys):
   table = guides.section("images").partition("### What its lines mean")[2]
   explained = re.findall(r"^\| `(.*?)` \|", table, re.MULTILINE)

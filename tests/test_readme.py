@@ -12,6 +12,7 @@ PAGES = [ROOT / "README.md", *ROOT.glob("*/**/README.md")]
 PAGES = [p for p in PAGES if not any(x.startswith(".") for x in p.parts[1:])]
 
 
+@pytest.mark.slow
 def test_the_library_example_runs():
   text = (ROOT / "README.md").read_text()
   (code,) = re.findall(r"```python\n(import jax\n.*?)```", text, re.DOTALL)

@@ -17,8 +17,6 @@ from etf_jax.configs import base, cifar10_lt, digits_lt
 from etf_jax.errors import InputError
 from etf_jax.training.setup import lower_step, make_trainer
 
-pytestmark = pytest.mark.slow
-
 needs_libtpu = pytest.mark.skipif(
   importlib.util.find_spec("libtpu") is None,
   reason="libtpu is not installed: pip install 'etf_jax[tpu]'",
@@ -262,6 +260,7 @@ def test_images_of_ones_own():
   assert found.train.sizes.shape == (100, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("feed", ["resident", "stream"])
 def test_it_is_the_step_that_trains(feed, digits_dir):
   config = digits_lt.get_config()
@@ -327,6 +326,7 @@ def compiled(tmp_path_factory):
 
 
 @needs_libtpu
+@pytest.mark.slow
 def test_a_real_step_on_four_chips(compiled):
   report, printed = compiled
   [row] = report["results"]
@@ -371,6 +371,7 @@ def test_a_real_step_on_four_chips(compiled):
 
 
 @needs_libtpu
+@pytest.mark.slow
 def test_imagenet_lt_fits_on_four_chips(tmp_path, capsys):
   file = tmp_path / "imagenet_lt.json"
   options = ["--config.batch_size=256", "--config.bn_group_size=64"]

@@ -130,6 +130,7 @@ def test_pillow_alone_makes_the_same_image(photographs):
 @pytest.mark.skipif(
   importlib.util.find_spec("tensorflow") is None, reason="needs TensorFlow"
 )
+@pytest.mark.slow
 def test_tf_data_makes_the_same_images(photographs, tmp_path):
   paths = [str(path) for path in sorted(photographs.iterdir())[:BATCH]]
   damaged = tmp_path / "damaged.jpg"

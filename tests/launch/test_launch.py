@@ -25,8 +25,6 @@ import pytest
 
 from etf_jax.training.parallel import distributed
 
-pytestmark = pytest.mark.slow
-
 SCRIPTS = sorted([*LAUNCH.glob("*.sh"), *LAUNCH.glob("*.sbatch")])
 
 

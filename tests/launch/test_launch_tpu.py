@@ -19,8 +19,6 @@ from launch_scripts import (
 )
 import pytest
 
-pytestmark = pytest.mark.slow
-
 SETTINGS = ("--name=pod-1", "--zone=us-west4-a")
 NEW = ("--accelerator=v5litepod-16", "--runtime_version=v2-alpha-tpuv5-lite")
 NFS = "--mount=10.0.0.2:/share"

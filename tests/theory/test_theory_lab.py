@@ -120,6 +120,7 @@ def test_the_regularity_table_is_on_the_page(whole):
     assert f"<td>{value}</td>" in whole[3]
 
 
+@pytest.mark.slow
 def test_one_lambda_of_a_run_directory(tmp_path):
   (tmp_path / "class_counts.json").write_text(json.dumps([400, 400, 100, 100]))
   code, said, _ = run(

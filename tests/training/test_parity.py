@@ -221,7 +221,14 @@ def resnet32():
     return program, *train(case, program, "float64")
 
 
-@pytest.mark.parametrize("name", formula.CASES)
+# Mixup's is quick, and nearest to what changes.
+@pytest.mark.parametrize(
+  "name",
+  [
+    pytest.param(name, marks=[pytest.mark.slow] * (name != "etf_dr_mixup"))
+    for name in formula.CASES
+  ],
+)
 def test_twenty_steps_equal_pytorchs(golden, monkeypatch, request, name):
   case = formula.CASES[name]
   # Mixup's two draws are given; all that follows from them is the step's.
@@ -259,6 +266,7 @@ def test_twenty_steps_equal_pytorchs(golden, monkeypatch, request, name):
   assert max(errors.values()) < TOLERANCE, errors
 
 
+@pytest.mark.slow
 def test_float32_keeps_to_the_float64_trajectory(golden, resnet32):
   case = formula.CASES["etf_dr"]
   program = build(case, "float32")
