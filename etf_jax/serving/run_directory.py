@@ -93,7 +93,7 @@ def config(run: reader.RunRecord) -> ConfigDict:
       f"{run.directory}: config.json has {found.model.num_classes} classes and"
       f" class_counts.json {len(run.class_counts)}; they must agree"
     )
-  if found.dtype == "float64" and not jax.config.read("jax_enable_x64"):
+  if found.dtype == "float64" and not jax.config.values["jax_enable_x64"]:
     raise InputError(
       f"{run.directory} was trained in float64, which needs JAX_ENABLE_X64=1"
     )

@@ -209,7 +209,7 @@ def _check_method(config: ConfigDict, method: Method) -> None:
 
 def _check_together(config: ConfigDict) -> None:
   """Refuse fields that do not go with each other on any devices."""
-  if config.dtype == "float64" and not jax.config.read("jax_enable_x64"):
+  if config.dtype == "float64" and not jax.config.values["jax_enable_x64"]:
     raise InputError("config.dtype='float64' needs JAX_ENABLE_X64=1")
   resident = "needs the images on the devices: leave it out, or set"
   resident += " config.data.feed='resident'"

@@ -32,7 +32,7 @@ def use_cache(config: ConfigDict) -> None:
   if not config.compilation_cache:
     jax.config.update("jax_enable_compilation_cache", False)
     return
-  if jax.config.read("jax_compilation_cache_dir") is not None:
+  if jax.config.values["jax_compilation_cache_dir"] is not None:
     return
   place = None
   try:
