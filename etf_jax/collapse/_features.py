@@ -56,13 +56,21 @@ def centre_cosines(
   dtype = arrays.result_dtype(features, centres)
   features, centres = features.astype(dtype), centres.astype(dtype)
   present = ~jnp.all(jnp.isnan(centres), axis=0)
-  towards = matmul(unit(features, axis=-1), unit(centres, axis=0))
+  if mask is not None:
+    features = jnp.where(mask[..., None], features, 0)
+  features, no_feature = unit(features, axis=-1)
+  centres, no_centre = unit(jnp.where(present, centres, 0), axis=0)
+  towards = jnp.where(
+    no_feature | no_centre.reshape((1,) * labels.ndim + present.shape),
+    jnp.nan,
+    matmul(features, centres),
+  )
   is_label = arrays.label_mask(labels, towards)
   present = present.reshape((1,) * labels.ndim + present.shape)
   counted = ~is_label & present
   number = jnp.sum(counted, axis=-1, dtype=dtype)
   others = jnp.sum(jnp.where(counted, towards, 0), axis=-1)
-  others /= jnp.where(number > 0, number, jnp.nan)
+  others = arrays.ratio(others, number)
   to_label = jnp.sum(jnp.where(is_label, towards, 0), axis=-1)
   to_label, others = (
     arrays.finish(jnp.clip(x, -1, 1), valid, mask) for x in (to_label, others)
@@ -128,8 +136,10 @@ def in_cone(
   tau = arrays.in_range(tau, dtype, 0, arrays.LARGEST_ANGLE)
   if tau.ndim:
     tau = arrays.take_rows(tau, labels)
-  h = unit(features.astype(dtype), axis=-1)
-  w = arrays.take_columns(unit(prototypes.astype(dtype), axis=0), labels)
+  h, no_feature = unit(features.astype(dtype), axis=-1)
+  w, no_prototype = unit(prototypes.astype(dtype), axis=0)
+  undefined = no_feature[..., 0] | arrays.take_rows(no_prototype[0], labels)
+  w = arrays.take_columns(w, labels)
   # The angle has digits where its cosine has none left, near 0 and pi.
   angle = 2 * jnp.arctan2(
     jnp.sqrt(jnp.sum(jnp.square(h - w), axis=-1)),
@@ -137,7 +147,7 @@ def in_cone(
   )
   inside = (angle <= tau + 8 * jnp.finfo(dtype).eps).astype(dtype)
   return arrays.finish(
-    jnp.where(jnp.isnan(angle + tau), jnp.nan, inside), valid, mask
+    jnp.where(undefined | jnp.isnan(angle + tau), jnp.nan, inside), valid, mask
   )
 
 

@@ -4,6 +4,7 @@
 import dataclasses
 
 import jax
+from jax import export
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
@@ -52,6 +53,14 @@ class Metrics:
   cdnv: jax.Array
 
 
+export.register_pytree_node_serialization(
+  Metrics,
+  serialized_name="etf_jax.collapse.Metrics",
+  serialize_auxdata=lambda _: b"",
+  deserialize_auxdata=lambda _: (),
+)
+
+
 @jax.jit
 def measure(
   count: jax.Array,
@@ -92,12 +101,14 @@ def measure(
   to_prototypes = cosines(centered.T, prototypes)
   frame = jnp.where(same, 1, -1 / jnp.maximum(classes - 1, 1))
   missed = jnp.where(both, jnp.abs(between - frame), 0)
-  lengths = root(jnp.sum(centered * centered, axis=1))
+  lengths = arrays.root(jnp.sum(centered * centered, axis=1))
   length_mean, length_std = _moments(lengths, present)
   features_mean, features_std = _moments(between, pairs)
   classifier_mean, classifier_std = _moments(to_prototypes, pairs)
   aligned_mean, aligned_std = _moments(to_prototypes, both & same)
-  difference = unit(centered.T, axis=None) - unit(prototypes, axis=None)
+  features_unit, no_features = unit(centered.T, axis=None)
+  prototypes_unit, no_prototypes = unit(prototypes, axis=None)
+  difference = features_unit - prototypes_unit
 
   variance = shifted_square / size - jnp.sum(offset * offset, axis=1)
   variance = jnp.maximum(variance, 0)
@@ -106,9 +117,8 @@ def measure(
     lambda mean: jnp.sum(jnp.square(mean[None] - means), axis=1), means
   )
   distance = jnp.where(pairs, distance, 1)
-  distance = jnp.where(distance > 0, distance, jnp.nan)
   fuzziness, _ = _moments(
-    (variance[:, None] + variance[None]) / (2 * distance), pairs
+    arrays.ratio(variance[:, None] + variance[None], 2 * distance), pairs
   )
 
   metrics = Metrics(
@@ -119,22 +129,27 @@ def measure(
       jnp.sum(jnp.where(present, count, 0)),
       classes,
     ),
-    nc2_deviation=root(jnp.sum(missed * missed)),
+    nc2_deviation=arrays.root(jnp.sum(missed * missed)),
     nc2_max=jnp.max(missed),
-    equinorm_cv=length_std / jnp.where(length_mean > 0, length_mean, jnp.nan),
+    equinorm_cv=arrays.ratio(length_std, length_mean),
     cos_features_mean=features_mean,
     cos_features_std=features_std,
     cos_features_classifier_mean=classifier_mean,
     cos_features_classifier_std=classifier_std,
     nc3_alignment_mean=aligned_mean,
     nc3_alignment_std=aligned_std,
-    nc3_distance=jnp.sum(difference * difference),
+    nc3_distance=jnp.where(
+      jnp.squeeze(no_features | no_prototypes),
+      jnp.nan,
+      jnp.sum(difference * difference),
+    ),
     cdnv=fuzziness,
   )
   defined = classes >= 2
   return jax.tree.map(lambda x: jnp.where(defined, x, jnp.nan), metrics)
 
 
+@jax.custom_jvp
 def _nc1(
   scatter: jax.Array,
   spokes: jax.Array,
@@ -154,11 +169,35 @@ def _nc1(
   within = jnp.sum(basis * matmul(scatter, basis), axis=0)
   within -= jnp.sum(jnp.square(matmul(spokes, basis)), axis=0)
   within = jnp.maximum(within, 0) / jnp.maximum(examples, 1)
-  # One direction at least is zero up to rounding: the means are centered.
-  resolution = 1e-12 if sizes.dtype == jnp.float64 else 1e-5
-  kept = sizes > resolution * sizes[0]
+  kept = sizes > _resolution(sizes) * sizes[0]
   ratios = jnp.where(kept, within / jnp.where(kept, sizes, 1) ** 2, 0)
   return jnp.where(jnp.any(kept), jnp.sum(ratios) / safe, jnp.nan)
+
+
+@_nc1.defjvp
+def _nc1_derivative(
+  primals: tuple[jax.Array, ...], tangents: tuple[jax.Array, ...]
+) -> tuple[jax.Array, jax.Array]:
+  """Differentiate by the pseudoinverse: singular vectors that share a value,
+  as those of a simplex do, have no derivative, and the trace has one.
+  """
+
+  def trace(scatter, spokes, centered, examples, classes):
+    safe = jnp.maximum(classes, 1)
+    inverse = jnp.linalg.pinv(
+      centered.T / jnp.sqrt(safe), rtol=_resolution(centered)
+    )
+    within = jnp.sum(inverse.T * matmul(scatter, inverse.T))
+    within -= jnp.sum(jnp.square(matmul(spokes, inverse.T)))
+    return within / jnp.maximum(examples, 1) / safe
+
+  return _nc1(*primals), jax.jvp(trace, primals, tangents)[1]
+
+
+def _resolution(x: jax.Array) -> float:
+  """Return the smallest singular value that counts, over the largest."""
+  # One direction at least is zero up to rounding: the means are centered.
+  return 1e-12 if x.dtype == jnp.float64 else 1e-5
 
 
 def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
@@ -169,26 +208,26 @@ def matmul(a: jax.Array, b: jax.Array) -> jax.Array:
 def _moments(x: jax.Array, where: jax.Array) -> tuple[jax.Array, jax.Array]:
   """Return the mean and population standard deviation of what counts."""
   size = jnp.maximum(jnp.sum(where, dtype=x.dtype), 1)
-  mean = jnp.sum(jnp.where(where, x, 0)) / size
+  # NaN is put in at the end, or gradients of what is finite would be NaN.
+  undefined = jnp.any(where & jnp.isnan(x))
+  x = jnp.where(where & ~undefined, x, 0)
+  mean = jnp.sum(x) / size
   square = jnp.sum(jnp.where(where, jnp.square(x - mean), 0)) / size
-  return mean, root(square)
+  mean, deviation = (
+    jnp.where(undefined, jnp.nan, y) for y in (mean, arrays.root(square))
+  )
+  return mean, deviation
 
 
-def root(x: jax.Array) -> jax.Array:
-  """Return the square root, with a gradient of 0 at 0."""
-  positive = x > 0
-  return jnp.where(positive, jnp.sqrt(jnp.where(positive, x, 1)), x)
-
-
-def unit(x: jax.Array, axis: int | None) -> jax.Array:
-  """Scale to length 1 along `axis`; zero vectors become NaN."""
+def unit(x: jax.Array, axis: int | None) -> tuple[jax.Array, jax.Array]:
+  """Scale to length 1 along `axis`; say which vectors are zero, and stay so."""
   # By the largest entry first, or squares of small numbers would be zero.
   largest = jnp.max(jnp.abs(jax.lax.stop_gradient(x)), axis=axis, keepdims=True)
   zero = largest == 0
   # The gradient at a zero vector is 0 and not NaN: it may be masked later.
   x = jnp.where(zero, 1, x / jnp.where(zero, 1, largest))
   x = x / jnp.sqrt(jnp.sum(x * x, axis=axis, keepdims=True))
-  return jnp.where(zero, jnp.nan, x)
+  return jnp.where(zero, 0, x), zero
 
 
 def cosines(a: ArrayLike, b: ArrayLike | None = None) -> jax.Array:
@@ -228,7 +267,8 @@ def cosines(a: ArrayLike, b: ArrayLike | None = None) -> jax.Array:
       f"a and b must have equally many rows, got {a.shape} and {b.shape}"
     )
   dtype = arrays.result_dtype(a, b)
-  a, b = unit(a.astype(dtype), axis=0), unit(b.astype(dtype), axis=0)
+  a, zero_a = unit(a.astype(dtype), axis=0)
+  b, zero_b = unit(b.astype(dtype), axis=0)
   product = jax.lax.dot_general(
     a,
     b,
@@ -236,4 +276,5 @@ def cosines(a: ArrayLike, b: ArrayLike | None = None) -> jax.Array:
     precision=EXACT,
     out_sharding=arrays.replicated(a),
   )
-  return jnp.clip(product, -1, 1)
+  # NaN as late as this: with NaN in a factor the gradients of all columns are.
+  return jnp.where(zero_a.T | zero_b, jnp.nan, jnp.clip(product, -1, 1))

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 import jax
+from jax import export
 import jax.numpy as jnp
 from jax.typing import ArrayLike, DTypeLike
 
@@ -30,6 +31,11 @@ class Statistics(NamedTuple):
   shifted_square: jax.Array
   shifted_scatter: jax.Array
   reference: jax.Array
+
+
+export.register_namedtuple_serialization(
+  Statistics, serialized_name="etf_jax.collapse.Statistics"
+)
 
 
 def init(

@@ -214,11 +214,7 @@ def feature_length_penalty(
   features = features.astype(arrays.result_dtype(features))
   if mask is not None:
     features = jnp.where(mask[..., None], features, 0)
-  squared = jnp.sum(features * features, axis=-1)
-  positive = squared > 0
-  # The square root has no derivative at 0: keep it away from there.
-  length = jnp.sqrt(jnp.where(positive, squared, 1))
-  return jnp.where(positive, length, 0)
+  return arrays.root(jnp.sum(features * features, axis=-1))
 
 
 def _dot_regression(
@@ -240,7 +236,7 @@ def _dot_regression(
     # Before any arithmetic, or NaN would come back through the gradient.
     features = jnp.where(mask[..., None], features, 0)
     targets = jnp.where(mask[..., None], targets, 1)
-  target_length = jnp.sqrt(jnp.sum(targets * targets, axis=-1))
+  target_length = arrays.root(jnp.sum(targets * targets, axis=-1))
   if goal is None or feature_length is None:
     detached = jax.lax.stop_gradient(features)
     goal = jnp.sqrt(jnp.sum(detached * detached, axis=-1))
@@ -258,7 +254,7 @@ def _dot_regression(
       goal = jnp.where(mask, goal, 1)
   residual = jnp.sum(features * targets, axis=-1) - target_length * goal
   if scaling == "paper":
-    return residual * residual / (2 * target_length * goal)
+    return arrays.ratio(residual * residual, 2 * target_length * goal)
   return residual * residual / (2 * goal)
 
 

@@ -191,7 +191,7 @@ def _hinged(
   tau_minus = arrays.in_range(tau_minus, dtype, 0, arrays.LARGEST_ANGLE)
   detached = jax.lax.stop_gradient(features)
   length = jnp.sqrt(jnp.sum(detached * detached, axis=-1, keepdims=True))
-  weights = jnp.sqrt(jnp.sum(prototypes * prototypes, axis=0))
+  weights = arrays.root(jnp.sum(prototypes * prototypes, axis=0))
   largest = length * ce.along_classes(weights, logits.ndim)
   # An angle of 0 or pi is tested by itself: rounding would put features that
   # lie along a prototype on the wrong side. `where` and not `minimum`, which

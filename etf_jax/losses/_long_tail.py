@@ -83,9 +83,11 @@ def ldam(
   ratios = smallest / jnp.where(present, counts, 1)
   margins = arrays.in_range(max_margin, z.dtype, 0) * ratios**0.25
   margins = ce.along_classes(jnp.where(present, margins, 0), z.ndim)
-  loss = ce.cross_entropy(
-    factor * jnp.where(is_label, z - margins, z), is_label
-  )
+  z = jnp.where(is_label, z - margins, z)
+  # A logit of -inf is scaled apart: 0 times it would be a gradient of NaN.
+  masked = z == -jnp.inf
+  z = jnp.where(masked, z, factor * jnp.where(masked, 0, z))
+  loss = ce.cross_entropy(z, is_label)
   return arrays.finish(loss, valid, mask)
 
 

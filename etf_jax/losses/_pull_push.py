@@ -11,6 +11,7 @@ import functools
 from typing import NamedTuple
 
 import jax
+from jax import export
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
@@ -31,6 +32,11 @@ class PullPush(NamedTuple):
   classifier_push: jax.Array
   features_pull: jax.Array
   features_push: jax.Array
+
+
+export.register_namedtuple_serialization(
+  PullPush, serialized_name="etf_jax.losses.PullPush"
+)
 
 
 def pull_push(

@@ -275,21 +275,6 @@ def test_other_platforms_gather_the_same_targets(kind):
   np.testing.assert_array_equal(rows, expected)
 
 
-def test_programs_for_other_platforms_have_no_pinned_layouts():
-  features, labels = batch(0)
-
-  def loss(features, labels, prototypes):
-    return losses.dot_regression_with_integer_labels(
-      features, labels, prototypes
-    ).sum()
-
-  traced = jax.jit(jax.grad(loss)).trace(features, labels, PROTOTYPES)
-  for platform, pinned in (("cpu", True), ("cuda", False), ("tpu", False)):
-    text = traced.lower(lowering_platforms=(platform,)).as_text()
-    assert "stablehlo.gather" in text
-    assert ("LayoutConstraint" in text) == pinned
-
-
 def test_prototypes_can_be_learned():
   features, labels = batch(0)
 
