@@ -116,6 +116,11 @@ def get_config() -> ml_collections.ConfigDict:
   d.fit = "shorter"
   d.decoder = placeholder(str)  # simplejpeg | opencv | pillow; None: the first
   d.corrupt = "error"  # an image that cannot be decoded: error | skip
+  # An image beyond these cannot be decoded either, each >= 1: pixels that are
+  # decoded at once, pixels of a side, scans of a JPEG.
+  d.max_pixels = 2**27
+  d.max_side = 2**16
+  d.max_scans = 64
   d.workers = 0  # processes that decode for the stream; 0: threads
   d.cache_dir = placeholder(str)  # decoded photographs, for the resident feed
 

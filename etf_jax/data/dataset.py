@@ -52,6 +52,7 @@ class Pixels:
     fit: See `decode.decode`.
     decoder: See `decode.choose`.
     corrupt: What an image that cannot be decoded is: an `error`, or `skip`.
+    limits: Limits of an image; None: the defaults.
   """
 
   shape: tuple[int, int, int]
@@ -59,6 +60,7 @@ class Pixels:
   fit: str
   decoder: str
   corrupt: str
+  limits: decode.Limits | None = None
 
   @property
   def has_sizes(self) -> bool:
@@ -77,6 +79,7 @@ class Pixels:
       size=self.size,
       fit=self.fit,
       decoder=self.decoder,
+      limits=self.limits,
     )
     if image.shape != self.shape:
       raise decode.CorruptImage(
@@ -116,9 +119,8 @@ class Encoded:
         )
       except decode.CorruptImage as error:
         if self.pixels.corrupt == "error":
-          raise decode.corrupt_image(
-            self.source.describe(index), error
-          ) from error
+          name = self.source.describe(index)
+          raise decode.corrupt_images([(name, error)]) from error
     labels = self.source.labels[indices]
     return Split(images, labels, sizes if self.pixels.has_sizes else None)
 
@@ -264,6 +266,7 @@ def _cut(config, opened, training) -> tuple[sources.Subset, np.ndarray]:
 
 def _pixels(config, opened) -> Pixels:
   decoder = decode.choose(config.decoder)
+  limits = decode.limits.from_config(config)
   size, shape = config.image_size, opened.image_shape
   if shape is None:  # photographs, whose pixels depend on it
     _log.info(f"images are decoded by {decoder}")
@@ -280,8 +283,9 @@ def _pixels(config, opened) -> Pixels:
       fit=config.fit,
       decoder=decoder,
       corrupt=config.corrupt,
+      limits=limits,
     )
-  return Pixels(shape, size, config.fit, decoder, config.corrupt)
+  return Pixels(shape, size, config.fit, decoder, config.corrupt, limits)
 
 
 def _ready(source, pixels, config) -> Split | Encoded:
@@ -295,6 +299,7 @@ def _ready(source, pixels, config) -> Split | Encoded:
     decoder=pixels.decoder,
     workers=decode.cpu_threads(),
     corrupt=pixels.corrupt,
+    limits=pixels.limits,
     cache_dir=config.cache_dir,
   )
   if images.shape[1:] != pixels.shape:

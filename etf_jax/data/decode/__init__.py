@@ -2,18 +2,19 @@
 """Encoded images to arrays: `decode` one, or `decode_all` of a source."""
 
 from etf_jax.data.decode.cache import (
-  corrupt_image,
+  corrupt_images,
   cpu_threads,
   decode_all,
   first_shape,
 )
-from etf_jax.data.decode.image import MAX_PIXELS, CorruptImage, choose, decode
+from etf_jax.data.decode.image import choose, decode
+from etf_jax.data.decode.limits import CorruptImage, Limits
 
 __all__ = [
-  "MAX_PIXELS",
   "CorruptImage",
+  "Limits",
   "choose",
-  "corrupt_image",
+  "corrupt_images",
   "cpu_threads",
   "decode",
   "decode_all",

@@ -10,7 +10,7 @@ Threads decode: the libraries release the interpreter's lock, and processes
 would have to hand over what they made.
 """
 
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 import concurrent.futures
 import contextlib
 import logging
@@ -21,6 +21,7 @@ import numpy as np
 
 from etf_jax.data.decode import cache_file
 from etf_jax.data.decode import image as image_decoder
+from etf_jax.data.decode.limits import CorruptImage, Limits
 from etf_jax.data.sources import Source
 from etf_jax.errors import InputError
 from etf_jax.runs.console import Progress
@@ -28,6 +29,7 @@ from etf_jax.runs.console import Progress
 _log = logging.getLogger(__name__)
 
 _NAMED_AT_MOST = 20
+_ERRORS_NAMED = 5
 # Decoded at once by a thread.
 _BLOCK_BYTES, _BLOCK_IMAGES = 2**24, 256
 # Images of fewer bytes are decoded by one thread: more would only wait for each
@@ -44,6 +46,7 @@ def decode_all(
   decoder: str,
   workers: int,
   corrupt: str = "error",
+  limits: Limits | None = None,
   cache_dir: str | os.PathLike | None = None,
   progress: str | None = "decoding",
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
@@ -69,6 +72,7 @@ def decode_all(
     decoder: What `decode.choose` returned.
     workers: Threads; small images take one.
     corrupt: "error", or "skip" to leave zeros and name them on stderr.
+    limits: See `decode.decode`.
     cache_dir: Folder for the file; None: memory.
     progress: What to call the work on stderr; None for no word of it.
 
@@ -89,16 +93,27 @@ def decode_all(
   if not len(source.labels):
     raise InputError("there are no images to decode")
   options = {"channels": channels, "size": size, "fit": fit, "decoder": decoder}
+  options |= _limits(limits)
   decode_one = _Decoder(source, options, corrupt)
+
+  def fill(state, store):
+    yield from _fill(decode_one, state, store, workers, progress)
+    if corrupt == "error" and state.bad:
+      bad = dict(state.bad)
+      # They are decoded again when they have been mended.
+      state.done[list(bad)] = False
+      state.bad.clear()
+      _report(source, bad, corrupt)
+
   if cache_dir is None:
-    images, state = _in_memory(decode_one, workers, progress)
+    images, state = _in_memory(decode_one, fill)
   else:
     images, state = cache_file.load_or_make(
       cache_dir,
       cache_file.key(source, options),
       len(source.labels),
       lambda: decode_one.shape,
-      lambda state, store: _fill(decode_one, state, store, workers, progress),
+      fill,
     )
   _report(source, state.bad, corrupt)
   good = np.ones(len(source.labels), bool)
@@ -108,11 +123,23 @@ def decode_all(
 
 
 def first_shape(
-  source: Source, *, channels: int, fit: str, decoder: str, corrupt: str
+  source: Source,
+  *,
+  channels: int,
+  fit: str,
+  decoder: str,
+  corrupt: str,
+  limits: Limits | None = None,
 ) -> tuple[int, int, int]:
   """Return the shape of the first good image; see `decode_all`."""
   options = {"channels": channels, "size": None, "fit": fit, "decoder": decoder}
+  options |= _limits(limits)
   return _Decoder(source, options, corrupt).shape
+
+
+def _limits(limits: Limits | None) -> dict:
+  """Return the option of limits, which decoded files of the defaults lack."""
+  return {} if limits in (None, Limits()) else {"limits": limits}
 
 
 def cpu_threads() -> int:
@@ -146,6 +173,8 @@ class _Decoder:
       image, _ = self._decode(index, bad)
       if image is not None:
         return image.shape
+      if self._corrupt == "error":
+        raise corrupt_images([(self.source.describe(index), bad[index])])
     raise _none_good(self.source, bad)
 
   def block(
@@ -178,19 +207,29 @@ class _Decoder:
       ) from error
     try:
       return image_decoder.decode(encoded, **self._options)
-    except image_decoder.CorruptImage as error:
-      if self._corrupt == "error":
-        raise corrupt_image(self.source.describe(index), error) from error
+    except CorruptImage as error:
       bad[index] = str(error)
       return None, self._shape[:2] if self._shape else (0, 0)
 
 
-def corrupt_image(name: str, why: object) -> InputError:
-  """Create the error for an image that cannot be decoded."""
-  return InputError(
-    f"{name} cannot be decoded: {why}; mend or remove it, or set "
-    "config.data.corrupt='skip'"
-  )
+def corrupt_images(found: Sequence[tuple[str, object]]) -> InputError:
+  """Create the error for images that cannot be decoded.
+
+  Args:
+    found: Name of each, and why.
+  """
+  if len(found) == 1:
+    ((name, why),) = found
+    what = f"{name} cannot be decoded: {why}; mend or remove it"
+  else:
+    named = [f"{name} ({why})" for name, why in found[:_ERRORS_NAMED]]
+    more = len(found) - len(named)
+    what = (
+      f"{len(found):,} images cannot be decoded: {', '.join(named)}"
+      + (f" and {more:,} more" if more else "")
+      + "; mend or remove them"
+    )
+  return InputError(f"{what}, or set config.data.corrupt='skip'")
 
 
 def _none_good(source, bad) -> InputError:
@@ -207,7 +246,7 @@ def _report(source: Source, bad: dict[int, str], corrupt: str) -> None:
     return
   ordered = sorted(bad)
   if corrupt == "error":
-    raise corrupt_image(source.describe(ordered[0]), bad[ordered[0]])
+    raise corrupt_images([(source.describe(i), bad[i]) for i in ordered])
   if len(bad) == len(source.labels):
     raise _none_good(source, bad)
   for index in ordered[:_NAMED_AT_MOST]:
@@ -219,7 +258,7 @@ def _report(source: Source, bad: dict[int, str], corrupt: str) -> None:
     )
 
 
-def _in_memory(decoder, workers, progress):
+def _in_memory(decoder, fill):
   shape = (decoder.count, *decoder.shape)
   try:
     images = np.empty(shape, np.uint8)
@@ -234,7 +273,7 @@ def _in_memory(decoder, workers, progress):
     images[start : start + len(block)] = block
 
   state = cache_file.new_state(decoder.count)
-  for _ in _fill(decoder, state, store, workers, progress):
+  for _ in fill(state, store):
     pass
   return images, state
 

@@ -40,24 +40,12 @@ from typing import NamedTuple
 import warnings
 
 import numpy as np
-from PIL import (
-  BmpImagePlugin,
-  GifImagePlugin,
-  Image,
-  ImageFile,
-  JpegImagePlugin,
-  PngImagePlugin,
-  TiffImagePlugin,
-  WebPImagePlugin,
-)
+from PIL import Image, JpegImagePlugin
 
+from etf_jax.data import formats
 from etf_jax.data.decode import jpeg, scale
+from etf_jax.data.decode.limits import CorruptImage, Limits
 from etf_jax.errors import InputError
-
-# Pixels that may be decoded, 11,585 x 11,585: half a gigabyte in Pillow. JPEGs
-# count after their reduction, progressive ones before: up to six bytes a pixel
-# are held of them whatever the reduction.
-MAX_PIXELS = 2**27
 
 # In the order of preference, with what is imported and what is installed.
 _DECODERS = {
@@ -72,10 +60,6 @@ _REDUCED_FROM = 64
 
 # Pillow warns of odd metadata, which say nothing about the pixels.
 warnings.filterwarnings("ignore", module=r"PIL\.")
-
-
-class CorruptImage(ValueError):
-  """Why an image cannot be decoded, in one line."""
 
 
 class _Plan(NamedTuple):
@@ -118,7 +102,13 @@ def choose(name: str | None) -> str:
 
 
 def decode(
-  encoded: bytes, *, channels: int, size: int | None, fit: str, decoder: str
+  encoded: bytes,
+  *,
+  channels: int,
+  size: int | None,
+  fit: str,
+  decoder: str,
+  limits: Limits | None = None,
 ) -> tuple[np.ndarray, tuple[int, int]]:
   """Decode an image and brings it to one size.
 
@@ -128,21 +118,22 @@ def decode(
   theirs by 1, hardly ever by 2.
 
   Args:
-    encoded: JPEG, PNG, WebP, GIF, BMP or TIFF.
+    encoded: An image of one of `formats.FORMATS`.
     channels: 1 or 3.
     size: None for the image as it is, or the side of the square returned.
     fit: "shorter" scales the shorter side to `size`, down or up, and keeps the
       middle. "longer" scales down, never up, until the longer side is at most
       `size`, and puts the image into the top left corner of zeros.
     decoder: What `choose` returned.
+    limits: Limits of an image; None: the defaults of `Limits`.
 
   Returns:
     uint8 `[size, size, channels]`, or `[height, width, channels]` if `size` is
     None, which may be read-only; height and width of the part that is image.
 
   Raises:
-    CorruptImage: This is no image, only a part of one, or one of more than
-      `MAX_PIXELS` pixels.
+    CorruptImage: This is no image, only a part of one, or one beyond
+      the limits.
 
   >>> square = io.BytesIO()
   >>> Image.new("RGB", (40, 30), "red").save(square, "PNG")
@@ -158,10 +149,11 @@ def decode(
     )
   if size is not None and size < 1:
     raise ValueError(f"size must be at least 1, got {size}")
+  limits = limits or Limits()
   try:
     if encoded.startswith(jpeg.START):
-      return _decode_jpeg(encoded, channels, size, fit, decoder)
-    image, orientation = _open(encoded, channels)
+      return _decode_jpeg(encoded, channels, size, fit, decoder, limits)
+    image, orientation = _open(encoded, channels, limits)
     plan = _plan(image.height, image.width, orientation, size, fit)
     shape = (image.height, image.width)
     return _finish(image, shape, 1, plan, orientation, size, fit)
@@ -172,13 +164,16 @@ def decode(
     raise CorruptImage(line or type(error).__name__) from error
 
 
-def _decode_jpeg(encoded, channels, size, fit, decoder):
+def _decode_jpeg(encoded, channels, size, fit, decoder, limits):
   header = jpeg.read_header(encoded)
   shape = (header.height, header.width)
   plan = _plan(*shape, header.orientation, size, fit)
   reduction = _reduction(*shape, plan)
-  held = 1 if header.progressive else reduction
-  _check_pixels(-(-header.height // held), -(-header.width // held))
+  if header.several_scans:
+    limits.check_scans(*shape, jpeg.count_scans(encoded))
+    limits.check_pixels(*shape)
+  else:
+    limits.check_pixels(*(-(-side // reduction) for side in shape))
   image = None
   if header.components in (1, 3):
     image = _FAST[decoder](encoded, header, channels, reduction)
@@ -245,41 +240,29 @@ _FAST = {
 }
 
 
-def _open(encoded: bytes, channels: int) -> tuple[Image.Image, int]:
+def _open(
+  encoded: bytes, channels: int, limits: Limits
+) -> tuple[Image.Image, int]:
   """Return an image that is no JPEG, and its orientation."""
   if not encoded:
     raise CorruptImage("the file is empty")
-  kind: type[ImageFile.ImageFile]
-  if encoded.startswith(b"\x89PNG\r\n\x1a\n"):
-    kind = PngImagePlugin.PngImageFile
-  elif encoded.startswith(b"RIFF") and encoded[8:12] == b"WEBP":
-    kind = WebPImagePlugin.WebPImageFile
-  elif encoded.startswith((b"GIF87a", b"GIF89a")):
-    kind = GifImagePlugin.GifImageFile
-  elif encoded.startswith((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")):
-    kind = TiffImagePlugin.TiffImageFile
-  elif encoded.startswith(b"BM"):
-    kind = BmpImagePlugin.BmpImageFile
-  else:
-    raise CorruptImage("it is no JPEG, PNG, WebP, GIF, BMP or TIFF image")
-  image = kind(io.BytesIO(encoded))
-  _check_pixels(image.height, image.width)
+  known = formats.find(encoded)
+  if known is None:
+    *others, last = (known.name for known in formats.FORMATS)
+    raise CorruptImage(f"it is no {', '.join(others)} or {last} image")
+  if not formats.is_readable(known):
+    raise CorruptImage(
+      f"it is a {known.name} image; pip install {known.package} to read it"
+    )
+  reader = getattr(importlib.import_module(known.module), known.reader)
+  image: Image.Image = reader(io.BytesIO(encoded))
+  limits.check_pixels(image.height, image.width)
   # Pillow turns TIFF images itself, and finds Exif data behind the pixels.
   image.load()
-  return (
-    _converted(image, channels),
-    1
-    if kind is TiffImagePlugin.TiffImageFile
-    else jpeg.orientation(image.info.get("exif", b"")),
-  )
-
-
-def _check_pixels(height: int, width: int) -> None:
-  if height * width > MAX_PIXELS:
-    raise CorruptImage(
-      f"{height} x {width} pixels would be decoded at once and the limit is "
-      f"{MAX_PIXELS:,}; scale it down"
-    )
+  if known.name == "PPM" and image.mode == "I":  # scaled to 16 bits
+    image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+  exif = b"" if known.name == "TIFF" else image.info.get("exif") or b""
+  return _converted(image, channels), jpeg.orientation(exif)
 
 
 def _converted(image: Image.Image, channels: int) -> Image.Image:

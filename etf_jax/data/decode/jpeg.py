@@ -27,7 +27,8 @@ class Header(NamedTuple):
     height: Rows, as stored.
     width: Columns, as stored.
     components: 1 gray, 3 color, 4 CMYK or YCCK.
-    progressive: Whether all coefficients are held while it is decoded.
+    several_scans: True where all coefficients are held while it is decoded: it
+      is progressive, or its first scan lacks a component.
     orientation: See `orientation`.
     irrelevant: Start and end of segments that do not bear on the pixels.
   """
@@ -35,7 +36,7 @@ class Header(NamedTuple):
   height: int
   width: int
   components: int
-  progressive: bool
+  several_scans: bool
   orientation: int
   irrelevant: tuple[tuple[int, int], ...]
 
@@ -47,6 +48,7 @@ def read_header(encoded: bytes) -> Header:
     ValueError: There is no complete header.
   """
   frame, found_orientation, irrelevant = None, None, []
+  progressive, first_scan = False, 0
   position = 2
   while True:
     start = encoded.find(b"\xff", position)
@@ -58,6 +60,7 @@ def read_header(encoded: bytes) -> Header:
     marker = encoded[marker_at]
     position = marker_at + 1
     if marker in (_START_OF_SCAN, _END_OF_IMAGE):
+      first_scan = encoded[position + 2] if position + 2 < len(encoded) else 0
       break
     if marker == 0 or marker in _WITHOUT_LENGTH:
       continue
@@ -69,7 +72,8 @@ def read_header(encoded: bytes) -> Header:
       if body + 6 > len(encoded):
         raise ValueError("the JPEG ends in its header")
       height, width, components = struct.unpack_from(">HHB", encoded, body + 1)
-      frame = height, width, components, marker in _PROGRESSIVE
+      frame = height, width, components
+      progressive = marker in _PROGRESSIVE
     elif marker in _IRRELEVANT:
       irrelevant.append((marker_at - 1, position))
       if (
@@ -80,7 +84,14 @@ def read_header(encoded: bytes) -> Header:
         found_orientation = orientation(encoded[body:position])
   if frame is None or not frame[0] or not frame[1]:
     raise ValueError("the JPEG has no size in its header")
-  return Header(*frame, found_orientation or 1, tuple(irrelevant))
+  several = progressive or first_scan < frame[2]
+  return Header(*frame, several, found_orientation or 1, tuple(irrelevant))
+
+
+def count_scans(encoded: bytes) -> int:
+  """Return the number of scans, those of previews in its header included."""
+  # In coded data a zero follows each 0xff.
+  return encoded.count(bytes((0xFF, _START_OF_SCAN)))
 
 
 def without_irrelevant(encoded: bytes, header: Header) -> bytes:

@@ -177,9 +177,7 @@ class Batches:
         try:
           images[place], sizes[place] = pixels.decode(source.read(index))
         except decode.CorruptImage as error:
-          if pixels.corrupt == "error":
-            raise decode.corrupt_image(source.describe(index), error) from error
-          messages[index] = f"{source.describe(index)}: {error}"
+          messages[index] = source.describe(index), str(error)
           where[place] = False
       return time.perf_counter() - started
 
@@ -190,6 +188,10 @@ class Batches:
         self._pool = concurrent.futures.ThreadPoolExecutor(self._threads)
       shares = np.array_split(np.arange(len(mine)), 4 * self._threads)
       seconds = sum(self._pool.map(fill, shares))
+    if messages and pixels.corrupt == "error":
+      raise decode.corrupt_images(
+        [messages[index] for index in sorted(messages)]
+      )
     return LocalBatch(
       images,
       labels,
@@ -198,7 +200,7 @@ class Batches:
       size,
       size > len(indices),
       list(messages),
-      list(messages.values()),
+      [f"{name}: {why}" for name, why in messages.values()],
       seconds,
     )
 

@@ -28,15 +28,26 @@ import os
 
 import numpy as np
 
+from etf_jax.data import formats
 from etf_jax.data.sources import unsplit
 from etf_jax.errors import InputError, did_you_mean
 
 _log = logging.getLogger(__name__)
 
-SUFFIXES = (
-  *(".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".pgm", ".png", ".ppm"),
-  *(".tif", ".tiff", ".webp"),
+SUFFIXES = tuple(
+  sorted(
+    suffix
+    for known in formats.FORMATS
+    if formats.is_readable(known)
+    for suffix in known.suffixes
+  )
 )
+# Kinds of files that are images, if only what reads them were installed.
+_UNREADABLE = {
+  known.suffixes: f"{known.name} images, see pip install {known.package},"
+  for known in formats.FORMATS
+  if not formats.is_readable(known)
+}
 
 _FOLDERS = {
   "train": ("train",),
@@ -312,7 +323,7 @@ def _images(
     elif _is(entry.is_dir):
       below.append(path)
     elif not name.lower().endswith(SUFFIXES):
-      left_out.add(_SUFFIX, path)
+      left_out.add(_kind_without_suffix(name), path)
     elif _is(entry.is_file):
       images.append(path)
     else:
@@ -320,6 +331,13 @@ def _images(
   for path in below:
     images += _images(root, path, left_out, above | {place})
   return images
+
+
+def _kind_without_suffix(name: str) -> str:
+  for suffixes, kind in _UNREADABLE.items():
+    if name.lower().endswith(suffixes):
+      return kind
+  return _SUFFIX
 
 
 def read_folder(path: str) -> list[os.DirEntry]:

@@ -61,8 +61,25 @@ def test_corrupt_images_are_errors(where):
   with pytest.raises(InputError) as caught:
     decode_all(source, **where)
   assert str(caught.value) == (
-    "image 3 cannot be decoded: it is no JPEG, PNG, WebP, GIF, BMP or TIFF "
-    "image; mend or remove it, or set config.data.corrupt='skip'"
+    "image 3 cannot be decoded: it is no JPEG, PNG, WebP, GIF, BMP, TIFF, "
+    "PPM, HEIC or AVIF image; mend or remove it, or set "
+    "config.data.corrupt='skip'"
+  )
+
+
+@pytest.mark.parametrize(
+  ("count", "more"), [(2, ""), (5, ""), (8, " and 3 more")]
+)
+def test_all_corrupt_images_are_counted_at_once(where, count, more):
+  source = held(30)
+  for index in range(3, 3 + count):
+    source.encoded[index] = b""
+  with pytest.raises(InputError) as caught:
+    decode_all(source, size=10, **where)
+  named = [f"image {i} (the file is empty)" for i in range(3, 3 + count)][:5]
+  assert str(caught.value) == (
+    f"{count} images cannot be decoded: {', '.join(named)}{more}; mend or "
+    "remove them, or set config.data.corrupt='skip'"
   )
 
 

@@ -92,15 +92,16 @@ def test_threads_stop_at_the_first_error(monkeypatch):
   monkeypatch.setattr(cache, "_BLOCK_IMAGES", 1)
   monkeypatch.setattr(cache, "_SMALL", 0)
   source = held(200)
-  source.encoded[0] = b""
   read, first = source.read, threading.Event()
 
   def slow(index):
+    if not index:
+      raise FileNotFoundError(2, "No such file")
     first.wait(0.01)
     return read(index)
 
   source.read = slow
-  with pytest.raises(InputError, match="image 0 cannot be decoded"):
+  with pytest.raises(InputError, match="cannot read image 0"):
     decode_all(source, size=10, workers=4)
   assert len(source.reads) < 50
 

@@ -224,7 +224,7 @@ def test_truncated_images_of_other_formats(kind):
 @every_decoder
 def test_no_image(decoder):
   assert message(b"", decoder) == "the file is empty"
-  text = "it is no JPEG, PNG, WebP, GIF, BMP or TIFF image"
+  text = "it is no JPEG, PNG, WebP, GIF, BMP, TIFF, PPM, HEIC or AVIF image"
   for encoded in (b"path,label\n", b"<html>", b"\xff\xd8", bytes(100)):
     assert message(encoded, decoder) == text
 

@@ -150,6 +150,7 @@ def test_validation_stands_in_for_a_missing_test_split(tmp_path, capsys):
   )
 
 
+_SUFFIXES = ", ".join(folders.SUFFIXES)
 _LAYOUT = (
   "images lie in {0}/train/CLASS and {0}/test/CLASS, or are named by "
   "config.data.train_list and test_list; its folders are "
@@ -179,13 +180,13 @@ _LAYOUT = (
     ),
     (
       ["train/cat/1.jpg", "test/1.jpg"],
-      "{0}/test holds no image: they lie in {0}/test/CLASS and end in .bmp, "
-      ".gif, .jfif, .jpe, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp",
+      "{0}/test holds no image: they lie in {0}/test/CLASS and end in "
+      + _SUFFIXES,
     ),
     (
       ["train/cat/1.txt", "test/cat/1.jpg"],
-      "{0}/train holds no image: they lie in {0}/train/CLASS and end in .bmp, "
-      ".gif, .jfif, .jpe, .jpeg, .jpg, .pgm, .png, .ppm, .tif, .tiff, .webp",
+      "{0}/train holds no image: they lie in {0}/train/CLASS and end in "
+      + _SUFFIXES,
     ),
   ],
 )
