@@ -4,6 +4,7 @@
 import json
 import os
 import pathlib
+import shutil
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -14,8 +15,6 @@ from etf_jax import __main__ as package
 from etf_jax import main
 from etf_jax.configs import base
 from etf_jax.runs import directory
-
-pytestmark = pytest.mark.slow
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -75,8 +74,31 @@ QUICK = (
   "--config.devices=1",
   "--config.total_steps=11",
 )
+LEAN = (
+  *QUICK,
+  "--config.collapse.splits=()",
+  "--config.report.html=False",
+  "--config.report.tensorboard=False",
+)
 
 
+@pytest.fixture(scope="module")
+def finished_run(digits_dir, tmp_path_factory):
+  """A finished run of one seed, to be copied."""
+  folder = tmp_path_factory.mktemp("finished") / "run"
+  fields = [f"--config.data.data_dir={digits_dir}", f"--workdir={folder}"]
+  config = f"--config={ROOT / 'configs/digits_lt.py'}"
+  assert main.main(["main", config, *LEAN, *fields]) == 0
+  return folder
+
+
+@pytest.fixture
+def finished(finished_run, tmp_path):
+  """A copy of the finished run in `tmp_path`."""
+  shutil.copytree(finished_run, tmp_path, dirs_exist_ok=True)
+
+
+@pytest.mark.slow
 def test_whole_run(command, tmp_path):
   code, out, _ = command(*QUICK, "--config.seeds=0,1", f"--workdir={tmp_path}")
   assert code == 0
@@ -112,15 +134,16 @@ def test_whole_run(command, tmp_path):
 
 def test_the_default_directory(command, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
-  assert command(*QUICK)[0] == 0
+  assert command(*LEAN)[0] == 0
   (run,) = tmp_path.glob("runs/digits_lt-etf_dr-*")
   assert len(run.name.rsplit("-", 1)[1]) == 8
   assert [p.name for p in run.iterdir()] == ["seed=0"]
 
 
+@pytest.mark.slow
 def test_best_is_chosen_on_validation(command, tmp_path):
   code, _, _ = command(
-    *QUICK, "--config.data.validation_fraction=0.2", f"--workdir={tmp_path}"
+    *LEAN, "--config.data.validation_fraction=0.2", f"--workdir={tmp_path}"
   )
   assert code == 0
   rows = [
@@ -136,33 +159,31 @@ def test_best_is_chosen_on_validation(command, tmp_path):
   assert [p.name for p in (tmp_path / "best").iterdir()] == [str(best["step"])]
 
 
-def test_another_configuration_is_refused(command, refused, tmp_path):
+def test_another_configuration_is_refused(finished, refused, tmp_path):
   place = f"--workdir={tmp_path}"
-  assert command(*QUICK, place)[0] == 0
   before = sorted(tmp_path.rglob("*"))
-  line = refused(*QUICK, place, "--config.data.imbalance=0.1")
+  line = refused(*LEAN, place, "--config.data.imbalance=0.1")
   assert "data.imbalance: 0.05 there, 0.1 here" in line
   assert "choose another --workdir" in line
   assert "method" not in line
-  line = refused(*QUICK, place, "--config.seeds=3")
+  line = refused(*LEAN, place, "--config.seeds=3")
   assert "seed: 0 there, 3 here" in line
-  line = refused(*QUICK, place, "--config.seeds=0,1")
+  line = refused(*LEAN, place, "--config.seeds=0,1")
   assert "holds the run of one seed" in line
   assert sorted(tmp_path.rglob("*")) == before
 
 
 def test_a_run_of_a_version_with_fewer_fields_continues(
-  command, refused, tmp_path
+  finished, command, refused, tmp_path
 ):
   place = f"--workdir={tmp_path}"
-  assert command(*QUICK, place)[0] == 0
   path = tmp_path / "config.json"
   recorded = json.loads(path.read_text())
   assert recorded["config"].pop("ema_decay") == 0.0
   assert recorded["config"]["head"].pop("frame") == "haar"
   path.write_text(json.dumps(recorded))
-  assert command(*QUICK, place)[0] == 0
-  line = refused(*QUICK, place, "--config.head.frame=uniform_qr")
+  assert command(*LEAN, place)[0] == 0
+  line = refused(*LEAN, place, "--config.head.frame=uniform_qr")
   assert "head.frame: 'haar' there, 'uniform_qr' here" in line
 
 
@@ -195,6 +216,7 @@ def test_a_broken_config_json_is_refused(refused, tmp_path):
   assert "config.json cannot be read" in line
 
 
+@pytest.mark.slow
 def test_a_loss_that_is_not_finite_stops_the_run(refused, tmp_path):
   line = refused(
     *QUICK,
