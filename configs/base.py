@@ -80,11 +80,14 @@ def get_config() -> ml_collections.ConfigDict:
   # Share of each class of a folder without test images that is held back to
   # test on, in (0, 1); data.seed chooses, and no class gives its last image.
   d.test_fraction = 0.2
-  # Which images, with which labels, path or URL: .csv, .txt or .json, with
-  # "#sha256=..." or "#git=..." behind it if its content is to be checked.
+  # Which images, with which labels, path or URL: .csv, .tsv, .txt or .json,
+  # with "#sha256=..." or "#git=..." behind it if its content is to be checked.
   d.train_list = placeholder(str)
   d.validation_list = placeholder(str)  # the same for validation images
   d.test_list = placeholder(str)  # and for test images
+  # Header of the paths' and of the labels' column of a CSV, as in file,species;
+  # (): path and label, or the first two where no header has these.
+  d.columns = ()
   # exponential | step | pareto | list | none (all); published_svhn: SVHN with
   # the wrong labels of the published loader.
   d.profile = "exponential"
@@ -115,6 +118,9 @@ def get_config() -> ml_collections.ConfigDict:
   # to fit into it, whole.
   d.fit = "shorter"
   d.decoder = placeholder(str)  # simplejpeg | opencv | pillow; None: the first
+  # Your images that are in training and in testing, or in two classes, with the
+  # same bytes: warn | error | allow, which does not look.
+  d.duplicates = "warn"
   d.corrupt = "error"  # an image that cannot be decoded: error | skip
   # An image beyond these cannot be decoded either, each >= 1: pixels that are
   # decoded at once, pixels of a side, scans of a JPEG.

@@ -48,6 +48,7 @@ _INCIDENTAL = (
   "data.prepare",
   "data.workers",
   "data.cache_dir",
+  "data.duplicates",
   "checkpoint",
   "collapse",
   "report",

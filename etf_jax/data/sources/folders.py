@@ -103,8 +103,11 @@ class FileSource:
 
   def describe(self, index: int) -> str:
     """Return the path of file `index`."""
-    relative = self.paths[self.ends[index] : self.ends[index + 1]]
-    return os.path.join(self.root, os.fsdecode(relative))
+    return os.path.join(self.root, self.relative(index))
+
+  def relative(self, index: int) -> str:
+    """Return the path of file `index` from the root."""
+    return os.fsdecode(self.paths[self.ends[index] : self.ends[index + 1]])
 
 
 def file_source(

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Reads lists of images and their classes: CSV, TXT and JSON.
+"""Reads lists of images and their classes: CSV, TSV, TXT and JSON.
 
 listing = read("train.csv")
 listing.paths[0], listing.labels[0], listing.place(0)
@@ -10,6 +10,7 @@ import csv
 import dataclasses
 import io
 import json
+import logging
 import os
 import re
 
@@ -18,6 +19,10 @@ import numpy as np
 from etf_jax.data.prepare import fetch
 from etf_jax.errors import InputError
 
+_log = logging.getLogger(__name__)
+
+_SUFFIXES = (".csv", ".tsv", ".txt", ".json")
+_SEPARATORS = ",;\t"
 _INTEGER = re.compile(r"-?[0-9]{1,9}")
 
 
@@ -49,14 +54,20 @@ class Listing:
     return f"{self.name}, {unit} {self.lines[index]} ({text})"
 
 
-def read(location: str, cache_dir: str | os.PathLike | None = None) -> Listing:
+def read(
+  location: str,
+  cache_dir: str | os.PathLike | None = None,
+  columns: Sequence[str] = (),
+) -> Listing:
   """Read a list.
 
   Args:
-    location: PATH or URL of a `.csv`, `.txt` or `.json`, see `_fetch.fetch`. A
-      URL without such an ending is JSON if its text begins with a brace, and
-      TXT otherwise.
+    location: PATH or URL of a `.csv`, `.tsv`, `.txt` or `.json`, see
+      `fetch.fetch`. A URL without such an ending is JSON if its text begins
+      with a brace, and TXT otherwise.
     cache_dir: Where downloads are kept.
+    columns: Names of the columns of the paths and of the labels in the header
+      of a CSV; (): `path` and `label`, or no header.
 
   Raises:
     InputError: The list cannot be had, or a line cannot be understood.
@@ -64,21 +75,28 @@ def read(location: str, cache_dir: str | os.PathLike | None = None) -> Listing:
   path = fetch.fetch(location, cache_dir)
   address, _ = fetch.split(location)
   name = f"list {address}"
+  if len(columns) not in (0, 2):
+    raise InputError(
+      f"config.data.columns={tuple(columns)}: names two columns, that of the "
+      "paths and that of the labels"
+    )
   try:
-    text = path.read_bytes().decode("utf-8-sig")
+    text = _text(name, path.read_bytes())
   except OSError as error:
     raise InputError(f"{name} cannot be read ({error.strerror})") from error
-  except UnicodeDecodeError as error:
-    raise InputError(f"{name} is not a text in UTF-8") from error
   suffix = os.path.splitext(path.name)[1].lower()
   from_url = fetch.is_url(address)
-  if from_url and suffix not in _READERS:
+  if from_url and suffix not in _SUFFIXES:
     suffix = ".json" if text.lstrip().startswith("{") else ".txt"
-  if suffix not in _READERS:
+  if suffix not in _SUFFIXES:
     raise InputError(
-      f"{name} must end in {', '.join(_READERS)}, which says how it is read"
+      f"{name} must end in {', '.join(_SUFFIXES)}, which says how it is read"
     )
-  paths, labels, lines, categories = _READERS[suffix](name, text)
+  if suffix in (".csv", ".tsv"):
+    paths, labels, lines = _read_table(name, text, columns)
+    categories = None
+  else:
+    paths, labels, lines, categories = _READERS[suffix](name, text)
   if not paths:
     raise InputError(f"{name} names no image")
   for image, line in zip(paths, lines, strict=True):
@@ -94,9 +112,41 @@ def read(location: str, cache_dir: str | os.PathLike | None = None) -> Listing:
   )
 
 
-def _read_csv(name: str, text: str):
-  """`path,label`: by a header of these names, or the first two columns."""
-  rows = csv.reader(io.StringIO(text, newline=""), skipinitialspace=True)
+def _text(name: str, content: bytes) -> str:
+  """Return the text of a list, in UTF-8 or, as older programs write, Latin-1.
+
+  Raises:
+    InputError: It is no text.
+  """
+  if b"\0" in content:
+    raise InputError(f"{name} is no text in UTF-8; save it as one")
+  try:
+    return content.decode("utf-8-sig")
+  except UnicodeDecodeError:
+    _log.info(f"{name} is not in UTF-8, and is read as Latin-1")
+    return content.decode("latin-1")
+
+
+def _rows(text: str, wanted: Sequence[str]):
+  """Return the reader of a table, with the separator of its first row."""
+  first: dict[str, list[str]] = {}
+  for separator in _SEPARATORS:
+    lines = io.StringIO(text.lstrip(), newline="")
+    rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    first[separator] = [cell.strip().lower() for cell in next(rows, [])]
+  chosen = next(
+    (s for s in _SEPARATORS if set(wanted) <= set(first[s])),
+    next((s for s in _SEPARATORS if len(first[s]) > 1), ","),
+  )
+  return csv.reader(
+    io.StringIO(text, newline=""), delimiter=chosen, skipinitialspace=True
+  )
+
+
+def _read_table(name: str, text: str, names: Sequence[str]):
+  """Read paths and labels by a header, or from the first two columns."""
+  wanted = [column.strip().lower() for column in names or ("path", "label")]
+  rows = _rows(text, wanted)
   columns = None
   paths, labels, lines = [], [], []
   try:
@@ -105,14 +155,19 @@ def _read_csv(name: str, text: str):
         continue
       if columns is None:
         header = [cell.strip().lower() for cell in row]
-        if "path" in header and "label" in header:
-          columns = header.index("path"), header.index("label")
+        if set(wanted) <= set(header):
+          columns = header.index(wanted[0]), header.index(wanted[1])
           continue
+        if names:
+          raise InputError(
+            f"config.data.columns={','.join(names)}: {name} has the columns "
+            f"{', '.join(cell.strip() for cell in row)}; name two of them"
+          )
         columns = 0, 1
       if len(row) <= max(columns):
         raise InputError(
           f"{name}, line {rows.line_num} ({','.join(row)}): a path and a label "
-          "are wanted, with a comma between them"
+          "are wanted, with a comma, a semicolon or a tab between them"
         )
       paths.append(row[columns[0]].strip())
       labels.append(row[columns[1]].strip())
@@ -120,11 +175,11 @@ def _read_csv(name: str, text: str):
   except csv.Error as error:
     raise InputError(f"{name}, line {rows.line_num}: {error}") from error
   if all(map(_INTEGER.fullmatch, labels)):
-    return paths, np.array(labels, np.int64), lines, None
+    return paths, np.array(labels, np.int64), lines
   for label, line in zip(labels, lines, strict=True):
     if not label:
       raise InputError(f"{name}, line {line}: there is no label in it")
-  return paths, labels, lines, None
+  return paths, labels, lines
 
 
 def _read_txt(name: str, text: str):
@@ -203,4 +258,4 @@ def _join_ids(
   )
 
 
-_READERS = {".csv": _read_csv, ".txt": _read_txt, ".json": _read_json}
+_READERS = {".txt": _read_txt, ".json": _read_json}

@@ -42,7 +42,7 @@ def find(root: str, listing: Listing, names: Sequence[str]) -> list[str]:
     first = listing.place(missing[0])
     hint = ""
     if listing.lines[missing[0]] == 1 and isinstance(listing.labels, list):
-      hint = " (if it is a header, it must name path and label)"
+      hint = " (if it is a header, name its two columns in config.data.columns)"
     raise InputError(
       f"{first}: there is no such file in {root}{hint}"
       + and_more(len(missing))

@@ -6,24 +6,31 @@
 
 A list is a path or a URL, with a checksum if wanted (see `_fetch`), of
 
-* CSV: `path,label`; with a header that names these two, in any order and among
-  others, or without one, and then they are the first two columns;
+* CSV or TSV: `path,label`, or with semicolons or tabs; with a header that names
+  these two, or those of `columns`, in any order and among others, or without
+  one, and then they are the first two columns;
 * TXT: `path label`, as the lists of ImageNet-LT and Places-LT are;
 * JSON: `images`, `annotations` and `categories`, as iNaturalist's are.
 
 Labels are the integers 0..K-1, or in CSV class names, where not all of them are
-integers. Every line has to be right: an error names the first that is not.
+integers. Other integers are names. Every line has to be right: an error names
+the first that is not.
 """
 
 from collections.abc import Mapping, Sequence
+import dataclasses
 import itertools
+import logging
 import os
+import re
 
 import numpy as np
 
 from etf_jax.data.sources import folders, listed_files
 from etf_jax.data.sources.list_formats import Listing, read
 from etf_jax.errors import InputError, did_you_mean
+
+_log = logging.getLogger(__name__)
 
 __all__ = ["Listing", "class_names", "join", "labels", "open_listed", "read"]
 
@@ -41,7 +48,9 @@ def class_names(listing: Listing) -> tuple[str, ...]:
   if listing.categories is not None:
     return listing.categories
   if not isinstance(listing.labels, np.ndarray):
-    return tuple(sorted(set(listing.labels)))
+    given = set(listing.labels)
+    numbers = all(re.fullmatch(r"-?\d+", name) for name in given)
+    return tuple(sorted(given, key=int) if numbers else sorted(given))
   there = np.unique(listing.labels)
   wrong = np.flatnonzero(there != np.arange(len(there)))
   if wrong.size:
@@ -169,6 +178,7 @@ def open_listed(
   *,
   names: Sequence[str] | None = None,
   cache_dir: str | os.PathLike | None = None,
+  columns: Sequence[str] = (),
 ) -> dict[str, folders.FileSource]:
   """Open images in files that lists name.
 
@@ -183,6 +193,7 @@ def open_listed(
       "validation": see `read`.
     names: The K names of the classes; None is those of the training list.
     cache_dir: Where downloaded lists are kept, see `_fetch.fetch`.
+    columns: Names of the columns of a CSV, see `read`.
 
   Returns:
     A source for each list.
@@ -198,10 +209,12 @@ def open_listed(
         "train and one for test"
       )
   listings = {
-    split: read(location, cache_dir)
+    split: read(location, cache_dir, columns)
     for split, location in locations.items()
     if location is not None
   }
+  if names is None:
+    listings = _integers_as_names(listings)
   train = listings["train"]
   if names is None:
     names = class_names(train)
@@ -221,6 +234,29 @@ def open_listed(
     _check_folders(listing, paths, names)
     sources[split] = folders.file_source(root, paths, classes, names)
   return sources
+
+
+def _integers_as_names(listings: dict[str, Listing]) -> dict[str, Listing]:
+  """Take integers for names where the training list has others than 0..K-1.
+
+  Names of years, or numbers that begin at 1, are in the order of the numbers.
+  """
+  labels = listings["train"].labels
+  if _kind(listings["train"]) != "integers" or isinstance(labels, list):
+    return listings
+  present = np.unique(labels)
+  if np.array_equal(present, np.arange(len(present))):
+    return listings
+  _log.info(
+    f"{listings['train'].name}: labels are taken for names, since they are not "
+    f"0..{len(present) - 1}: " + folders.some([str(k) for k in present])
+  )
+  return {
+    split: listing
+    if isinstance(listing.labels, list)
+    else dataclasses.replace(listing, labels=[str(k) for k in listing.labels])
+    for split, listing in listings.items()
+  }
 
 
 def _kind(listing: Listing) -> str:

@@ -16,7 +16,13 @@ import tensorflow_datasets as tfds
 
 from etf_jax.data import catalog, sources
 from etf_jax.data.prepare import gcs, prepare
-from etf_jax.data.sources import folders, lists, prepared, published_lists
+from etf_jax.data.sources import (
+  duplicates,
+  folders,
+  lists,
+  prepared,
+  published_lists,
+)
 from etf_jax.errors import InputError
 
 # The data set that is no data set of the catalog: images of the user's own.
@@ -142,7 +148,12 @@ def appearance(config: Any) -> dict[str, Any]:
 def _open_files(config, published: Mapping[str, str]):
   locations = _locations(config, published)
   if any(locations.values()):
-    found = lists.open_listed(config.dir, locations, cache_dir=config.cache_dir)
+    found = lists.open_listed(
+      config.dir,
+      locations,
+      cache_dir=config.cache_dir,
+      columns=tuple(config.columns),
+    )
   elif config.dir is None:
     raise InputError(
       f"config.data.name={config.name!r} reads images from files: set "
@@ -157,6 +168,8 @@ def _open_files(config, published: Mapping[str, str]):
       test_fraction=config.test_fraction if own_images else None,
       seed=config.seed,
     )
+  if config.name == FOLDER:
+    duplicates.check(found, action=config.duplicates)
   return {
     "train": found["train"],
     "validation": found.get("validation"),

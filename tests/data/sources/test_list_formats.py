@@ -55,6 +55,52 @@ def test_csv_with_class_names(tmp_path):
 
 
 @pytest.mark.parametrize(
+  ("name", "text"),
+  [
+    ("x.csv", "path;label\na,b.jpg;dog\nc.jpg;cat\n"),
+    ("x.csv", "\nlabel;note;path\ndog;1,5;a,b.jpg\ncat;;c.jpg\n"),
+    ("x.csv", "a,b.jpg\tdog\nc.jpg\tcat\n".replace("a,b", '"a,b"')),
+    ("x.tsv", "path\tlabel\na,b.jpg\tdog\nc.jpg\tcat\n"),
+  ],
+)
+def test_separators(tmp_path, name, text):
+  listing = read(tmp_path, name, text)
+  assert listing.paths == ["a,b.jpg", "c.jpg"]
+  assert listing.labels == ["dog", "cat"]
+
+
+def test_columns_of_other_names(tmp_path):
+  path = tmp_path / "x.csv"
+  path.write_text("id;Species;File name;path\n1;dog;a.jpg;no\n2;cat;b.jpg;no\n")
+  listing = lists.read(str(path), columns=("file name", "species"))
+  assert listing.paths == ["a.jpg", "b.jpg"]
+  assert listing.labels == ["dog", "cat"]
+  for columns, expected in (
+    (
+      ("file", "species"),
+      f"config.data.columns=file,species: list {path} has the columns id, "
+      "Species, File name, path; name two of them",
+    ),
+    (
+      ("file",),
+      "config.data.columns=('file',): names two columns, that of the paths and "
+      "that of the labels",
+    ),
+  ):
+    with pytest.raises(InputError) as error:
+      lists.read(str(path), columns=columns)
+    assert str(error.value) == expected
+
+
+def test_latin_1(tmp_path, capsys):
+  listing = read(tmp_path, "x.csv", "caf\xe9.jpg;\xfcber\n".encode("latin-1"))
+  assert (listing.paths, listing.labels) == (["caf\xe9.jpg"], ["\xfcber"])
+  assert capsys.readouterr().err == (
+    f"list {tmp_path}/x.csv is not in UTF-8, and is read as Latin-1\n"
+  )
+
+
+@pytest.mark.parametrize(
   "text",
   [
     "train/n1/n1_190.JPEG 0\nval/a b.jpg 12\n",
@@ -117,13 +163,13 @@ _NEEDS = (
   ("name", "text", "expected"),
   [
     (
-      "x.tsv",
+      "x.xlsx",
       "a.jpg\t0",
-      "x.tsv must end in .csv, .txt, .json, which says how it is read",
+      "x.xlsx must end in .csv, .tsv, .txt, .json, which says how it is read",
     ),
     ("x.txt", "", "x.txt names no image"),
     ("x.csv", "path,label\n", "x.csv names no image"),
-    ("x.txt", b"caf\xe9.jpg 0\n", "x.txt is not a text in UTF-8"),
+    ("x.txt", b"a\0 0\n", "x.txt is no text in UTF-8; save it as one"),
     (
       "x.txt",
       "a.jpg 0\nb.jpg\n",
@@ -138,19 +184,19 @@ _NEEDS = (
     ),
     (
       "x.csv",
-      "a.jpg;0\n",
-      "x.csv, line 1 (a.jpg;0): a path and a label are wanted, with a comma "
-      "between them",
+      "a.jpg|0\n",
+      "x.csv, line 1 (a.jpg|0): a path and a label are wanted, with a comma, a "
+      "semicolon or a tab between them",
     ),
     (
       "x.csv",
       "id,label,path\n1,0,a.jpg\n2,1\n",
-      "x.csv, line 3 (2,1): a path and a label are wanted, with a comma "
-      "between them",
+      "x.csv, line 3 (2,1): a path and a label are wanted, with a comma, "
+      "a semicolon or a tab between them",
     ),
     ("x.csv", "a.jpg,cat\nb.jpg,\n", "x.csv, line 2: there is no label in it"),
     ("x.csv", "a.jpg,0\n ,1\n", "x.csv, line 2: there is no path in it"),
-    ("x.txt", "a\0b.jpg 1\n", "x.txt, line 1: there is no path in it"),
+    ("x.txt", "a\0b.jpg 1\n", "x.txt is no text in UTF-8; save it as one"),
     (
       "x.csv",
       "a.jpg,0\n" + "b" * 200_000 + ",1\n",

@@ -177,8 +177,8 @@ def test_a_header_of_other_names(tmp_path):
   )
   assert error == (
     "list DIR/train.csv, line 1 (file class): there is no such file in DIR (if "
-    "it is a header, it must name path and label), and 1 more like it; "
-    "config.data.dir is the folder that the paths start from"
+    "it is a header, name its two columns in config.data.columns), and 1 more "
+    "like it; config.data.dir is the folder that the paths start from"
   )
 
 
@@ -238,4 +238,26 @@ def test_a_list_from_a_url_needs_a_folder(imagenet):
   assert message(imagenet, lists._root, None, url) == (
     "list https://h/l.txt came from a URL: set config.data.dir to the folder "
     "that its paths start from"
+  )
+
+
+def test_integers_that_are_no_class_numbers_are_names(tmp_path, capsys):
+  plant(tmp_path, *(f"{i}.jpg" for i in range(5)))
+  (tmp_path / "train.csv").write_text(
+    "0.jpg,10\n1.jpg,9\n2.jpg,2019\n3.jpg,9\n"
+  )
+  (tmp_path / "test.csv").write_text("4.jpg,10\n")
+  both = {s: str(tmp_path / f"{s}.csv") for s in ("train", "test")}
+  splits = lists.open_listed(tmp_path, both)
+  assert splits["train"].class_names == ("9", "10", "2019")
+  assert splits["train"].labels.tolist() == [1, 0, 2, 0]
+  assert splits["test"].labels.tolist() == [1]
+  assert capsys.readouterr().err == (
+    f"list {tmp_path}/train.csv: labels are taken for names, since they are not"
+    " 0..2: 9, 10, 2019\n"
+  )
+  (tmp_path / "test.csv").write_text("4.jpg,11\n")
+  assert message(tmp_path, lists.open_listed, tmp_path, both) == (
+    "list DIR/test.csv, line 1 (4.jpg 11): there is no training image of class "
+    "'11'"
   )
