@@ -272,7 +272,7 @@ def _compile(request: dict[str, Any]) -> dict[str, Any]:
   try:
     compiled = lowered.compile(_QUICK if request["quick"] else None)
   except jax.errors.JaxRuntimeError as error:
-    memory.raise_if_exhausted(error, plan.config, plan.mesh)
+    memory.raise_if_exhausted(error, plan.config)
     raise
   seconds = time.perf_counter() - lowered_at
   return _row(plan, lowered, compiled, where) | {

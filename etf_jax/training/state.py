@@ -69,7 +69,7 @@ class AveragedState(TrainState):
 
   def begin_from(self, params: dict, batch_stats: dict) -> Self:
     """Begin the averages from the other model too; see `TrainState`."""
-    started = super().begin_from(params, batch_stats)
+    started = self.replace(params=params, batch_stats=batch_stats)
     # Copies, since a step may not donate an array twice.
     ema = {"params": params, "batch_stats": batch_stats}
     return started.replace(ema=jax.tree.map(jnp.copy, ema))

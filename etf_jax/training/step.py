@@ -14,7 +14,7 @@ whole groups of `bn_group_size`: the number of parts then changes rounding only.
 """
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, cast
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -222,9 +222,8 @@ def apply_update(
     gradients, state.opt_state, state.params
   )
   params = optax.apply_updates(state.params, updates)
-  if ema_decay:
-    averaged = cast(AveragedState, state)
-    state = averaged.average(params, batch_stats, ema_decay)
+  if isinstance(state, AveragedState):
+    state = state.average(params, batch_stats, ema_decay)
   return state.replace(
     step=state.step + 1,
     params=params,

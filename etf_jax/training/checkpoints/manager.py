@@ -49,7 +49,7 @@ class Checkpoints:
 
   @property
   def latest(self) -> int | None:
-    """The newest complete step, or None."""
+    """Return the newest complete step, or None."""
     return self._resume.latest_step()
 
   def restore(self, like: TrainState) -> tuple[TrainState, int]:
@@ -149,7 +149,7 @@ class Checkpoints:
         manager.wait_until_finished()
 
   def close(self) -> None:
-    """Wait for what is being saved, and releases what is held.
+    """Wait for what is being saved, and close the managers.
 
     Raises:
       InputError: it cannot be written.

@@ -28,7 +28,7 @@ _COLLECTIONS = ("params", "batch_stats", "etf")
 
 
 class Checkpoint(NamedTuple):
-  """One that a run has saved.
+  """A checkpoint that a run has saved.
 
   Attributes:
     folder: where it is.
@@ -175,7 +175,7 @@ def read(
 
 
 def _steps(run: reader.RunRecord, which: str) -> list[int]:
-  """Of the whole checkpoints."""
+  """Return the steps of the complete checkpoints."""
   folder = run.directory / _FOLDERS[which]
   return ocp.utils.checkpoint_steps(folder) if folder.is_dir() else []
 
@@ -186,7 +186,7 @@ def _never_best(run: reader.RunRecord) -> bool:
 
 @contextlib.contextmanager
 def _reading(checkpoint: Checkpoint) -> Iterator[Path]:
-  """Where the arrays are; what goes wrong there is one line."""
+  """Give the folder of the arrays; turn errors there into one line."""
   try:
     yield checkpoint.folder.absolute() / "default"
   except MemoryError:

@@ -48,7 +48,7 @@ class TrainFeed(Protocol):
     """
 
   def lower(
-    self, state, key: jax.Array, *, single: bool = False
+    self, state, key: jax.Array | jax.ShapeDtypeStruct, *, single: bool = False
   ) -> jax.stages.Lowered:
     """Lower the program for whole batches; nothing is read or run.
 
@@ -96,6 +96,7 @@ def make_feed(
   """
   rows = sharding.row_multiple(config, mesh)
   if images is None:
+    assert isinstance(dataset.train, Encoded)
     return stream.make_feed(
       config,
       cast(Encoded, dataset.train),

@@ -49,11 +49,11 @@ _SIGNS_OF_LOSS = (
 
 
 class Preempted(Exception):
-  """The run was asked to stop, and has saved its state."""
+  """A run that was asked to stop, and has saved its state."""
 
 
 class _Shared:
-  """What the threads of this process share."""
+  """State that the threads of this process share."""
 
   def __init__(self):
     self.signalled = False  # this process was asked to stop
@@ -69,12 +69,12 @@ _numbers = itertools.count()
 
 
 def is_writer() -> bool:
-  """Whether this process writes what there is one of: files and messages."""
+  """Return True in process 0, which writes files and messages."""
   return jax_distributed.global_state.process_id == 0
 
 
 def count() -> int:
-  """Process of this run."""
+  """Return the number of processes of this run."""
   return jax_distributed.global_state.num_processes or 1
 
 
@@ -83,7 +83,7 @@ def _client():
 
 
 def this_process() -> str:
-  """Its name in messages."""
+  """Return the name of this process in messages."""
   state = jax_distributed.global_state
   return f"process {state.process_id} of {state.num_processes or 1}"
 
@@ -193,7 +193,7 @@ def interrupted() -> bool:
 
 
 def stop_requested() -> bool:
-  """Whether to save and stop here; all processes must ask at each step.
+  """Return True if the run is to save and stop; all ask at each step.
 
   It is True at the same call in all of them, soon after one of them was sent
   SIGTERM.
@@ -258,7 +258,7 @@ def _tell(kind: str, value: str = "") -> None:
 
 
 def finish() -> None:
-  """Parts from the others when all is done."""
+  """Part from the other processes when all is done."""
   if _client() is not None:
     barrier("finished")
     _shared.ended.set()
@@ -295,7 +295,7 @@ def leave(line: str | None, code: int) -> NoReturn:
 
 
 def is_loss(error: BaseException | None) -> bool:
-  """Whether an error, or its cause, says that another process is lost."""
+  """Return True if an error, or its cause, says that a process is lost."""
   if error is None or _client() is None:
     return False
   text = f"{type(error).__name__} {error}"

@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Whether the train step fits on the devices, known before the first step.
+"""A check, before the first step, that the train step fits on the devices.
 
-told = memory.check(lambda: lower_step(plan, open_feed), config, mesh)
+line = memory.check(lambda: lower_step(setup, open_feed), config, mesh)
 
 The step is compiled once: the program that is looked at here is the one that
 the first step then runs.
@@ -16,7 +16,6 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from etf_jax.errors import InputError
-from etf_jax.training.parallel import sharding
 
 _GB = 1e9
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -41,12 +40,12 @@ class Needed(NamedTuple):
 
   @property
   def fixed(self) -> int:
-    """What hardly depends on the size of a batch."""
+    """Return the bytes that hardly depend on the size of a batch."""
     return self.arguments + self.outputs - self.aliased + self.code
 
   @property
   def total(self) -> int:
-    """All of it at once."""
+    """Return all bytes."""
     return self.fixed + self.temporaries
 
 
@@ -64,53 +63,30 @@ def needed(compiled: jax.stages.Compiled) -> Needed | None:
   )
 
 
-def verdict(
-  need: Needed,
-  limit: int,
-  batch_size: int,
-  *,
-  multiple: int = 1,
-  accumulate_steps: int = 1,
-) -> str | None:
-  """One line if a step does not fit, None if it does.
-
-  What fits instead is an estimate: temporaries are taken to be proportional to
-  the images of a part of the batch, and all else to stay as it is.
+def refuse_excess(need: Needed, limit: int, config: ConfigDict) -> None:
+  """Refuse a step that does not fit.
 
   Args:
-    need: of each device.
-    limit: bytes that each device has for it.
-    batch_size: images per step over all devices.
-    multiple: parts of a batch hold a multiple of so many images.
-    accumulate_steps: parts of a batch.
+    need: bytes on each device.
+    limit: bytes that each device has for the step.
+    config: resolved; `batch_size` is read.
+
+  Raises:
+    InputError: it does not fit.
   """
   if need.total <= limit:
-    return None
-  does_not = (
-    f"a step needs {need.total / _GB:.2f} GB on each device and has"
-    f" {limit / _GB:.2f} GB: config.batch_size={batch_size} does not fit"
+    return
+  raise InputError(
+    f"config.batch_size={config.batch_size} does not fit: a step needs"
+    f" {need.total / _GB:.2f} GB on each device, {need.fixed / _GB:.2f} GB of"
+    f" it whatever the batch, and has {limit / _GB:.2f} GB; lower it, raise"
+    " config.accumulate_steps or config.mesh.fsdp, use more devices, or keep"
+    " images off them (config.data.feed='stream')"
   )
-  part = batch_size // accumulate_steps
-  fits = int(part * max(0, limit - need.fixed) / max(1, need.temporaries))
-  fits = fits // multiple * multiple
-  if not fits:
-    return (
-      f"{does_not}, and by an estimate no other does: {need.fixed / _GB:.2f} GB"
-      " are there whatever its size. Spread the state (config.mesh.fsdp), use"
-      " more devices, or keep images off them (config.data.feed='stream')"
-    )
-  told = (
-    f"{does_not}. By an estimate config.batch_size={fits * accumulate_steps}"
-    " does"
-  )
-  for steps in range(accumulate_steps + 1, batch_size // multiple + 1):
-    if batch_size % (steps * multiple) == 0 and batch_size // steps <= fits:
-      return f"{told}, or this one with config.accumulate_steps={steps}"
-  return told
 
 
 def available(device: jax.Device, arguments: int) -> int | None:
-  """Bytes that a device has for a program; None where nobody knows.
+  """Return the bytes that a device has for a program; None if unknown.
 
   Args:
     device: one that is here.
@@ -124,7 +100,7 @@ def available(device: jax.Device, arguments: int) -> int | None:
 
 
 def exhausted(error: Exception) -> tuple[int, int] | None:
-  """Bytes of temporaries wanted and to be had, if a compiler lacked them.
+  """Return bytes of temporaries needed and available, if memory was lacking.
 
   Args:
     error: what compiling raised.
@@ -140,7 +116,7 @@ def exhausted(error: Exception) -> tuple[int, int] | None:
 def check(
   lower: Callable[[], jax.stages.Lowered], config: ConfigDict, mesh: Mesh
 ) -> str | None:
-  """Compile the train step and compares what it needs with what there is.
+  """Compile the train step and compare its needs with the devices' memory.
 
   Args:
     lower: the step, see `plan.lower_step`; called only where devices
@@ -152,7 +128,7 @@ def check(
     One line to be shown, or None where there is nothing to compare.
 
   Raises:
-    InputError: the step does not fit; see `verdict`.
+    InputError: the step does not fit; see `refuse_excess`.
   """
   devices = mesh.local_devices
   if any(available(device, 0) is None for device in devices):
@@ -160,46 +136,30 @@ def check(
   try:
     need = needed(lower().compile())
   except jax.errors.JaxRuntimeError as error:
-    raise_if_exhausted(error, config, mesh)
+    raise_if_exhausted(error, config)
     raise
   if need is None:
     return None
-  limit = min(available(device, need.arguments) or 0 for device in devices)
-  _refuse(need, limit, config, mesh)
+  limits = [available(device, need.arguments) for device in devices]
+  limit = min(limit for limit in limits if limit is not None)
+  refuse_excess(need, limit, config)
   return (
     f"a step needs {need.total / _GB:.2f} GB of the {limit / _GB:.2f} GB on"
     " each device"
   )
 
 
-def raise_if_exhausted(
-  error: Exception, config: ConfigDict, mesh: Mesh
-) -> None:
-  """Turn a compiler's complaint that memory does not do into one line.
-
-  It tells of the temporaries only, so that the estimate is a high one.
+def raise_if_exhausted(error: Exception, config: ConfigDict) -> None:
+  """Turn a compiler's lack of memory for temporaries into one line.
 
   Raises:
-    InputError: that was the complaint; see `verdict`.
+    InputError: memory was lacking; see `refuse_excess`.
   """
   sizes = exhausted(error)
   if sizes is None:
     return
-  wanted, limit = sizes
-  need = Needed(0, 0, 0, wanted, 0)
+  temporaries, limit = sizes
   try:
-    _refuse(need, limit, config, mesh)
+    refuse_excess(Needed(0, 0, 0, temporaries, 0), limit, config)
   except InputError as refused:
     raise refused from error
-
-
-def _refuse(need, limit, config, mesh):
-  told = verdict(
-    need,
-    limit,
-    config.batch_size,
-    multiple=sharding.row_multiple(config, mesh) // config.accumulate_steps,
-    accumulate_steps=config.accumulate_steps,
-  )
-  if told:
-    raise InputError(told)

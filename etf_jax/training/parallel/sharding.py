@@ -169,12 +169,12 @@ def check_classes(mesh: Mesh, num_classes: int) -> None:
 
 
 def cuts_state(mesh: Mesh) -> bool:
-  """Whether the state of a run is spread over this mesh."""
+  """Return True if the state of a run is spread over the mesh."""
   return mesh.shape["fsdp"] * mesh.shape["model"] > 1
 
 
 def of_state(tree: Any, mesh: Mesh) -> Any:
-  """Where each array of a training state, or of a part of it, lives.
+  """Return the sharding of each array of a training state, or of a part.
 
   Args:
     tree: of arrays or their shapes. The names in it tell a classifier's
@@ -204,7 +204,7 @@ def spreads_batch(mesh: Mesh | None) -> Callable[[Any], Any]:
 
 
 def unrolls(mesh: Mesh | None) -> bool:
-  """Whether loops over training steps or parts of them are to be unrolled.
+  """Return True if loops over steps or parts of them are to be unrolled.
 
   XLA's CPU backend runs convolutions some twenty times slower inside a loop.
   """
