@@ -1,8 +1,10 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """One run in four processes, then in one, then in two, on the same batches."""
 
+import pathlib
 import signal
 
+from jax._src import distributed as jax_distributed
 import numpy as np
 from process_results import assert_same_rows, assert_same_state, train
 import process_runs
@@ -52,3 +54,11 @@ def test_four_processes_then_one_then_two(digits_dir, tmp_path, monkeypatch):
   np.testing.assert_allclose(losses, expected, rtol=LOSS_TOLERANCE)
   # Steps are told apart by that.
   assert np.abs(np.diff(expected) / expected[1:]).min() > 10 * LOSS_TOLERANCE
+
+
+def test_private_names_of_jax_are_in_one_file_and_exist():
+  root = pathlib.Path(distributed.__file__).parents[2]
+  using = [p.name for p in root.rglob("*.py") if "jax._src" in p.read_text()]
+  assert using == ["distributed.py"]
+  fields = ("process_id", "num_processes", "client")
+  assert all(hasattr(jax_distributed.global_state, field) for field in fields)
