@@ -6,6 +6,7 @@ import functools
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from ml_collections import ConfigDict
 import numpy as np
 import pytest
 import tiny_runs
@@ -100,7 +101,7 @@ def after_a_step(
 ):
   """The state after one step, from the same weights, and its metrics."""
   config, sgd, fresh = begin(method, backbone, head)
-  config = config.copy_and_resolve_references()
+  config = ConfigDict(config)
   config.update_from_flattened_dict(
     {name.replace("__", "."): value for name, value in fields.items()}
   )

@@ -171,8 +171,8 @@ def test_a_profile_of_some_steps(build, tmp_path):
     ),
     (
       {"steps_per_call": 2, "data.feed": "stream"},
-      "config.steps_per_call=2 needs the images on the devices, and streamed"
-      " batches go one a call: leave it out, or set"
+      "config.steps_per_call=2 needs the images on the devices: leave it out,"
+      " or set"
       " config.data.feed='resident'",
     ),
     (

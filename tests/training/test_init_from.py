@@ -213,7 +213,7 @@ def test_a_run_is_known_by_what_it_starts_from(source, made, digits, tmp_path):
   parent, _ = source
   facts = json.loads((parent / "seed=0" / "config.json").read_text())
   moved = shutil.copytree(parent, tmp_path / "moved")
-  here = [made(digits, init_from=str(p)).config for p in (parent, moved)]
+  here = [made(digits, init_from=str(p)).setup.config for p in (parent, moved)]
   assert [config.init_hash for config in here] == [facts["hash"]] * 2
   # One run for all seeds is not that of each seed.
   one = made(digits, init_from=str(parent / "seed=1"), seeds=(0, 1)).config
@@ -247,7 +247,7 @@ def test_a_state_that_is_cut_over_devices(source, made, digits):
     ({"seeds": (0, 2)}, "holds no run of seed 2 (neither config.json nor"),
     ({"init_hash": "0123abcd"}, " is 0123abcd and "),
     ({"init_parts": "head"}, "config.init_parts='head': unknown; did you"),
-    ({"init_checkpoint": "first"}, "config.init_checkpoint='first' is unknown"),
+    ({"init_checkpoint": "first"}, "config.init_checkpoint='first': unknown"),
     (
       {"init_parts": "all"},
       "has another model (head.batch_norm: True there, False here; head.l2",

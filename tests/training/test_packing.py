@@ -269,8 +269,8 @@ def test_a_seed_left_over_is_trained_by_all(short, expected, tmp_path):
     ),
     (
       {"pack_seeds": 2, "data.feed": "stream"},
-      "config.pack_seeds=2 needs the images on the devices: set it to 1, or"
-      " config.data.feed='resident'",
+      "config.pack_seeds=2 needs the images on the devices: leave it out, or"
+      " set config.data.feed='resident'",
     ),
     (
       {"pack_seeds": 2, "mesh.fsdp": 2, "devices": 2},
@@ -282,7 +282,7 @@ def test_a_seed_left_over_is_trained_by_all(short, expected, tmp_path):
       "config.mesh.seed=0 must be at least 1",
     ),
     (
-      {"mesh.seed": 3, "devices": 4},
+      {"mesh.seed": 3, "pack_seeds": 3, "devices": 4},
       "config.mesh: seed=3 x fsdp=1 x model=1 makes 3, which must divide the 4"
       " devices in use; change it, or set config.devices",
     ),

@@ -145,7 +145,7 @@ def test_tau_norm_takes_the_best_tau(second, first, dataset, tmp_path):
 
   def features(split):
     images = augment.normalize(split.images, dataset.mean, dataset.std)
-    output = source.model.apply(variables, images)
+    output = source.setup.model.apply(variables, images)
     return np.asarray(output.features, np.float64)
 
   def scaled(tau):
