@@ -206,7 +206,7 @@ def get_config() -> ml_collections.ConfigDict:
   s.temperature = 1.0  # of the log priors in logit_adjusted, >= 0
   s.focal_gamma = 2.0  # exponent of 1 - p, >= 0; 0: cross-entropy
   # tau_norm: exponents of the columns' norms, >= 0, of which the one that is
-  # most accurate on validation images is taken.
+  # best on validation images by eval.best_metric is taken.
   s.tau_grid = tuple(i / 10 for i in range(21))
 
   # SGD as PyTorch's: the decay joins the gradient before the momentum.
@@ -229,6 +229,12 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.eval = e = ml_collections.ConfigDict()
   _duration(e, "every", epochs=1.0)
+  # What chooses best/, on validation images where there are some and else on
+  # the test images: balanced_accuracy (the mean over classes) | accuracy |
+  # macro_f1. tau_norm chooses its tau by it.
+  e.best_metric = "balanced_accuracy"
+  # End when that has not risen for so many epochs, > 0; None: never.
+  e.patience_epochs = placeholder(float)
   e.batch_size = 1000  # images per evaluation step
   e.train_accuracy_steps = 10  # training accuracy on every n-th step only
 

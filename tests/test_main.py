@@ -14,7 +14,7 @@ import pytest
 from etf_jax import __main__ as package
 from etf_jax import main
 from etf_jax.configs import base
-from etf_jax.runs import directory
+from etf_jax.runs import identity
 
 ROOT = pathlib.Path(__file__).parents[1]
 
@@ -189,11 +189,11 @@ def test_a_run_of_a_version_with_fewer_fields_continues(
 
 def test_a_field_at_its_default_does_not_name_the_run():
   config = base.get_config()
-  name = directory.fingerprint(config)
+  name = identity.fingerprint(config)
   del config.head.frame
-  assert directory.fingerprint(config) == name
+  assert identity.fingerprint(config) == name
   config.head.frame = "uniform_qr"
-  assert directory.fingerprint(config) != name
+  assert identity.fingerprint(config) != name
 
 
 def test_a_foreign_directory_is_refused(refused, tmp_path):

@@ -5,16 +5,18 @@ dataset = data.load(config.data)
 dataset.train.images, dataset.class_counts
 """
 
+from collections.abc import Mapping
 import dataclasses
 import logging
 from typing import Any
 
 import numpy as np
 
-from etf_jax.data import catalog, decode, long_tail, sources
+from etf_jax.data import catalog, decode, fingerprint, long_tail, sources
 from etf_jax.data.sources import folders, published_svhn
 from etf_jax.data.sources import splits as opening
 from etf_jax.errors import InputError
+from etf_jax.runs import data_record
 
 _log = logging.getLogger(__name__)
 
@@ -141,6 +143,7 @@ class Dataset:
     mean: Mean per channel, of pixels in [0, 1].
     std: Standard deviation per channel, of pixels in [0, 1].
     image_shape: Height, width and channels of every image.
+    record: Which images these are, see `runs.data_record`.
   """
 
   name: str
@@ -153,15 +156,21 @@ class Dataset:
   mean: tuple[float, ...]
   std: tuple[float, ...]
   image_shape: tuple[int, int, int]
+  record: Mapping[str, Any] = dataclasses.field(
+    default_factory=lambda: {"splits": {}, "left_out": None}
+  )
 
 
-def load(config: Any) -> Dataset:
+def load(config: Any, record: Mapping[str, Any] | None = None) -> Dataset:
   """Open a data set and cuts it to its long tail.
 
   Validation images are taken before the tail is cut.
 
   Args:
     config: `data` of configs/base.py, with all its fields.
+    record: `data_record.summary` of a run on these images, whose list of images
+      to leave out is taken; None, or one of other images: with
+      `config.corrupt` "skip" all images are decoded to find them.
 
   Returns:
     The data set: in memory, or encoded if `config.feed` is "stream".
@@ -181,6 +190,11 @@ def load(config: Any) -> Dataset:
         + catalog.unknown("choice", value, dict.fromkeys(known))
       )
   opened = opening.open_splits(config)
+  described = fingerprint.describe(opened.by_name)
+  known = None
+  if record and record["digest"] == data_record.digest({"splits": described}):
+    known = record["left_out"]
+  skip = config.corrupt == "skip" or known is not None
   names, labels = opened.train.class_names, opened.train.labels
   # 1. Validation: the data set's own, or a share of every class.
   training, held_out = long_tail.hold_out(
@@ -203,11 +217,13 @@ def load(config: Any) -> Dataset:
     "test": opened.test,
   }
   # 3. Pixels, now or later.
-  pixels = _pixels(config, opened)
-  ready: dict[str, Any] = {
-    name: source and _ready(source, pixels, config)
-    for name, source in splits.items()
-  }
+  pixels = _pixels(config, opened, "skip" if skip else "error")
+  ready: dict[str, Any] = {"validation": None}
+  left_out: dict[str, list[str]] = {}
+  for name, source in splits.items():
+    if source is not None:
+      listed = None if known is None else known.get(name, [])
+      ready[name], left_out[name] = _ready(source, pixels, config, listed)
   if len(ready["train"].labels) != len(train.labels):  # corrupt ones are gone
     counts = np.bincount(ready["train"].labels, minlength=len(names))
     long_tail.check_present(counts, names)
@@ -219,6 +235,7 @@ def load(config: Any) -> Dataset:
     mean=opened.mean,
     std=opened.std,
     image_shape=pixels.shape,
+    record={"splits": described, "left_out": left_out if skip else None},
     **ready,
   )
 
@@ -264,7 +281,7 @@ def _cut(config, opened, training) -> tuple[sources.Subset, np.ndarray]:
   return sources.choose(opened.train, kept), counts
 
 
-def _pixels(config, opened) -> Pixels:
+def _pixels(config, opened, corrupt) -> Pixels:
   decoder = decode.choose(config.decoder)
   limits = decode.limits.from_config(config)
   size, shape = config.image_size, opened.image_shape
@@ -282,24 +299,37 @@ def _pixels(config, opened) -> Pixels:
       channels=channels,
       fit=config.fit,
       decoder=decoder,
-      corrupt=config.corrupt,
+      corrupt=corrupt,
       limits=limits,
     )
-  return Pixels(shape, size, config.fit, decoder, config.corrupt, limits)
+  return Pixels(shape, size, config.fit, decoder, corrupt, limits)
 
 
-def _ready(source, pixels, config) -> Split | Encoded:
+def _ready(source, pixels, config, listed) -> tuple[Split | Encoded, list[str]]:
+  """Return a split without corrupt images, and the names of those.
+
+  Args:
+    source: The images.
+    pixels: What they become.
+    config: `data` of the config.
+    listed: Names of the images to leave out; None: not known yet.
+  """
+  good = np.ones(len(source.labels), bool)
+  if listed:
+    names = fingerprint.names(source)
+    good = ~np.isin(names, list(listed))
   if config.feed == "stream":
-    return Encoded(source, pixels)
-  images, sizes, good = decode.decode_all(
+    if listed is None and pixels.corrupt == "skip":
+      good = decode.find_good(source, **_options(pixels))
+    bad: list[str] = []
+    if not good.all():
+      source, bad = _left_out(source, good)
+    # From here on a corrupt image is one that was good.
+    return Encoded(source, dataclasses.replace(pixels, corrupt="error")), bad
+  images, sizes, found = decode.decode_all(
     source,
-    channels=pixels.shape[2],
-    size=pixels.size,
-    fit=pixels.fit,
-    decoder=pixels.decoder,
-    workers=decode.cpu_threads(),
+    **_options(pixels),
     corrupt=pixels.corrupt,
-    limits=pixels.limits,
     cache_dir=config.cache_dir,
   )
   if images.shape[1:] != pixels.shape:
@@ -308,7 +338,33 @@ def _ready(source, pixels, config) -> Split | Encoded:
       f"{pixels.shape}; config.data.image_size scales images to one size"
     )
   split = Split(images, source.labels, sizes)
+  if listed is None:
+    good = found
+  elif np.any(good & ~found):
+    first = int(np.argmax(good & ~found))
+    name = source.describe(first)
+    raise decode.corrupt_images([(name, "it could be when the run began")])
   if good.all():
-    return split
+    return split, []
+  return split.choose(np.flatnonzero(good)), _left_out(source, good)[1]
+
+
+def _left_out(source, good) -> tuple[sources.Source, list[str]]:
+  """Return the good images, and the names of the others."""
   _log.info(f"{np.sum(~good)} images are left out, {np.sum(good)} remain")
-  return split.choose(np.flatnonzero(good))
+  chosen = sources.choose(source, np.flatnonzero(good))
+  return chosen, fingerprint.names(
+    sources.choose(source, np.flatnonzero(~good))
+  )
+
+
+def _options(pixels) -> dict[str, Any]:
+  """Return the options of `decode.decode_all` that make these pixels."""
+  return {
+    "channels": pixels.shape[2],
+    "size": pixels.size,
+    "fit": pixels.fit,
+    "decoder": pixels.decoder,
+    "limits": pixels.limits,
+    "workers": decode.cpu_threads(),
+  }

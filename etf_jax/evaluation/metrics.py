@@ -18,6 +18,8 @@ from etf_jax.evaluation import shots
 
 BINS = 15  # of confidence, for the calibration error
 TOP = 5
+# Metrics that may choose the best evaluation, of all classes together.
+OF_BEST = ("balanced_accuracy", "accuracy", "macro_f1")
 
 
 class Sums(NamedTuple):
@@ -105,31 +107,46 @@ def compute(sums: Sums, class_counts: Sequence[int] | np.ndarray) -> dict:
   confusion = np.asarray(sums.confusion, np.int64)
   shot = shots.of(class_counts)
   total, num_classes = confusion.sum(), len(confusion)
-  right, true, predicted = (
-    confusion.diagonal(),
-    confusion.sum(1),
-    confusion.sum(0),
-  )
+  true = confusion.sum(1)
   present = true > 0
-  recall = right / np.where(present, true, 1)
+  recall = confusion.diagonal() / np.where(present, true, 1)
+  overall = of_confusion(confusion)
 
   def over(group):
     group = group & present
     return float(recall[group].mean()) if group.any() else None
 
-  f1 = 2 * right / np.maximum(true + predicted, 1)
   gap = np.abs(
     np.asarray(sums.bin_correct, np.float64)
     - np.asarray(sums.bin_confidence, np.float64)
   )
   return {
-    "accuracy": float(right.sum() / total),
+    "accuracy": overall["accuracy"],
     "top5": float(sums.top / total) if num_classes > TOP else None,
-    "balanced_accuracy": over(present),
-    "macro_f1": float(f1[true + predicted > 0].mean()),
+    "balanced_accuracy": overall["balanced_accuracy"],
+    "macro_f1": overall["macro_f1"],
     **{name: over(shot == i) for i, name in enumerate(shots.NAMES)},
     "ece": float(gap.sum() / total),
     "per_class_accuracy": [
       float(r) if p else None for r, p in zip(recall, present, strict=True)
     ],
+  }
+
+
+def of_confusion(confusion: np.ndarray) -> dict[str, float]:
+  """Return the metrics of `OF_BEST`, see `compute`.
+
+  Args:
+    confusion: `[K, K]` integers, at least one of them positive.
+  """
+  right, true, predicted = (
+    confusion.diagonal(),
+    confusion.sum(1),
+    confusion.sum(0),
+  )
+  f1 = 2 * right / np.maximum(true + predicted, 1)
+  return {
+    "accuracy": float(right.sum() / true.sum()),
+    "balanced_accuracy": float((right[true > 0] / true[true > 0]).mean()),
+    "macro_f1": float(f1[true + predicted > 0].mean()),
   }

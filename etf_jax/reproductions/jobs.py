@@ -26,7 +26,7 @@ from etf_jax.reproductions.targets import (
   Target,
   Value,
 )
-from etf_jax.runs import command_line, directory
+from etf_jax.runs import command_line, identity
 from etf_jax.training import methods
 from etf_jax.training.config import resolve_config
 
@@ -355,9 +355,9 @@ class _Jobs:
     classes = info.num_classes if info else config.model.num_classes or 2
     resolved = resolve_config(config, classes)
     if first is not None:
-      resolved.init_hash = directory.fingerprint(first.config)
+      resolved.init_hash = identity.fingerprint(first.config)
     job = Job(
-      f"{config.name}-{config.method}-{directory.fingerprint(resolved)}",
+      f"{config.name}-{config.method}-{identity.fingerprint(resolved)}",
       tuple(self._arguments(setting, fields)),
       resolved,
       tuple(range(self._options.seeds)),

@@ -199,8 +199,6 @@ def _line(row: Row) -> str:
       f"feed {_number(row['feed_images_per_second'], ',.0f')} images/s,"
       f" the {row['limited_by']} limits"
     )
-  if row.get("corrupt_images"):
-    parts.append(f"{row['corrupt_images']} images skipped")
   return "  ".join(parts)
 
 

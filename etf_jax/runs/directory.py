@@ -5,16 +5,13 @@
 with other files in it, is refused and left as it is.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 import contextlib
 import errno
-import functools
-import hashlib
-import importlib.metadata
 import json
+import logging
 import os
 from pathlib import Path
-import platform
 import shlex
 import subprocess
 import sys
@@ -24,44 +21,25 @@ import jax
 from ml_collections import ConfigDict
 import numpy as np
 
-from etf_jax.configs import base
 from etf_jax.errors import InputError
-from etf_jax.runs import files
+from etf_jax.runs import data_record, files, identity
+
+_log = logging.getLogger(__name__)
 
 _LOCK = ".lock"
 # Names of the files of a directory before it is a run.
 _FIRST = (_LOCK, "class_counts.json", "class_names.json", "config.json.")
+_FIRST += (data_record.NAME,)
 # No space, no quota, or no longer file.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-# Fields that change where a run reads and writes, not what it computes.
-_INCIDENTAL = (
-  "seeds",
-  "devices",
-  "mesh",
-  "steps_per_call",
-  "pack_seeds",
-  "compilation_cache",
-  "profile_steps",
-  "init_from",  # init_hash says which run that is
-  "data.data_dir",
-  "data.manual_dir",
-  "data.prepare",
-  "data.workers",
-  "data.cache_dir",
-  "data.duplicates",
-  "checkpoint",
-  "collapse",
-  "report",
-)
-# Fields of older versions, which say nothing of a run where they are empty.
-_REMOVED = ("imbalances", "learning_rates")
-_PACKAGES = (
-  "etf_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
-  "tensorflow-datasets",
-)  # fmt: skip
 
 
-def choose(config: ConfigDict, workdir: str | None, seed: int) -> Path:
+def choose(
+  config: ConfigDict,
+  workdir: str | None,
+  seed: int,
+  record: Mapping[str, Any] | None = None,
+) -> Path:
   """Return the directory of the run of one seed.
 
   Args:
@@ -69,6 +47,7 @@ def choose(config: ConfigDict, workdir: str | None, seed: int) -> Path:
     workdir: directory of the command line; None: `runs/<name>-<method>-<hash>`.
       The run of a single seed is in `workdir` itself, others in its `seed=N`.
     seed: seed of the run.
+    record: which images are meant, see `data_record`.
   """
   # Checkpoints are found by patterns, in which these mean something else.
   if set("[]*?") & set(os.path.abspath(workdir or ".")):
@@ -77,8 +56,16 @@ def choose(config: ConfigDict, workdir: str | None, seed: int) -> Path:
       " checkpoints could not be read; choose another --workdir"
     )
   if workdir is None:
-    place = f"{config.name}-{config.method}-{fingerprint(config)}"
-    return Path("runs", place, f"seed={seed}")
+    now, once = (
+      Path("runs", f"{config.name}-{config.method}-{name}", f"seed={seed}")
+      for name in (
+        identity.fingerprint(config, record),
+        identity.fingerprint(config, once=True),
+      )
+    )
+    # A run of a version that named it after other fields goes on.
+    old = (once / "config.json").exists() and not (now / "config.json").exists()
+    return once if old else now
   if len(config.seeds) == 1:
     return Path(workdir)
   if Path(workdir, "config.json").exists():
@@ -148,153 +135,116 @@ def open_run(
   seed: int,
   class_counts: np.ndarray,
   class_names: tuple[str, ...],
+  record: Mapping[str, Any],
 ) -> None:
   """Write the description of a run, or check that the directory has the same.
 
+  Args:
+    workdir: directory of the run.
+    config: resolved config.
+    seed: seed of the run.
+    class_counts: `[K]` training images.
+    class_names: K names.
+    record: which images these are, see `data_record`.
+
   Raises:
-    InputError: it holds another run, or cannot be written.
+    InputError: it holds another run, or one on other images, or cannot be
+      written.
   """
-  recorded = workdir / "config.json"
-  if recorded.exists():
-    _check_same(recorded, config, seed)
-    return
+  path = workdir / "config.json"
+  if path.exists():
+    recorded = data_record.read(workdir)
+    _check_same(path, config, seed, located=recorded is None)
+    if recorded is None:
+      _check_counts(workdir, config, class_counts)
+      return
+    changes = data_record.changes(recorded, record)
+    if not changes:
+      return
+    if _has_checkpoint(workdir):
+      raise InputError(
+        f"{_images(config)}: these are not the images of the run in {workdir}"
+        f" ({'; '.join(changes)}); restore them, or choose another --workdir"
+      )
+    _log.warning(
+      f"the images have changed since {workdir} was made ({'; '.join(changes)})"
+      " and no step is saved there: the run begins again"
+    )
   try:
-    for path, value in {
-      workdir / "class_counts.json": class_counts.tolist(),
-      workdir / "class_names.json": list(class_names),
+    for file, text in {
+      workdir / "class_counts.json": json.dumps(
+        class_counts.tolist(), indent=1
+      ),
+      workdir / "class_names.json": json.dumps(list(class_names), indent=1),
+      workdir / data_record.NAME: json.dumps(record),
       # Last, and in one operation: with it the directory is a run.
-      recorded: _description(config, seed),
+      path: json.dumps(_description(config, seed, record), indent=1),
     }.items():
-      with files.replacing(path) as file:
-        file.write((json.dumps(value, indent=1) + "\n").encode())
+      with files.replacing(file) as opened:
+        opened.write((text + "\n").encode())
   except OSError as error:
     raise _cannot_write(workdir, error) from error
 
 
-def shared_facts(config: ConfigDict) -> dict[str, Any]:
-  """Return what the processes of one run must have in common, by name."""
-  versions = {name: _version(name) for name in ("python", *_PACKAGES)}
-  fields = _plain(config)
-  # Where its files lie may differ from host to host.
-  for name in ("data_dir", "manual_dir", "cache_dir", "dir", "workers"):
-    fields["data"].pop(name, None)
-  return versions | {
-    f"config.{name}": value for name, value in _flat(fields).items()
-  }
+def _has_checkpoint(workdir: Path) -> bool:
+  return any(f.name.isdigit() for f in (workdir / "checkpoints").glob("*"))
 
 
-def fingerprint(config: ConfigDict) -> str:
-  """Return eight hexadecimal digits for what a run of any seed computes."""
-  text = json.dumps(_identity(_plain(config)), sort_keys=True)
-  return hashlib.sha256(text.encode()).hexdigest()[:8]
+def _images(config) -> str:
+  """Name the field that says which images are meant, with its value."""
+  data = config.data
+  for field in ("train_list", "dir"):
+    if data[field] is not None:
+      return f"config.data.{field}={data[field]}"
+  return f"config.data.name={data.name}"
 
 
-def differences(recorded: dict, config: ConfigDict, *parts: str) -> list[str]:
-  """List the fields in which two configs compute different things.
-
-  Args:
-    recorded: config as `config.json` records it. None, 0, False and a missing
-      field are the same.
-    config: resolved config.
-    parts: top-level fields to compare.
-  """
-  old, new = (
-    {k: v for k, v in _identity(c).items() if k.split(".")[0] in parts}
-    for c in (recorded, _plain(config))
-  )
-  return _differing(old, new, lambda x: x or None)
+def _check_counts(workdir, config, class_counts) -> None:
+  """Compare with the counts of a version that recorded nothing else."""
+  with contextlib.suppress(OSError, ValueError):
+    recorded = json.loads((workdir / "class_counts.json").read_text())
+    if recorded != class_counts.tolist():
+      raise InputError(
+        f"{_images(config)}: the run in {workdir} has {sum(recorded)} training"
+        f" images, and now there are {class_counts.sum()}, or others of each"
+        " class; restore them, or choose another --workdir"
+      )
 
 
-def _description(config, seed) -> dict[str, Any]:
+def _description(config, seed, record) -> dict[str, Any]:
   devices = jax.devices()
   return {
-    "config": _plain(config),
+    "config": identity.plain(config),
     "name": config.name,
     "seed": seed,
-    "hash": fingerprint(config),
+    "hash": identity.fingerprint(config, record),
     "command": shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]]),
-    "versions": {name: _version(name) for name in ("python", *_PACKAGES)},
+    "versions": identity.versions(),
     "git_revision": _git_revision(),
     "device": f"{len(devices)} x {devices[0].device_kind}",
   }
 
 
-def _plain(config) -> dict:
-  """Return the config as JSON would give it back."""
-  return json.loads(json.dumps(config.to_dict()))
-
-
-def _identity(config: dict) -> dict[str, Any]:
-  """Return the fields that decide what a run computes, by dotted names.
-
-  Those that have their default are left out: a field that is added later, with
-  a default that changes nothing, leaves every run the one that it was.
-  """
-  defaults = _defaults()
-  return {
-    name: value
-    for name, value in _flat(config).items()
-    if not any(f"{name}.".startswith(f"{i}.") for i in _INCIDENTAL)
-    and not (name in defaults and defaults[name] == value)
-    and not (name in _REMOVED and not value)
-  }
-
-
-@functools.cache
-def _defaults() -> dict[str, Any]:
-  return _flat(_plain(base.get_config()))
-
-
-def _differing(old, new, key=lambda value: value):
-  """List where two identities differ; values of equal keys do not."""
-  defaults = _defaults()
-  pairs = {
-    name: [one.get(name, defaults.get(name)) for one in (old, new)]
-    for name in sorted(old | new)
-  }
-  return [
-    f"{name}: {before!r} there, {now!r} here"
-    for name, (before, now) in pairs.items()
-    if key(before) != key(now)
-  ]
-
-
-def _flat(config: dict, prefix: str = "") -> dict[str, Any]:
-  flat: dict[str, Any] = {}
-  for key, value in config.items():
-    name = prefix + key
-    if isinstance(value, dict) and value:
-      flat |= _flat(value, name + ".")
-    else:
-      flat[name] = value
-  return flat
-
-
-def _check_same(recorded: Path, config: ConfigDict, seed: int) -> None:
+def _check_same(
+  path: Path, config: ConfigDict, seed: int, *, located: bool
+) -> None:
+  """Compare a config with a recorded one; `located`: also the data's place."""
   try:
-    description = json.loads(recorded.read_text())
-    before = _identity(description["config"])
-    before["seed"] = description["seed"]
-  except (OSError, ValueError, KeyError, TypeError) as error:
+    description = json.loads(path.read_text())
+    different = identity.conflicts(
+      description["config"], config, located=located
+    )
+    if description["seed"] != seed:
+      different.append(f"seed: {description['seed']} there, {seed} here")
+  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise InputError(
-      f"{recorded} cannot be read ({error}); choose another --workdir"
+      f"{path} cannot be read ({error}); choose another --workdir"
     ) from error
-  now = _identity(_plain(config)) | {"seed": seed}
-  different = _differing(before, now)
   if different:
     raise InputError(
-      f"--workdir={recorded.parent}: holds another run"
+      f"--workdir={path.parent}: holds another run"
       f" ({'; '.join(different)}); choose another --workdir"
     )
-
-
-def _version(package: str) -> str | None:
-  if package == "python":
-    return platform.python_version()
-  try:
-    return importlib.metadata.version(package)
-  except importlib.metadata.PackageNotFoundError:
-    return None
 
 
 def _git_revision() -> str | None:

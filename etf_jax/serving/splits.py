@@ -12,9 +12,10 @@ from ml_collections import ConfigDict, config_flags
 import numpy as np
 
 from etf_jax import data
-from etf_jax.data import Encoded, sources
+from etf_jax.data import Encoded, fingerprint, sources
 from etf_jax.data.sources import splits
 from etf_jax.errors import InputError, unknown_field
+from etf_jax.runs import data_record
 from etf_jax.serving import image_files, run_directory
 from etf_jax.serving.trained import Trained
 
@@ -41,7 +42,7 @@ def choose(
       raise InputError(f"give either --images or {overrides[0]}")
     return {images: of_folder(trained, images)}
   fields, config = _overridden(trained, overrides)
-  if fields & set(_OTHER):
+  if fields & set(_OTHER) and not _moved(trained, fields, config):
     return _others(trained, config)
   found = of_run(trained, config)
   chosen = {"validation": found.validation, "test": found.test}
@@ -84,7 +85,15 @@ def of_run(trained: Trained, config: ConfigDict) -> data.Dataset:
     InputError: they are missing, or not what they were.
   """
   config.feed = "stream"
-  found = data.load(config)
+  recorded = data_record.read(trained.run.directory)
+  found = data.load(config, recorded and data_record.summary(recorded))
+  changes = recorded and data_record.changes(recorded, found.record)
+  if changes:
+    raise InputError(
+      f"config.data.name={config.name!r}: these are not the images of the run"
+      f" in {trained.run.directory} ({'; '.join(changes)}); restore them, or"
+      " name others with --images=FOLDER (CLASS/IMAGE)"
+    )
   if tuple(found.class_counts.tolist()) != trained.class_counts:
     raise InputError(
       f"{trained.run.directory} was trained on {sum(trained.class_counts)}"
@@ -92,6 +101,15 @@ def of_run(trained: Trained, config: ConfigDict) -> data.Dataset:
       " others of each class: prepare the same data again"
     )
   return found
+
+
+def _moved(trained: Trained, fields: set[str], config: ConfigDict) -> bool:
+  """Return True if the images of the run are meant, in another place."""
+  recorded = data_record.read(trained.run.directory)
+  if recorded is None or "name" in fields:
+    return False
+  opened = splits.open_splits(config)
+  return recorded["splits"] == fingerprint.describe(opened.by_name)
 
 
 def _others(trained: Trained, config: ConfigDict) -> dict[str, Encoded]:

@@ -13,6 +13,7 @@ import jax
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from etf_jax.errors import InputError, unknown_name
+from etf_jax.evaluation import metrics
 from etf_jax.training.methods import METHODS, Method
 
 _CHOICES = {
@@ -25,6 +26,7 @@ _CHOICES = {
   "loss.weight_reduction": ("batch_size", "weight_sum"),
   "schedule.name": ("step", "cosine", "constant"),
   "optimizer.decayed": ("all", "kernels"),
+  "eval.best_metric": metrics.OF_BEST,
   "init_parts": ("backbone", "all"),
   "init_checkpoint": ("last", "best"),
 }
@@ -78,6 +80,10 @@ _RANGES = {
     lambda splits: (
       isinstance(splits, tuple | list) and set(splits) <= set(_SPLITS)
     ),
+  ),
+  "eval.patience_epochs": (
+    "be finite and > 0, or None",
+    lambda x: x is None or 0 < x < math.inf,
   ),
   "collapse.rank_images": _NOT_NEGATIVE,
   "head.projector": ("be a width, 0 or -1", lambda x: x is None or x >= -1),
@@ -221,6 +227,12 @@ def _check_together(config: ConfigDict) -> None:
   packed = f"config.pack_seeds={config.pack_seeds}"
   if streamed and config.pack_seeds > 1:
     raise InputError(f"{packed} {resident}")
+  patience = config.eval.patience_epochs
+  if patience is not None and config.pack_seeds > 1:
+    raise InputError(
+      f"config.eval.patience_epochs={patience}: packed seeds end together; set"
+      " config.pack_seeds=1"
+    )
   mesh = config.mesh
   if config.pack_seeds % mesh.seed:
     raise InputError(

@@ -160,7 +160,8 @@ def _run(
   """Train from a step to the end, with all that happens in between."""
   total = setup.total_steps
   intervals = _intervals(setup)
-  while step < total:
+  first = recorders[0]  # the only one, if runs may end early
+  while step < total and not first.ends_early(step):
     ahead = [feed.most(step), total - step, profiler.most(step)]
     ahead += [interval - step % interval for interval in intervals]
     steps = min(number for number in ahead if number)
@@ -172,6 +173,8 @@ def _run(
     log, evaluate, measure, save = (
       step % interval == 0 or step == total for interval in intervals
     )
+    may_end = evaluate and first.may_end(step)
+    measure = measure or may_end
     # The order of events after a call:
     # 1. its metrics join the window; a full one is written one window late,
     #    so that the device never waits for the host,
@@ -187,14 +190,14 @@ def _run(
     for place, recorder in enumerate(recorders):
       single = state_of(state, place)
       # 2. neural collapse, whose forward pass serves the evaluation as well,
-      sums = recorder.measure(single, step) if measure else {}
+      sums = recorder.measure(single, step, matrices=may_end) if measure else {}
       # 3. evaluation, and the best variables so far,
       if evaluate:
         recorder.evaluate(single, step, sums)
       # 4. the state to resume from: everything up to here is on disk,
       if stop:
         recorder.stop(single, step)
-      elif save:
+      elif save or recorder.ends_early(step):
         recorder.save(single, step)
       if len(recorders) > 1 and distributed.count() > 1:
         # Processes that save together meet at barriers named by the step, so
@@ -205,12 +208,17 @@ def _run(
       raise distributed.Preempted(f"stopped and saved at step {step}")
     for recorder in recorders:
       recorder.window.restart_clock()
+  if step < total:
+    _log.info(
+      f"ended at step {step} of {total}: {first.best_metric} has not risen for"
+      f" config.eval.patience_epochs={setup.config.eval.patience_epochs:g}"
+    )
   for place, recorder in enumerate(recorders):
     single = state_of(state, place)
     if not total:  # a model that is built, not trained
       recorder.evaluate(single, step, recorder.measure(single, step))
       recorder.save(single, step)
-    recorder.end(single)
+    recorder.end(single, step)
 
 
 def _intervals(setup: Setup) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 
 from etf_jax import data
 from etf_jax.reporting import report, results
-from etf_jax.runs import directory
+from etf_jax.runs import data_record, directory, identity
 from etf_jax.training import loop
 from etf_jax.training.config import check_config
 from etf_jax.training.parallel import compilation_cache, distributed
@@ -64,17 +64,25 @@ def train(
     distributed.Preempted: asked to stop by SIGTERM; the state is saved.
   """
   check_config(config)
+  config = identity.with_absolute_paths(config)
   compilation_cache.use_cache(config)
-  distributed.check_same(directory.shared_facts(config))
-  dataset = data.load(config.data)
+  distributed.check_same(identity.shared_facts(config))
+  above = None if workdir is None else os.fspath(workdir)
+  record = distributed.from_writer(
+    lambda: data_record.find((above, config.init_from), config.seeds)
+  )
+  dataset = data.load(config.data, record)
   distributed.check_same(
-    {"images of each class of the data": dataset.class_counts.tolist()}
+    {
+      "images of each class of the data": dataset.class_counts.tolist(),
+      "images of the data (by a hash)": data_record.digest(dataset.record),
+    }
   )
   trainer = make_trainer(config, dataset)
   config = trainer.setup.config
-  above = None if workdir is None else os.fspath(workdir)
   workdirs = {
-    seed: directory.choose(config, above, seed) for seed in config.seeds
+    seed: directory.choose(config, above, seed, dataset.record)
+    for seed in config.seeds
   }
   trained = []
   for seeds in _groups(workdirs, config.pack_seeds):

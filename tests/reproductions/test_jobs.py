@@ -19,8 +19,7 @@ from etf_jax.errors import InputError
 from etf_jax.models import heads
 from etf_jax.reproductions import comparison, jobs, runner
 from etf_jax.reproductions.jobs import TARGETS, Options
-from etf_jax.runs import command_line
-from etf_jax.runs import directory as run_directory
+from etf_jax.runs import command_line, identity
 from etf_jax.training import state
 
 OUTPUT = pathlib.Path("somewhere")
@@ -99,7 +98,7 @@ def test_coarse_classes_and_then_fine_ones():
   )
   assert (fine.config.data.name, fine.config.method) == ("cifar100", "ce")
   assert fine.first == coarse.name
-  assert fine.config.init_hash == run_directory.fingerprint(coarse.config)
+  assert fine.config.init_hash == identity.fingerprint(coarse.config)
   # Five backbones, each with a classifier of its own.
   assert number_of_runs(plan("hinge_figure1")) == 5 * 2 * 3
 
@@ -212,7 +211,7 @@ def test_the_second_stages_start_from_the_right_run():
   assert first.config.data.validation_fraction == 0
   assert found.jobs[tau_norm.first].config.data.validation_fraction == 0.1
   assert crt.config.total_epochs == 10
-  assert crt.config.init_hash == run_directory.fingerprint(first.config)
+  assert crt.config.init_hash == identity.fingerprint(first.config)
   names = list(found.jobs)
   assert names.index(crt.first) < names.index(crt.name)
   arguments = runner.command(OUTPUT, found.jobs, crt, (0, 1, 2))

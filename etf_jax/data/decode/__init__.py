@@ -5,6 +5,7 @@ from etf_jax.data.decode.cache import (
   corrupt_images,
   cpu_threads,
   decode_all,
+  find_good,
   first_shape,
 )
 from etf_jax.data.decode.image import choose, decode
@@ -18,5 +19,6 @@ __all__ = [
   "cpu_threads",
   "decode",
   "decode_all",
+  "find_good",
   "first_shape",
 ]

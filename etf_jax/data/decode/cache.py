@@ -32,6 +32,7 @@ _NAMED_AT_MOST = 20
 _ERRORS_NAMED = 5
 # Decoded at once by a thread.
 _BLOCK_BYTES, _BLOCK_IMAGES = 2**24, 256
+_CHECKED_IMAGES = 64
 # Images of fewer bytes are decoded by one thread: more would only wait for each
 # other (10,000 of 28x28: 0.4 s with one, 0.9 s with two).
 _SMALL = 2**14
@@ -122,6 +123,46 @@ def decode_all(
   return images, state.sizes if has_sizes else None, good
 
 
+def find_good(
+  source: Source,
+  *,
+  channels: int,
+  size: int | None,
+  fit: str,
+  decoder: str,
+  workers: int,
+  limits: Limits | None = None,
+  progress: str | None = "checking images",
+) -> np.ndarray:
+  """Decode every image and keep none; see `decode_all`.
+
+  Returns:
+    booleans `[N]`, False for corrupt images, which are named on stderr.
+
+  Raises:
+    InputError: none is good.
+  """
+  options = {"channels": channels, "size": size, "fit": fit, "decoder": decoder}
+  options |= _limits(limits)
+  decode_one, bad = _Decoder(source, options, "skip"), {}
+  starts = range(0, len(source.labels), _CHECKED_IMAGES)
+  with (
+    Progress(progress, len(source.labels)) as bar,
+    contextlib.closing(
+      _run(
+        lambda start: decode_one.check(start, _CHECKED_IMAGES), starts, workers
+      )
+    ) as results,
+  ):
+    for start, found in zip(starts, results, strict=True):
+      bad.update(found)
+      bar.update(min(_CHECKED_IMAGES, len(source.labels) - start))
+  _report(source, bad, "skip")
+  good = np.ones(len(source.labels), bool)
+  good[list(bad)] = False
+  return good
+
+
 def first_shape(
   source: Source,
   *,
@@ -197,6 +238,13 @@ class _Decoder:
       else:
         images[place] = image
     return sizes, bad
+
+  def check(self, start: int, count: int) -> dict[int, str]:
+    """Decode images from `start` on; return why some are bad."""
+    bad: dict[int, str] = {}
+    for index in range(start, min(start + count, self.count)):
+      self._decode(index, bad)
+    return bad
 
   def _decode(self, index, bad):
     try:

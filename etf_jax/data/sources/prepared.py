@@ -50,6 +50,8 @@ class Prepared:
     file_names: `[N]` strings, what each image was called in its archive; None
       where the data set has no such field.
     held: The encoded images; None where they are read when asked for.
+    version: Name and version of the data set, such as "cifar10/3.0.2".
+    split: Name of the split.
   """
 
   records: Sequence[dict]
@@ -58,6 +60,8 @@ class Prepared:
   class_names: tuple[str, ...]
   file_names: np.ndarray | None
   held: list[bytes] | None
+  version: str = ""
+  split: str = ""
 
   def read(self, index: int) -> bytes:
     """See `Source`."""
@@ -174,6 +178,8 @@ def open_prepared(
     tuple(builder.info.features[info.label_key].names),
     file_names,
     held,
+    builder.info.full_name,
+    split,
   )
 
 

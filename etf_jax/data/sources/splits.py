@@ -53,6 +53,15 @@ class Opened:
   std: tuple[float, ...]
   train_parts: tuple[int, ...] = ()
 
+  @property
+  def by_name(self) -> dict[str, sources.Source | None]:
+    """The splits, with None for a missing validation split."""
+    return {
+      "train": self.train,
+      "validation": self.validation,
+      "test": self.test,
+    }
+
 
 def open_splits(config: Any) -> Opened:
   """Open a data set; one of the catalog is prepared first if it is missing.

@@ -20,7 +20,7 @@ from etf_jax import models
 from etf_jax.data.feeds import resident
 from etf_jax.errors import InputError
 from etf_jax.models import pretrained
-from etf_jax.runs import directory, reader
+from etf_jax.runs import identity, reader
 from etf_jax.training.checkpoints import restore
 from etf_jax.training.parallel import distributed
 from etf_jax.training.state import TrainState, train_state_shapes
@@ -178,7 +178,7 @@ def _check_run(config, seed, wanted):
   # Whether other numbers of classes matter, the shapes below will tell.
   different = [
     line
-    for line in directory.differences(run.config, config, *fields)
+    for line in identity.differences(run.config, config, *fields)
     if not line.startswith("model.num_classes:")
   ]
   if different:

@@ -19,7 +19,8 @@ import numpy as np
 
 from etf_jax.data import Dataset
 from etf_jax.errors import InputError
-from etf_jax.runs import directory, reader
+from etf_jax.evaluation import metrics
+from etf_jax.runs import data_record, identity, reader
 from etf_jax.training import methods
 from etf_jax.training.checkpoints import init_from, restore
 from etf_jax.training.state import TrainState
@@ -69,6 +70,13 @@ def resolve(
   for seed in config.seeds:
     run = _find(config, seed)
     config.init_hash = run.hash
+    recorded = data_record.read(run.directory)
+    changes = recorded and data_record.changes(recorded, dataset.record)
+    if changes:
+      raise InputError(
+        f"config.init_from: {run.directory} was trained on other images"
+        f" ({'; '.join(changes)}); name the same ones"
+      )
     if run.class_counts != tuple(dataset.class_counts.tolist()):
       raise InputError(
         f"config.init_from: {run.directory} was trained on"
@@ -95,7 +103,8 @@ def start(
 
   Returns:
     The state, and further fields of the final row: for tau_norm `tau`, and
-    `tau_accuracies` on validation images, one per tau of the grid.
+    `tau_accuracies` on validation images, one per tau of the grid, by
+    `config.eval.best_metric`.
 
   Raises:
     InputError: what to start from is not there any more.
@@ -121,7 +130,8 @@ def start(
   for tau in grid:
     scaled = with_classifier(tau_normalize(kernel, tau), no_bias)
     confusion = evaluate(scaled.variables, "validation").confusion
-    accuracies.append(float(np.trace(confusion) / np.sum(confusion)))
+    found = metrics.of_confusion(np.asarray(confusion, np.int64))
+    accuracies.append(found[config.eval.best_metric])
   tau = grid[int(np.argmax(accuracies))]
   facts = {"tau": tau, "tau_accuracies": accuracies}
   return with_classifier(tau_normalize(kernel, tau), no_bias), facts
@@ -145,7 +155,7 @@ def _find(config: ConfigDict, seed: int) -> reader.RunRecord:
       f" above its seed=N, or set config.seeds={run.seed}"
     )
   init_from.checkpoint(run, "last")
-  different = directory.differences(run.config, config, *_SHARED)
+  different = identity.differences(run.config, config, *_SHARED)
   if different:
     raise InputError(
       f"{where} does not fit ({'; '.join(different)}): make these fields equal"

@@ -17,13 +17,11 @@ from etf_jax.data.batch import Batch
 from etf_jax.data.feeds import resident, stream
 from etf_jax.errors import InputError
 from etf_jax.training import durations
-from etf_jax.training.parallel import distributed, sharding
+from etf_jax.training.parallel import sharding
 from etf_jax.training.step import TrainStep
 
 # Steps that the host may be ahead of the devices; each holds a batch there.
 _IN_FLIGHT = 2
-# Under which processes tell of the images that they could not decode.
-_CORRUPT = "corrupt"
 
 
 def make_feed(
@@ -105,12 +103,10 @@ class _Streamed:
     self._step, self._total = step, len(batches)
     self._size, self._padded = size, padded
     self._mesh = mesh
-    self._always_masked = config.data.corrupt == "skip"
     self._batches, self._workers = batches, config.data.workers
     self._stream, self._next = None, start
     self._ready, self._running = collections.deque(), collections.deque()
     self._waited_for_feed = self._waited_for_device = 0.0
-    self._told = 0
 
   def most(self, step):
     del step
@@ -133,10 +129,7 @@ class _Streamed:
   def lower(self, state, key, *, single=False):
     del single
     batch = _shapes(
-      self._batches.split.pixels,
-      self._size,
-      self._mesh,
-      self._always_masked or self._padded,
+      self._batches.split.pixels, self._size, self._mesh, self._padded
     )
     return self._step.lower(state, batch, key)
 
@@ -147,25 +140,13 @@ class _Streamed:
     local = next(self._stream)
     self._waited_for_feed += time.perf_counter() - started
     self._next += 1
-    self._tell_corrupt()
-    self._ready.append(_to_device(local, self._mesh, self._always_masked))
-
-  def _tell_corrupt(self):
-    """Publish before the step is trained: its row cannot come too early."""
-    found = self._batches.split.corrupt
-    if len(found) > self._told:
-      self._told = len(found)
-      distributed.publish(_CORRUPT, sorted(found))
+    self._ready.append(_to_device(local, self._mesh))
 
   def rates(self):
     feed_limits = self._waited_for_feed > self._waited_for_device
     self._waited_for_feed = self._waited_for_device = 0.0
-    corrupt = set().union(
-      self._batches.split.corrupt, *distributed.published(_CORRUPT)
-    )
     return {
       "feed_images_per_second": self._stream.images_per_second,
-      "corrupt_images": len(corrupt),
       "limited_by": "feed" if feed_limits else "device",
     }
 
@@ -192,7 +173,7 @@ def _batches(split, plan, mesh, config, *, multiple_of, threads_only=False):
   )
 
 
-def _to_device(local, mesh, always_masked):
+def _to_device(local, mesh, always_masked=False):
   spread = sharding.batch_sharded(mesh)
 
   def put(array):

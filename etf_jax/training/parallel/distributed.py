@@ -118,29 +118,6 @@ def from_writer(value: Callable[[], Any]) -> Any:
   )
 
 
-def publish(name: str, value: Any) -> None:
-  """Let the process that writes know of a value; nobody waits.
-
-  Args:
-    name: of the value; a later one of this process takes its place.
-    value: what JSON knows.
-  """
-  if _client() is not None:
-    key = f"{_KEYS}/published/{name}/{jax_distributed.global_state.process_id}"
-    _client().key_value_set(key, json.dumps(value), allow_overwrite=True)
-
-
-def published(name: str) -> list[Any]:
-  """Return what processes have published so far, in the one that writes.
-
-  Elsewhere there are none, nor where there is one process only.
-  """
-  if _client() is None or not is_writer():
-    return []
-  found = _client().key_value_dir_get(f"{_KEYS}/published/{name}")
-  return [json.loads(value) for _, value in found]
-
-
 def check_same(facts: Mapping[str, Any]) -> None:
   """Compare what must be equal everywhere with process 0.
 

@@ -6,6 +6,7 @@ state, start = recorder.restore(fixed)    # unless recorder.final is set
 recorder.open(start, feed, place=0)
 """
 
+import json
 from pathlib import Path
 import time
 from typing import Any
@@ -30,6 +31,7 @@ class RunRecorder:
     seed: of the run.
     workdir: directory of the run.
     final: final row of a run that has ended, else None; complete in process 0.
+    best_metric: key of the metric that chooses the best evaluation.
     window: training metrics since the last row; made by `open`.
   """
 
@@ -51,9 +53,16 @@ class RunRecorder:
     config, dataset = self._setup.config, trainer.dataset
     if distributed.is_writer():
       directory.open_run(
-        workdir, config, seed, dataset.class_counts, dataset.class_names
+        workdir,
+        config,
+        seed,
+        dataset.class_counts,
+        dataset.class_names,
+        dataset.record,
       )
-    distributed.barrier("directory")
+    self.best_metric = distributed.from_writer(
+      lambda: _best_metric(workdir / "config.json")
+    )
     self._checkpoints = Checkpoints(workdir, config.checkpoint)
     self._extra_fields: dict[str, Any] = {}
     self._confusion: list | None = None
@@ -63,15 +72,14 @@ class RunRecorder:
 
   def _ended(self):
     """Return the final row, if it and the state that belongs to it exist."""
-    final, total = None, self._setup.total_steps
+    final = None
     if distributed.is_writer():
       rows = _read(self._rows_path)
       is_final = rows and rows[-1]["kind"] == "final"
-      if is_final and self._checkpoints.latest == total:
+      if is_final and self._checkpoints.latest == rows[-1]["step"]:
         final = rows[-1]
-    if distributed.from_writer(lambda: final is not None):
-      return final or {"kind": "final", "step": total}
-    return None
+    step = distributed.from_writer(lambda: final and final["step"])
+    return None if step is None else final or {"kind": "final", "step": step}
 
   @property
   def _rows_path(self):
@@ -117,7 +125,7 @@ class RunRecorder:
     self._started = time.perf_counter()
     if distributed.is_writer():
       writers.truncate_after(self._rows_path, start or -1)
-    self._history = _history(self._rows_path)
+    self._history = _history(self._rows_path, self.best_metric)
     self._writer = _open_writers(self._setup, self.workdir, start)
     self.window = MetricsWindow(
       self._setup,
@@ -130,8 +138,30 @@ class RunRecorder:
     )
     self.window.resume(self._window_path)
 
-  def measure(self, state: TrainState, step: int) -> dict[str, metrics.Sums]:
+  def may_end(self, step: int) -> bool:
+    """Return True if an evaluation without a new best ends the run."""
+    patience = self._setup.config.eval.patience_epochs
+    if patience is None or not self._history:
+      return False
+    return step - self._best_step() >= patience * self._setup.epoch.steps
+
+  def ends_early(self, step: int) -> bool:
+    """Return True if the evaluation at a step has ended the patience."""
+    return self.may_end(step) and self._history[-1]["step"] == step
+
+  def _best_step(self):
+    return best_step(self._history, self._trainer.splits[0], self.best_metric)
+
+  def measure(
+    self, state: TrainState, step: int, *, matrices: bool = False
+  ) -> dict[str, metrics.Sums]:
     """Write a row of neural collapse for each split.
+
+    Args:
+      state: after the step.
+      step: completed.
+      matrices: True to measure the cosines of all pairs, as after the last
+        step.
 
     Returns:
       The sums of the splits, by name.
@@ -146,7 +176,9 @@ class RunRecorder:
         "epoch": step / self._setup.epoch.steps,
       }
       fields, known[split] = trainer.measure(
-        state.eval_variables, split, matrices=step == setup.total_steps
+        state.eval_variables,
+        split,
+        matrices=matrices or step == setup.total_steps,
       )
       row |= fields
       row["seconds"] = time.perf_counter() - started
@@ -167,7 +199,7 @@ class RunRecorder:
     for row in rows:
       self._writer.write(row)
     self._history += rows
-    if best_step(self._history, self._trainer.splits[0]) == step:
+    if self._best_step() == step:
       self._checkpoints.save_best(state.eval_variables, step)
 
   def _evaluate(self, state, step, known):
@@ -206,20 +238,24 @@ class RunRecorder:
     self._checkpoints.save(state, step)
     self._checkpoints.wait()
 
-  def end(self, state: TrainState) -> None:
-    """Write the final row."""
-    split, total = self._trainer.splits[0], self._setup.total_steps
+  def end(self, state: TrainState, step: int) -> None:
+    """Write the final row.
+
+    Args:
+      state: after the last step.
+      step: completed.
+    """
     if self._confusion is None:  # killed after its last step
-      self._evaluate(state, total, {})
-    best = best_step(self._history, split)
+      self._evaluate(state, step, {})
     test = {r["step"]: r for r in self._history if r["split"] == "test"}
     self.final = {
       "kind": "final",
-      "step": total,
-      "epoch": total / self._setup.epoch.steps,
-      "last": test[total],
-      "best": test[best],
-      "best_selected_on": split,
+      "step": step,
+      "epoch": step / self._setup.epoch.steps,
+      "last": test[step],
+      "best": test[self._best_step()],
+      "best_metric": self.best_metric,
+      "best_selected_on": self._trainer.splits[0],
       "confusion": self._confusion,
       **self._extra_fields,
       "seconds": time.perf_counter() - self._started,
@@ -241,10 +277,19 @@ def newest_step(workdir: Path) -> int:
   return max((int(f.name) for f in folders if f.name.isdigit()), default=0)
 
 
-def best_step(history: list[dict], split: str) -> int:
-  """Return the first step at which the accuracy on a split was highest."""
+def best_step(history: list[dict], split: str, metric: str) -> int:
+  """Return the first step at which a metric of a split was highest."""
   rows = [r for r in history if r["split"] == split]
-  return max(rows, key=lambda r: (r["accuracy"], -r["step"]))["step"]
+  return max(rows, key=lambda r: (r[metric], -r["step"]))["step"]
+
+
+def _best_metric(path: Path) -> str:
+  """Return the metric that chooses a run's best evaluation.
+
+  Versions that had no choice took the accuracy.
+  """
+  config = json.loads(path.read_text())["config"]
+  return config.get("eval", {}).get("best_metric", "accuracy")
 
 
 def _open_writers(setup, workdir, start):
@@ -266,14 +311,13 @@ def _open_writers(setup, workdir, start):
   return writers.multi(opened)
 
 
-def _history(path):
+def _history(path, metric):
   """Read the evaluations so far; other processes get what chooses the best."""
   if distributed.is_writer():
     rows = [row for row in _read(path) if row["kind"] == "eval"]
     distributed.from_writer(
       lambda: [
-        {name: row[name] for name in ("split", "step", "accuracy")}
-        for row in rows
+        {name: row[name] for name in ("split", "step", metric)} for row in rows
       ]
     )
     return rows
