@@ -177,7 +177,7 @@ def test_the_card_says_what_the_run_does(run, tmp_path):
   assert facts["seed"] == ["3"]
   assert facts["backbone"] == ["trained_runs:Small"]
   assert facts["last (this model)"][1] == accuracy
-  assert "best, chosen on validation images" in card
+  assert "best, chosen by balanced accuracy on validation images" in card
   recall = final["last"]["per_class_accuracy"][9]
   assert facts["9"] == ["5", "few", f"{100 * recall:.1f}"]
   record = json.loads((run / "calibration.json").read_text())["24"]

@@ -79,19 +79,21 @@ def summary(section: reader.Section) -> str:
   finished = [group for group in section.groups if group.finished]
   if not finished:
     return "No run has finished yet."
-  first, *others = sorted(finished, key=lambda group: -_mean(group))
+  metric = results.heading_of(section)
+  first, *others = sorted(finished, key=lambda group: -_mean(group, metric))
   seeds = len(first.finished)
   of_seeds = f"mean of {seeds} seeds" if seeds > 1 else "one seed"
   text = (
-    f"{first.label} reaches {_percent(first)} test accuracy at its last"
+    f"{first.label} reaches {_percent(first, metric)} test"
+    f" {results.WORDS[metric]} at its last"
     f" epoch ({of_seeds})"
   )
   if not others:
     return text + "."
   second = others[0]
-  text += f"; {second.label} follows with {_percent(second)}."
+  text += f"; {second.label} follows with {_percent(second, metric)}."
   ours, theirs = (
-    {run.seed: run.result["last"]["accuracy"] for run in group.finished}
+    {run.seed: run.result["last"][metric] for run in group.finished}
     for group in (first, second)
   )
   common = sorted(ours.keys() & theirs.keys())
@@ -104,18 +106,18 @@ def summary(section: reader.Section) -> str:
   return text
 
 
-def _accuracy(group: reader.Group) -> tables.Stat:
-  return tables.stat([run.result["last"]["accuracy"] for run in group.finished])
+def _last(group: reader.Group, metric: str) -> tables.Stat:
+  return tables.stat([run.result["last"][metric] for run in group.finished])
 
 
-def _mean(group: reader.Group) -> float:
-  mean = _accuracy(group).mean
+def _mean(group: reader.Group, metric: str) -> float:
+  mean = _last(group, metric).mean
   assert mean is not None  # the reader requires an accuracy
   return mean
 
 
-def _percent(group: reader.Group) -> str:
-  found = _accuracy(group)
+def _percent(group: reader.Group, metric: str) -> str:
+  found = _last(group, metric)
   return f"{found if found.deviation is not None else f'{found.mean:.1f}'} %"
 
 
@@ -192,9 +194,11 @@ def _overview(sections: Sequence[reader.Section]) -> page.Table:
     {group.label: group for group in section.groups if group.finished}
     for section in sections
   ]
+  headings = {results.heading_of(section) for section in sections}
+  metric = "accuracy" if headings == {"accuracy"} else "balanced_accuracy"
   return page.table(
     [
-      "accuracy, last epoch, %",
+      f"{results.WORDS[metric]}, last epoch, %",
       *(
         f"{section.title}, {max(section.class_counts):,} to"
         f" {min(section.class_counts):,}"
@@ -205,7 +209,7 @@ def _overview(sections: Sequence[reader.Section]) -> page.Table:
       [
         label,
         *(
-          str(_accuracy(groups[label])) if label in groups else "-"
+          str(_last(groups[label], metric)) if label in groups else "-"
           for groups in finished
         ),
       ]

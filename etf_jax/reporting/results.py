@@ -20,13 +20,23 @@ from etf_jax.reporting import page, tables
 from etf_jax.reporting.tables import Stat, stat
 from etf_jax.runs import reader
 
+_SHOTS = {name: name for name in shots.NAMES}
 _METRICS = {
   "accuracy": "accuracy",
-  **{name: name for name in shots.NAMES},
+  **_SHOTS,
   "balanced_accuracy": "balanced",
   "macro_f1": "macro F1",
   "ece": "ECE",
 }
+# In words, the metrics that may head a table or choose the best evaluation.
+WORDS = {
+  "accuracy": "accuracy",
+  "balanced_accuracy": "balanced accuracy",
+  "macro_f1": "macro F1",
+}
+# A test set whose largest class has at most so many times the images of its
+# smallest one is balanced.
+_BALANCED = 1.25
 # From this number of classes on the fifth guess is informative.
 _TOP5_FROM = 100
 
@@ -50,10 +60,44 @@ class ResultRow:
   seeds: str
 
 
-def metrics(class_counts: Sequence[int]) -> dict[str, str]:
-  """Return the metrics shown for a training set, by key, with headings."""
+def metrics(
+  class_counts: Sequence[int], heading: str = "accuracy"
+) -> dict[str, str]:
+  """Return the metrics shown for a training set, by key, with headings.
+
+  Args:
+    class_counts: `[K]` training images.
+    heading: key of the first one, see `heading_metric`.
+  """
   top5 = {"top5": "top 5"} if len(class_counts) >= _TOP5_FROM else {}
-  return _METRICS | top5
+  return {heading: _METRICS[heading]} | _SHOTS | _METRICS | top5
+
+
+def heading_metric(test_counts: Sequence[int] | np.ndarray) -> str:
+  """Return the metric that heads tables: accuracy if the test set is balanced.
+
+  Args:
+    test_counts: `[K]` test images of each class; 0 for a class without any.
+  """
+  present = np.asarray(test_counts)
+  present = present[present > 0]
+  balanced = not present.size or present.max() <= _BALANCED * present.min()
+  return "accuracy" if balanced else "balanced_accuracy"
+
+
+def heading_of(section: reader.Section) -> str:
+  """Return the metric that heads the tables and pages of a section."""
+  for group in section.groups:
+    for run in group.finished:
+      if run.result.get("confusion"):
+        return heading_metric(np.sum(run.result["confusion"], axis=1))
+  return "accuracy"
+
+
+def chosen_metric(final: Mapping[str, Any]) -> str:
+  """Return what chose the best evaluation of a final row, in words."""
+  # Versions that had no choice took the accuracy.
+  return WORDS[final.get("best_metric", "accuracy")]
 
 
 def rows(section: reader.Section) -> list[ResultRow]:
@@ -66,7 +110,7 @@ def rows(section: reader.Section) -> list[ResultRow]:
     For every group its last and its best epoch, over the finished seeds, and
     a row for every unfinished run.
   """
-  keys = tuple(metrics(section.class_counts))
+  keys = tuple(metrics(section.class_counts, heading_of(section)))
   table = []
   for group in section.groups:
     for kind in ("last", "best") if group.finished else ():
@@ -92,14 +136,16 @@ def notes(section: reader.Section) -> list[str]:
     " the finished seeds; the deviation is '-' for one seed.",
     shots_note(section.class_counts, tested(section)),
   ]
-  chosen_on = {final["best_selected_on"] for final in finals}
-  if "validation" in chosen_on:
-    lines.append("best (by validation): the epoch best on validation images.")
-  if "test" in chosen_on:
-    lines.append(
-      "best (by test): the epoch best on the test set itself, so it"
-      " flatters; the last epoch is the result."
-    )
+  for chosen_by in sorted({_chosen_by(final) for final in finals}):
+    if chosen_by.endswith("validation"):
+      lines.append(
+        f"best (by {chosen_by}): the epoch best on validation images."
+      )
+    else:
+      lines.append(
+        f"best (by {chosen_by}): the epoch best on the test set itself, so it"
+        " flatters; the last epoch is the result."
+      )
   unfinished = sum(len(group.unfinished) for group in section.groups)
   if unfinished:
     lines.append(
@@ -190,7 +236,7 @@ def markdown(run_dirs: Iterable[str | os.PathLike]) -> str:
 def html(section: reader.Section) -> page.Table:
   """Create the table of a section for a page, the best means in bold."""
   table = rows(section)
-  headings = metrics(section.class_counts)
+  headings = metrics(section.class_counts, heading_of(section))
   best = _best_means(table, list(headings))
   lines = []
   for row in table:
@@ -225,7 +271,7 @@ def _sections(run_dirs: Iterable[str | os.PathLike]) -> list[reader.Section]:
 
 
 def _cells(section: reader.Section) -> list[list[str]]:
-  headings = metrics(section.class_counts).values()
+  headings = metrics(section.class_counts, heading_of(section)).values()
   lines = [["method", "epoch", *headings, "seeds"]]
   for row in rows(section):
     label = "" if row.kind == "best" else row.label
@@ -244,8 +290,12 @@ def _when(
     text += f"-{epochs[-1]:g}"
   if kind == "last":
     return text
-  chosen_on = sorted({run.result["best_selected_on"] for run in finished})
-  return f"{text} (by {' or '.join(chosen_on)})"
+  chosen_by = sorted({_chosen_by(run.result) for run in finished})
+  return f"{text} (by {' or '.join(chosen_by)})"
+
+
+def _chosen_by(final: Mapping[str, Any]) -> str:
+  return f"{chosen_metric(final)} on {final['best_selected_on']}"
 
 
 def _seeds(group: reader.Group) -> str:

@@ -165,12 +165,14 @@ def _line(row: Row) -> str:
   parts = []
   if row["kind"] == "final":
     last, best = row.get("last") or {}, row.get("best") or {}
+    metric = row.get("best_metric", "accuracy")
+    words = metric.replace("_", " ")
     parts += [
       f"done in {tqdm.tqdm.format_interval(row.get('seconds') or 0)}",
-      f"test accuracy {_percent(last.get('accuracy'))} at the last epoch,"
-      f" {_percent(best.get('accuracy'))} at the best"
+      f"test {words} {_percent(last.get(metric))} at the last epoch,"
+      f" {_percent(best.get(metric))} at the best"
       f" (epoch {_number(best.get('epoch'), 'g')},"
-      f" chosen on {row.get('best_selected_on')})",
+      f" chosen by {words} on {row.get('best_selected_on')})",
     ]
     return "  ".join(parts)
   parts += [f"step {row['step']}", f"epoch {_number(row.get('epoch'), '.2f')}"]
@@ -186,7 +188,13 @@ def _line(row: Row) -> str:
       f" alignment {_defined(row.get('nc3_alignment_mean'))}"
     )
   else:
-    parts.append(f"{row.get('split')} accuracy {_percent(row.get('accuracy'))}")
+    accuracy, balanced = row.get("accuracy"), row.get("balanced_accuracy")
+    # Where classes have equally many images they are the same.
+    if None not in (accuracy, balanced) and abs(accuracy - balanced) > 1e-9:
+      parts.append(f"{row.get('split')} balanced accuracy {_percent(balanced)}")
+      parts.append(f"accuracy {_percent(accuracy)}")
+    else:
+      parts.append(f"{row.get('split')} accuracy {_percent(accuracy)}")
     parts += [
       f"{shot} {_percent(row[shot])}"
       for shot in ("many", "medium", "few")

@@ -138,10 +138,11 @@ def text(rows: Sequence[dict[str, Any]], class_counts: Sequence[int]) -> str:
     rows: see `metric_rows`.
     class_counts: `[K]` training images.
   """
-  columns = results.metrics(class_counts)
+  images = [np.sum(row["confusion"], axis=1) for row in rows]
+  tested = np.any(images, axis=0)
+  columns = results.metrics(class_counts, results.heading_metric(images[-1]))
   if any(row["temperature"] != 1 for row in rows):
     columns["ece_calibrated"] = "ECE calibrated"
-  tested = np.any([np.sum(row["confusion"], axis=1) for row in rows], axis=0)
   parts = [
     tables.aligned(
       [

@@ -50,7 +50,9 @@ def text(trained: Trained) -> str:
     "Calibration": _calibration(trained),
     "Geometry": _geometry(trained),
   }
-  headings = results.metrics(counts)
+  confusion = run.final and run.final.get("confusion")
+  heading = results.heading_metric(np.sum(confusion or [[0]], axis=1))
+  headings = results.metrics(counts, heading)
   return _template().render(
     run=run,
     sections=[
@@ -190,7 +192,10 @@ def _checkpoints(trained: Trained, keys: Sequence[str]) -> list[list[str]]:
     row = final[which]
     label = which
     if which == "best":
-      label += f", chosen on {final['best_selected_on']} images"
+      label += (
+        f", chosen by {results.chosen_metric(final)} on"
+        f" {final['best_selected_on']} images"
+      )
     if row["step"] == trained.step:
       label += " (this model)"
     numbers = [tables.percent(row.get(key)) for key in keys]

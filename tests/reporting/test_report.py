@@ -93,7 +93,7 @@ def test_headline_is_the_result(page):
 def test_numbers_versions_devices_and_seeds_are_there(page):
   for expected in (
     "83.4 ± 3.6",
-    "best 9 (by test)",
+    "best 9 (by accuracy on test)",
     "ddof 1",
     "training images512",
     "seeds0, 1, 2",

@@ -8,7 +8,7 @@ import pytest
 import synthetic_runs
 
 from etf_jax.errors import InputError
-from etf_jax.reporting import results
+from etf_jax.reporting import report, results
 from etf_jax.runs import reader
 
 
@@ -30,8 +30,8 @@ def test_text_has_last_and_best_of_both_methods(runs_dir):
     ["ce", "last 10", "83.0 ± 3.6"],
     ["etf_dr", "last 10", "90.0 ± 2.0"],
   ]
-  assert rows[1][1:3] == ["best 9 (by test)", "83.4 ± 3.6"]
-  assert rows[3][1:3] == ["best 9 (by test)", "90.4 ± 2.0"]
+  assert rows[1][1:3] == ["best 9 (by accuracy on test)", "83.4 ± 3.6"]
+  assert rows[3][1:3] == ["best 9 (by accuracy on test)", "90.4 ± 2.0"]
   assert all(row[-1] == "3 (0,1,2)" for row in rows)
   # macro F1 is a point below the accuracy, ECE always 5.
   assert rows[0][-3:-1] == ["82.0 ± 3.6", "5.0 ± 0.0"]
@@ -97,11 +97,13 @@ def test_best_says_how_it_was_chosen_and_when(tmp_path):
   section = one_section(tmp_path)
   assert [row.when for row in results.rows(section)] == [
     "last 10-11",
-    "best 9-10 (by test or validation)",
+    "best 9-10 (by accuracy on test or accuracy on validation)",
   ]
   notes = " ".join(results.notes(section))
-  assert "(by validation): the epoch best on validation images" in notes
-  assert "(by test): the epoch best on the test set itself" in notes
+  assert (
+    "(by accuracy on validation): the epoch best on validation images" in notes
+  )
+  assert "(by accuracy on test): the epoch best on the test set itself" in notes
 
 
 def test_an_empty_group_is_a_dash_and_large_sets_show_top5(tmp_path):
@@ -175,3 +177,26 @@ def test_many_seeds_are_listed_as_a_range(tmp_path):
 def test_no_runs_is_an_input_error(tmp_path):
   with pytest.raises(InputError, match="no run in"):
     results.text([tmp_path])
+
+
+def test_an_imbalanced_test_set_heads_with_balanced_accuracy(tmp_path):
+  workdir = synthetic_runs.write_run(tmp_path / "run", "ce", 0, 0.5)
+  balanced = one_section(tmp_path)
+  assert next(iter(results.metrics(balanced.class_counts))) == "accuracy"
+  assert results.heading_of(balanced) == "accuracy"
+  path = workdir / "metrics.jsonl"
+  *rows, final = map(json.loads, path.read_text().splitlines())
+  final["confusion"][0] = [10 * n for n in final["confusion"][0]]
+  final["best_metric"] = "balanced_accuracy"
+  path.write_text("".join(json.dumps(r) + "\n" for r in [*rows, final]))
+  section = one_section(tmp_path)
+  assert results.heading_of(section) == "balanced_accuracy"
+  _, header, _, last, best, *_ = results.text([tmp_path]).splitlines()
+  assert re.split(r"\s{2,}", header)[2] == "balanced"
+  assert re.split(r"\s{2,}", last)[2] == (
+    f"{100 * final['last']['balanced_accuracy']:.1f} ± -"
+  )
+  assert "(by balanced accuracy on test)" in best
+  assert f"{100 * final['last']['balanced_accuracy']:.1f} % test balanced" in (
+    report.summary(section)
+  )

@@ -77,7 +77,7 @@ def test_plain_console_prints_lines(monkeypatch):
     "  medium 50.0 %  9,000 images/s",
     "step 30/30  epoch 3.00  loss nan  lr 0.1  ETA 00:00",
     "done in 01:15  test accuracy 70.0 % at the last epoch, 76.5 %"
-    " at the best (epoch 2, chosen on validation)",
+    " at the best (epoch 2, chosen by accuracy on validation)",
   ]
 
 
