@@ -253,7 +253,7 @@ def get_config() -> ml_collections.ConfigDict:
   k.best = True  # keep the best evaluation's weights in best/
 
   c.report = p = ml_collections.ConfigDict()
-  _duration(p, "log_every", steps=50)  # rows of training metrics
+  _duration(p, "log_every")  # rows of training metrics; none set: 50 steps
   p.html = True  # report.html, when the run has ended
   p.tensorboard = True  # event files, without TensorFlow
   # package.module:function, called with (config as a dict, directory); it

@@ -5,8 +5,8 @@
 
 This import needs jax and numpy only. ``etf_jax.collapse``, ``etf_jax.theory``
 and ``etf_jax.models`` are imported on first use; data and training are
-subpackages to import by name. ``python -m etf_jax.main`` trains, and
-``etf_jax.load`` gives the trained model to call.
+subpackages to import by name. ``python -m etf_jax.main`` and ``etf_jax.train``
+train, and ``etf_jax.load`` gives the trained model to call.
 """
 
 import importlib
@@ -18,11 +18,14 @@ from etf_jax import etf, losses
 from etf_jax.etf import simplex_etf
 
 if TYPE_CHECKING:
+  from ml_collections import ConfigDict
+
   from etf_jax.serving.trained import Trained
+  from etf_jax.training.train import TrainResult
 
 __version__ = "0.1.0"
 
-__all__ = ["__version__", "etf", "load", "losses", "simplex_etf"]
+__all__ = ["__version__", "etf", "load", "losses", "simplex_etf", "train"]
 
 
 def load(workdir: str | os.PathLike, step: str = "last") -> "Trained":
@@ -31,6 +34,15 @@ def load(workdir: str | os.PathLike, step: str = "last") -> "Trained":
   from etf_jax.serving import trained
 
   return trained.load(os.fspath(workdir), step)
+
+
+def train(
+  config: "ConfigDict", workdir: str | os.PathLike | None = None
+) -> list["TrainResult"]:
+  """Train every seed of a config; see `etf_jax.training.train.train`."""
+  from etf_jax.training import train as training
+
+  return training.train(config, workdir)
 
 
 def __getattr__(name: str) -> types.ModuleType:

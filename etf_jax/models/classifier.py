@@ -87,9 +87,10 @@ class Classifier(nn.Module):
     name, accepted = type(self.backbone).__name__, keywords(self.backbone)
     if mask is not None and train and "mask" not in accepted:
       raise InputError(
-        f"backbone {name} takes no `mask`, so the last batch of an epoch cannot"
-        " be padded for these devices: give its __call__ a keyword `mask`, or"
-        " set config.devices=1"
+        f"config.model.name: backbone {name} takes no `mask`, so batches cannot"
+        " be padded to a multiple of the devices, of config.accumulate_steps or"
+        " of config.bn_group_size; give its __call__ a keyword `mask`, or"
+        " choose these and config.batch_size so that they divide every batch"
       )
     passed = {"train": train, "mask": mask}
     features = self.backbone(

@@ -10,6 +10,7 @@ no mean: it gets a row of its own.
 
 from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
+import json
 import os
 from typing import Any
 
@@ -146,6 +147,12 @@ def notes(section: reader.Section) -> list[str]:
         f"best (by {chosen_by}): the epoch best on the test set itself, so it"
         " flatters; the last epoch is the result."
       )
+  same = _same_runs(section)
+  if same:
+    lines.append(
+      f"{' and '.join(same)} are the same runs by two names (balanced softmax"
+      " is logit adjustment at temperature 1): their difference means nothing."
+    )
   unfinished = sum(len(group.unfinished) for group in section.groups)
   if unfinished:
     lines.append(
@@ -153,6 +160,26 @@ def notes(section: reader.Section) -> list[str]:
       f" far as {'they' if unfinished > 1 else 'it'} came, in no mean."
     )
   return lines
+
+
+def _same_runs(section: reader.Section) -> list[str]:
+  """Return the labels of groups that differ in the name of their loss only."""
+  found: dict[str, list[str]] = {}
+  for group in section.groups:
+    config = group.first.config
+    loss = config.get("loss") or {}
+    at_1 = loss.get("temperature", 1) == 1
+    if config["method"] == "balanced_softmax" or (
+      config["method"] == "logit_adjusted" and at_1
+    ):
+      rest = {
+        k: v
+        for k, v in config.items()
+        if k not in ("method", "seeds", "report", "checkpoint", "loss")
+      }
+      key = json.dumps(rest, sort_keys=True, default=str)
+      found.setdefault(key, []).append(group.label)
+  return next((labels for labels in found.values() if len(labels) > 1), [])
 
 
 def tested(section: reader.Section) -> np.ndarray:

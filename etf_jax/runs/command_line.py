@@ -5,6 +5,7 @@ config, workdir = command_line.parse(["main", "--config=etf_jax:digits_lt"])
 """
 
 import ast
+from collections.abc import Collection, Iterator
 import os
 import re
 from typing import NamedTuple
@@ -18,6 +19,8 @@ from etf_jax.errors import InputError, unknown_field, unknown_name
 from etf_jax.runs import commands
 
 _OVERRIDE = re.compile(r"--?(no)?config\.([\w.]+)(?:=(.*))?", re.DOTALL)
+# Units of durations that decide over one, see `training.durations`.
+_FINER = {"epochs": ("examples", "steps"), "examples": ("steps",)}
 _USAGE = "usage: --config=FILE.py [--config.field=value ...] [--workdir=DIR]"
 
 
@@ -179,9 +182,24 @@ def _with_fields(file: str, given: dict[str, str]) -> ConfigDict:
         f" {defaults[field]!r}"
       )
   config = _load(file, values)
-  for field in none:
+  for field in (*none, *_finer_units(given, known)):
     config.update_from_flattened_dict({field: None})
   return config
+
+
+def _finer_units(
+  given: Collection[str], known: Collection[str]
+) -> Iterator[str]:
+  """Yield the fields of finer units than one that is given.
+
+  A duration on the command line replaces that of the file, whose finer unit
+  would decide otherwise.
+  """
+  for field in given:
+    name, _, unit = field.rpartition("_")
+    for finer in _FINER.get(unit, ()):
+      if f"{name}_{finer}" in known and f"{name}_{finer}" not in given:
+        yield f"{name}_{finer}"
 
 
 def _is_tuple(value) -> bool:

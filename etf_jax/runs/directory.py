@@ -240,6 +240,13 @@ def _check_same(
     raise InputError(
       f"{path} cannot be read ({error}); choose another --workdir"
     ) from error
+  if different and all(line.startswith("total_") for line in different):
+    raise InputError(
+      f"--workdir={path.parent}: holds a run of another length"
+      f" ({'; '.join(different)}), and a schedule belongs to its length; to"
+      " train longer choose another --workdir, from the beginning or from these"
+      f" weights by config.init_from={path.parent} config.init_parts='all'"
+    )
   if different:
     raise InputError(
       f"--workdir={path.parent}: holds another run"

@@ -69,6 +69,13 @@ def classify(trained: Trained, split: Encoded, batch_size: int) -> Outputs:
   labels, logits, angles = map(np.concatenate, zip(*parts, strict=True))
   if not len(labels):
     raise InputError(f"none of the {total} images can be decoded")
+  if not np.isfinite(logits).all():
+    raise InputError(
+      f"{trained.run.directory}: the outputs for"
+      f" {np.sum(~np.isfinite(logits).all(axis=1))} of {len(labels)} images are"
+      " not finite, so no metric means anything; train with a lower"
+      " config.optimizer.learning_rate"
+    )
   return Outputs(labels, logits, angles, jax.device_get(sums))
 
 

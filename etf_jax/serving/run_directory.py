@@ -4,11 +4,13 @@
 import argparse
 import json
 import math
+import os
 from pathlib import Path
 from typing import NamedTuple
 
 import jax
 from ml_collections import ConfigDict
+import numpy as np
 import optax
 
 from etf_jax import models
@@ -55,7 +57,7 @@ def find(workdir: str | Path) -> Path:
   Raises:
     InputError: there is none, or there are several.
   """
-  directory = Path(workdir)
+  directory = Path(os.path.expanduser(workdir))
   if not directory.is_dir():
     raise InputError(f"no such directory: {workdir}")
   if (directory / "config.json").exists():
@@ -165,11 +167,17 @@ def variables(
     model, optax.identity(), shape
   ).variables
   try:
-    return restore.read(checkpoint, wanted, whole=True), checkpoint.step
+    found = restore.read(checkpoint, wanted, whole=True)
   except restore.OtherModelError as error:
     raise InputError(
       f"{error}: config.json beside it is not as the run wrote it"
     ) from error
+  if not all(np.isfinite(x).all() for x in jax.tree.leaves(found)):
+    raise InputError(
+      f"{checkpoint.folder}: holds weights that are not finite, so its answers"
+      " mean nothing; train with a lower config.optimizer.learning_rate"
+    )
+  return found, checkpoint.step
 
 
 def calibration(run: reader.RunRecord, step: int) -> dict | None:

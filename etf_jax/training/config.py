@@ -14,6 +14,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from etf_jax.errors import InputError, unknown_name
 from etf_jax.evaluation import metrics
+from etf_jax.training import durations
 from etf_jax.training.methods import METHODS, Method
 
 _CHOICES = {
@@ -39,7 +40,19 @@ _COUNT = ("be at least 1", lambda x: x >= 1)
 _OPTIONAL_COUNT = ("be at least 1", lambda x: x is None or x >= 1)
 _BELOW_1 = ("lie in [0, 1)", lambda x: 0 <= x < 1)
 _ANGLE = ("be an angle in radians, in [0, pi]", lambda x: 0 <= x <= math.pi)
+# Steps between rows of training metrics where the config names none.
+LOG_EVERY_STEPS = 50
+_POSITIVE = ("be finite and > 0", lambda x: 0 < x < math.inf)
 _SPLITS = ("train", "validation", "test")
+# Durations by the node that has them, with steps where no unit is set.
+_DURATIONS = {
+  ("", "total"): None,
+  ("schedule", "warmup"): None,
+  ("eval", "every"): None,
+  ("collapse", "every"): None,
+  ("checkpoint", "every"): None,
+  ("report", "log_every"): LOG_EVERY_STEPS,
+}
 _RANGES = {
   "seeds": (
     "be different whole numbers, as in 0,1,2",
@@ -86,6 +99,28 @@ _RANGES = {
     lambda x: x is None or 0 < x < math.inf,
   ),
   "collapse.rank_images": _NOT_NEGATIVE,
+  "eval.batch_size": _COUNT,
+  "eval.train_accuracy_steps": _COUNT,
+  "checkpoint.keep": _COUNT,
+  "data.workers": ("be at least 0", lambda x: x >= 0),
+  "devices": _OPTIONAL_COUNT,
+  "model.width": _POSITIVE,
+  "optimizer.learning_rate": _POSITIVE,
+  "optimizer.momentum": _BELOW_1,
+  "optimizer.weight_decay": _NOT_NEGATIVE,
+  "schedule.decay_factor": _NOT_NEGATIVE,
+  "schedule.decay_fractions": (
+    "be numbers in [0, 1], as in 0.8,0.9; or () for none",
+    lambda fractions: (
+      isinstance(fractions, tuple | list)
+      and all(isinstance(x, int | float) and 0 <= x <= 1 for x in fractions)
+    ),
+  ),
+  "loss.feature_length": (
+    "be finite and > 0, or None",
+    lambda x: x is None or 0 < x < math.inf,
+  ),
+  "loss.feature_length_penalty": _NOT_NEGATIVE,
   "head.projector": ("be a width, 0 or -1", lambda x: x is None or x >= -1),
   "optimizer.backbone_learning_rate_factor": _NOT_NEGATIVE,
   "loss.label_smoothing": _UNIT,
@@ -128,6 +163,14 @@ def check_config(config: ConfigDict) -> None:
     value = _get(config, field)
     if not holds(value):
       raise InputError(f"config.{field}={value!r} must {rule}")
+  for (node, name), default in _DURATIONS.items():
+    try:
+      # In epochs of one step, since the examples are not counted yet.
+      durations.steps(
+        config[node] if node else config, name, durations.Epoch(1, 1), default
+      )
+    except InputError as error:
+      raise InputError(f"config.{node and node + '.'}{error}") from error
   _check_together(config)
 
 

@@ -30,8 +30,16 @@ class Epoch(NamedTuple):
     return -(-self.examples // self.batch_size)
 
 
-def steps(node: ConfigDict, name: str, epoch: Epoch) -> int:
+def steps(
+  node: ConfigDict, name: str, epoch: Epoch, default: int | None = None
+) -> int:
   """Convert the duration `name` of a config node to whole steps, rounded up.
+
+  Args:
+    node: of the config.
+    name: NAME of the duration.
+    epoch: size of an epoch.
+    default: steps where no unit is set; None: one must be.
 
   Raises:
     InputError: none of its fields is set, or the one that decides is negative
@@ -50,6 +58,8 @@ def steps(node: ConfigDict, name: str, epoch: Epoch) -> int:
       raise InputError(f"{field}={value} must not be negative, infinite or NaN")
     # 0.1 epochs of 230 steps are 23 steps, not the 24 of a rounding error.
     return math.ceil(value * steps_per_unit - 1e-6)
+  if default is not None:
+    return default
   raise InputError(
     f"{name} has no length: set {name}_epochs, {name}_steps or {name}_examples"
   )

@@ -16,6 +16,7 @@ import jax
 from etf_jax.errors import InputError
 from etf_jax.runs import directory
 from etf_jax.training import durations
+from etf_jax.training.config import LOG_EVERY_STEPS
 from etf_jax.training.feeds.device import TrainFeed
 from etf_jax.training.parallel import distributed, memory, packing, sharding
 from etf_jax.training.records.profiler import Profiler
@@ -225,11 +226,11 @@ def _intervals(setup: Setup) -> tuple[int, ...]:
   """Return the steps between rows, evaluations, measurements, checkpoints."""
   config = setup.config
   return tuple(
-    max(1, durations.steps(node, name, setup.epoch))
-    for node, name in (
-      (config.report, "log_every"),
-      (config.eval, "every"),
-      (config.collapse, "every"),
-      (config.checkpoint, "every"),
+    max(1, durations.steps(node, name, setup.epoch, default))
+    for node, name, default in (
+      (config.report, "log_every", LOG_EVERY_STEPS),
+      (config.eval, "every", None),
+      (config.collapse, "every", None),
+      (config.checkpoint, "every", None),
     )
   )

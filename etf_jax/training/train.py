@@ -67,7 +67,7 @@ def train(
   config = identity.with_absolute_paths(config)
   compilation_cache.use_cache(config)
   distributed.check_same(identity.shared_facts(config))
-  above = None if workdir is None else os.fspath(workdir)
+  above = None if workdir is None else os.path.expanduser(workdir)
   record = distributed.from_writer(
     lambda: data_record.find((above, config.init_from), config.seeds)
   )

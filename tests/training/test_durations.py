@@ -72,7 +72,9 @@ def test_a_field_of_the_config_is_read():
   config = base.get_config()
   assert durations.steps(config, "total", EPOCH) == 200 * 15
   assert durations.steps(config.schedule, "warmup", EPOCH) == 5 * 15
-  assert durations.steps(config.report, "log_every", EPOCH) == 50
+  assert durations.steps(config.report, "log_every", EPOCH, 50) == 50
+  config.report.log_every_epochs = 1.0
+  assert durations.steps(config.report, "log_every", EPOCH, 50) == 15
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,14 @@ recorder.open(start, feed, place=0)
 """
 
 import json
+import math
 from pathlib import Path
 import time
 from typing import Any
 
 import numpy as np
 
+from etf_jax.errors import InputError
 from etf_jax.evaluation import metrics
 from etf_jax.runs import console, directory, writers
 from etf_jax.training.checkpoints import two_stage
@@ -218,6 +220,12 @@ class RunRecorder:
         "epoch": step / self._setup.epoch.steps,
       }
       row |= metrics.compute(sums, trainer.dataset.class_counts)
+      if not math.isfinite(row["ece"]):
+        raise InputError(
+          f"evaluation of {split} at step {step}: the outputs of the model are"
+          " not finite, so no metric means anything; lower"
+          " config.optimizer.learning_rate"
+        )
       if split not in known:
         row["images_per_second"] = float(np.sum(sums.confusion)) / seconds
       rows.append(row)
