@@ -80,6 +80,7 @@ def get_config() -> ml_collections.ConfigDict:
   # Share of each class of a folder without test images that is held back to
   # test on, in (0, 1); data.seed chooses, and no class gives its last image.
   d.test_fraction = 0.2
+  d.follow_links = False  # links may lead out of data.dir
   # Which images, with which labels, path or URL: .csv, .tsv, .txt or .json,
   # with "#sha256=..." or "#git=..." behind it if its content is to be checked.
   d.train_list = placeholder(str)

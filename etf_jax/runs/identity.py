@@ -35,6 +35,7 @@ _INCIDENTAL = (
   "data.workers",
   "data.cache_dir",
   "data.duplicates",
+  "data.follow_links",
   "data.feed",
   "data.corrupt",  # data.json says which images are left out
   "eval.batch_size",

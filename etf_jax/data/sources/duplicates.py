@@ -16,7 +16,7 @@ import json
 import logging
 import os
 
-from etf_jax.data.sources.folders import FileSource
+from etf_jax.data.sources.source import FileSource
 from etf_jax.errors import InputError, unknown_name
 from etf_jax.runs import files
 

@@ -17,12 +17,12 @@ folder of photographs is dealt with in one way each:
   each kind with the number and an example.
 * A class folder of `train` without an image is left out and reported: there is
   no class of that name. If there are test images of it, that is an error.
-* Links are followed inside of the folder.
+* Links are followed; those that lead out of the folder are an error, unless
+  `follow_links`.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-import dataclasses
+from collections.abc import Callable, Mapping, Sequence
 import logging
 import os
 
@@ -30,6 +30,7 @@ import numpy as np
 
 from etf_jax.data import formats
 from etf_jax.data.sources import unsplit
+from etf_jax.data.sources.source import FileSource, file_source
 from etf_jax.errors import InputError, did_you_mean
 
 _log = logging.getLogger(__name__)
@@ -64,83 +65,12 @@ _SUFFIX = "files without the suffix of an image"
 _SPECIAL = "broken links and other things that are no files"
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class FileSource:
-  """Images in files; a `sources.Source`.
-
-  The paths are held in one string of bytes, so that a million of them take
-  some 40 MB and are sent to another process at once.
-
-  Attributes:
-    root: Folder that all paths start from, absolute.
-    paths: The encoded relative paths, one after the other.
-    ends: int64 `[N + 1]`, path i is `paths[ends[i] : ends[i + 1]]`.
-    labels: int32 `[N]`, in 0..K-1.
-    class_names: The K names.
-  """
-
-  root: str
-  paths: bytes
-  ends: np.ndarray
-  labels: np.ndarray
-  class_names: tuple[str, ...]
-
-  def read(self, index: int) -> bytes:
-    """Return the content of file `index`.
-
-    Raises:
-      InputError: It cannot be read.
-    """
-    path = self.describe(index)
-    try:
-      with open(path, "rb") as file:
-        return file.read()
-    except OSError as error:
-      raise InputError(
-        f"cannot read {path} ({error.strerror}); restore it or make it "
-        "readable, or begin again without it"
-      ) from error
-
-  def describe(self, index: int) -> str:
-    """Return the path of file `index`."""
-    return os.path.join(self.root, self.relative(index))
-
-  def relative(self, index: int) -> str:
-    """Return the path of file `index` from the root."""
-    return os.fsdecode(self.paths[self.ends[index] : self.ends[index + 1]])
-
-
-def file_source(
-  root: str,
-  paths: Iterable[str],
-  labels: Sequence[int] | np.ndarray,
-  class_names: Sequence[str],
-) -> FileSource:
-  """Make a source of files.
-
-  Args:
-    root: Folder that the paths start from.
-    paths: N relative paths.
-    labels: `[N]` integers in 0..K-1.
-    class_names: The K names.
-  """
-  encoded = [os.fsencode(path) for path in paths]
-  ends = np.zeros(len(encoded) + 1, np.int64)
-  np.cumsum([len(path) for path in encoded], out=ends[1:])
-  return FileSource(
-    os.path.abspath(root),
-    b"".join(encoded),
-    ends,
-    np.asarray(labels, np.int32),
-    tuple(class_names),
-  )
-
-
 def scan(
   directory: str | os.PathLike,
   *,
   test_fraction: float | None = None,
   seed: int = 0,
+  follow_links: bool = True,
 ) -> dict[str, FileSource]:
   """Find the images of a folder in one of the layouts, without opening them.
 
@@ -152,6 +82,7 @@ def scan(
     test_fraction: Share of each class that is held back for testing where no
       folder has test images, see `unsplit`; None: such a folder is an error.
     seed: Seed of that choice.
+    follow_links: Whether links may lead out of the folder.
 
   Returns:
     Sources "train" and "test", and "validation" where there are both. Without
@@ -164,8 +95,12 @@ def scan(
   root = os.path.abspath(os.path.expanduser(directory))
   folders = _split_folders(root, splits_itself=test_fraction is not None)
   left_out = _LeftOut()
+  inside = None if follow_links else os.path.realpath(root)
+  for folder in folders.values():
+    check_inside(os.path.join(root, folder), inside)
   found = {
-    split: _classes(root, folder, left_out) for split, folder in folders.items()
+    split: _classes(root, folder, left_out, inside)
+    for split, folder in folders.items()
   }
   for split, classes in found.items():
     if not any(classes.values()):
@@ -292,27 +227,31 @@ def _is_class(root: str, folder: str) -> bool:
 
 
 def _classes(
-  root: str, folder: str, left_out: _LeftOut
+  root: str, folder: str, left_out: _LeftOut, inside: str | None
 ) -> dict[str, list[str]]:
   """Return the images of each class folder of a split, relative to the root."""
   classes = {}
-  for entry in read_folder(os.path.join(root, folder)):
+  for entry in read_folder(os.path.join(root, folder), inside):
     path = os.path.join(folder, entry.name)
     if is_hidden(entry.name):
       left_out.add(_HIDDEN, path)
     elif _is(entry.is_dir):
-      classes[entry.name] = _images(root, path, left_out, frozenset())
+      classes[entry.name] = _images(root, path, left_out, frozenset(), inside)
     else:
       left_out.add(_OUTSIDE, path)
   return classes
 
 
 def _images(
-  root: str, folder: str, left_out: _LeftOut, above: frozenset
+  root: str,
+  folder: str,
+  left_out: _LeftOut,
+  above: frozenset,
+  inside: str | None,
 ) -> list[str]:
   """Return the images in a folder and below it."""
   absolute = os.path.join(root, folder)
-  entries = read_folder(absolute)
+  entries = read_folder(absolute, inside)
   status = os.stat(absolute)
   place = (status.st_dev, status.st_ino)
   if place in above:
@@ -332,7 +271,7 @@ def _images(
     else:
       left_out.add(_SPECIAL, path)
   for path in below:
-    images += _images(root, path, left_out, above | {place})
+    images += _images(root, path, left_out, above | {place}, inside)
   return images
 
 
@@ -343,17 +282,41 @@ def _kind_without_suffix(name: str) -> str:
   return _SUFFIX
 
 
-def read_folder(path: str) -> list[os.DirEntry]:
+def read_folder(path: str, inside: str | None = None) -> list[os.DirEntry]:
   """Return what is in a folder, sorted by name.
 
+  Args:
+    path: Folder.
+    inside: Real path of the folder that no link may lead out of; None: any may.
+
   Raises:
-    InputError: The folder cannot be read.
+    InputError: The folder cannot be read, or a link leads out.
   """
   try:
     with os.scandir(path) as entries:
-      return sorted(entries, key=lambda entry: entry.name)
+      found = sorted(entries, key=lambda entry: entry.name)
   except OSError as error:
     raise InputError(f"cannot read folder {path} ({error.strerror})") from error
+  for entry in found:
+    if inside is not None and entry.is_symlink():
+      check_inside(entry.path, inside)
+  return found
+
+
+def check_inside(path: str, inside: str | None) -> None:
+  """Check that a link does not lead out of a folder; see `read_folder`.
+
+  Raises:
+    InputError: It does.
+  """
+  if inside is None:
+    return
+  target = os.path.realpath(path)
+  if target != inside and not target.startswith(inside.rstrip(os.sep) + os.sep):
+    raise InputError(
+      f"{path} is a link that leads out of {inside}; put the images there, or "
+      "set config.data.follow_links=True"
+    )
 
 
 def some(names: Sequence[str]) -> str:

@@ -4,11 +4,18 @@
 from collections.abc import Sequence
 import os
 
+from etf_jax.data.sources import folders
 from etf_jax.data.sources.list_formats import Listing
 from etf_jax.errors import InputError
 
 
-def find(root: str, listing: Listing, names: Sequence[str]) -> list[str]:
+def find(
+  root: str,
+  listing: Listing,
+  names: Sequence[str],
+  *,
+  follow_links: bool = True,
+) -> list[str]:
   """Return the path of the file of each entry, from the root.
 
   Args:
@@ -17,12 +24,14 @@ def find(root: str, listing: Listing, names: Sequence[str]) -> list[str]:
     names: The names of the classes. Where the list says `val/CLASS/IMAGE` and
       there is no such folder, `val/IMAGE` is taken; and where it says
       `val/IMAGE` and there is none, the `val/CLASS/IMAGE` of this name.
+    follow_links: Whether links may lead out of the root.
 
   Raises:
     InputError: An entry has no file, one outside of the root, or that of
       another entry.
   """
-  disk = _Disk(root, names)
+  inside = None if follow_links else os.path.realpath(root)
+  disk = _Disk(root, names, inside)
   found: list[str] = []
   missing: list[int] = []
   for index, path in enumerate(listing.paths):
@@ -71,8 +80,9 @@ def and_more(count: int) -> str:
 class _Disk:
   """Looks files up in folders that are read once: stat takes far longer."""
 
-  def __init__(self, root: str, names: Sequence[str]):
+  def __init__(self, root: str, names: Sequence[str], inside: str | None):
     self._root = root
+    self._inside = inside
     self._names = names
     self._known = frozenset(names)
     self._files: dict[str, frozenset[str] | None] = {}
@@ -100,10 +110,14 @@ class _Disk:
     """Return the names of the files in a folder; None if it does not exist."""
     if folder not in self._files:
       try:
-        with os.scandir(os.path.join(self._root, folder)) as entries:
-          self._files[folder] = frozenset(
-            e.name for e in entries if not e.is_dir(follow_symlinks=False)
-          )
+        path = os.path.join(self._root, folder)
+        with os.scandir(path) as entries:
+          found = [e for e in entries if not e.is_dir(follow_symlinks=False)]
+        folders.check_inside(path, self._inside)
+        for entry in found:
+          if entry.is_symlink():
+            folders.check_inside(entry.path, self._inside)
+        self._files[folder] = frozenset(entry.name for entry in found)
       except (FileNotFoundError, NotADirectoryError):
         self._files[folder] = None
       except OSError as error:

@@ -179,6 +179,7 @@ def open_listed(
   names: Sequence[str] | None = None,
   cache_dir: str | os.PathLike | None = None,
   columns: Sequence[str] = (),
+  follow_links: bool = True,
 ) -> dict[str, folders.FileSource]:
   """Open images in files that lists name.
 
@@ -194,6 +195,7 @@ def open_listed(
     names: The K names of the classes; None is those of the training list.
     cache_dir: Where downloaded lists are kept, see `_fetch.fetch`.
     columns: Names of the columns of a CSV, see `read`.
+    follow_links: Whether links may lead out of the folder.
 
   Returns:
     A source for each list.
@@ -230,7 +232,7 @@ def open_listed(
       raise InputError(f"{listing.name} has other categories than {train.name}")
     classes = labels(listing, names)
     root = _root(directory, listing)
-    paths = listed_files.find(root, listing, names)
+    paths = listed_files.find(root, listing, names, follow_links=follow_links)
     _check_folders(listing, paths, names)
     sources[split] = folders.file_source(root, paths, classes, names)
   return sources

@@ -156,12 +156,16 @@ def appearance(config: Any) -> dict[str, Any]:
 
 def _open_files(config, published: Mapping[str, str]):
   locations = _locations(config, published)
+  # A published data set has a test split, and is often a folder of links.
+  is_folder = config.name == FOLDER
+  follow_links = config.follow_links or not is_folder
   if any(locations.values()):
     found = lists.open_listed(
       config.dir,
       locations,
       cache_dir=config.cache_dir,
       columns=tuple(config.columns),
+      follow_links=follow_links,
     )
   elif config.dir is None:
     raise InputError(
@@ -170,14 +174,13 @@ def _open_files(config, published: Mapping[str, str]):
       "test/CLASS/IMAGE, or config.data.train_list and config.data.test_list"
     )
   else:
-    # A published data set has a test split; nobody may choose another.
-    own_images = config.name == FOLDER
     found = folders.scan(
       config.dir,
-      test_fraction=config.test_fraction if own_images else None,
+      test_fraction=config.test_fraction if is_folder else None,
       seed=config.seed,
+      follow_links=follow_links,
     )
-  if config.name == FOLDER:
+  if is_folder:
     duplicates.check(found, action=config.duplicates)
   return {
     "train": found["train"],

@@ -104,6 +104,25 @@ def test_links_are_followed(tmp_path):
   assert source.labels.tolist() == [0, 0, 1, 2, 2]
 
 
+@pytest.mark.parametrize("link", ["train", "train/c", "train/a/2.jpg"])
+def test_links_out_of_the_folder(tmp_path, link):
+  plant(tmp_path / "elsewhere", "a/1.jpg", "b/1.jpg", "c.jpg")
+  plant(tmp_path / "set", "test/a/1.jpg", "test/b/1.jpg")
+  path = tmp_path / "set" / link
+  if link != "train":
+    plant(tmp_path / "set", "train/a/1.jpg", "train/b/1.jpg")
+    (tmp_path / "set/train/inside").symlink_to(tmp_path / "set/test/b")
+  path.symlink_to(tmp_path / "elsewhere" / ("c.jpg" if "2" in link else ""))
+  with pytest.raises(InputError) as error:
+    folders.scan(tmp_path / "set", follow_links=False)
+  assert str(error.value) == (
+    f"{path} is a link that leads out of {tmp_path}/set; put the images there, "
+    "or set config.data.follow_links=True"
+  )
+  folders.scan(tmp_path / "set")
+  path.unlink()
+
+
 def test_a_link_that_leads_in_circles(animals):
   (animals / "train/ant/deep/er/up").symlink_to(animals / "train/ant")
   assert message(animals) == (

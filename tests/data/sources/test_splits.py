@@ -261,3 +261,20 @@ def test_integers_that_are_no_class_numbers_are_names(tmp_path, capsys):
     "list DIR/test.csv, line 1 (4.jpg 11): there is no training image of class "
     "'11'"
   )
+
+
+@pytest.mark.parametrize("link", ["a", "a/1.jpg"])
+def test_listed_links_out_of_the_folder(tmp_path, link):
+  plant(tmp_path, "elsewhere/1.jpg", "set/b/1.jpg")
+  path = tmp_path / "set" / link
+  path.parent.mkdir(exist_ok=True)
+  path.symlink_to(tmp_path / "elsewhere" / ("1.jpg" if "1" in link else ""))
+  table = tmp_path / "x.csv"
+  table.write_text("a/1.jpg,a\nb/1.jpg,b\n")
+  both = {"train": str(table), "test": str(table)}
+  arguments = (tmp_path, lists.open_listed, tmp_path / "set", both)
+  assert message(*arguments, follow_links=False) == (
+    f"DIR/set/{link} is a link that leads out of DIR/set; put the images "
+    "there, or set config.data.follow_links=True"
+  )
+  assert len(lists.open_listed(tmp_path / "set", both)["train"].labels) == 2
