@@ -353,7 +353,7 @@ class _Jobs:
     info = catalog.DATASETS.get(config.data.name)
     # Of the user's images the classes are not counted to name a directory.
     classes = info.num_classes if info else config.model.num_classes or 2
-    resolved = resolve_config(config, classes)
+    resolved = ConfigDict(resolve_config(config, classes))
     if first is not None:
       resolved.init_hash = identity.fingerprint(first.config)
     job = Job(

@@ -135,7 +135,8 @@ def test_a_run_that_compiles_again_is_caught(digits_dir, tmp_path, monkeypatch):
     "  def close(self): pass\n"
   )
   monkeypatch.syspath_prepend(tmp_path)
-  monkeypatch.setattr(train, "make_trainer", make_trainer)
+  # Put back what `runs.main` replaces.
+  monkeypatch.setattr("etf_jax.training.train.make_trainer", make_trainer)
   code = runs.main(
     [
       str(tmp_path / "answer.json"),
