@@ -151,12 +151,15 @@ def get_config() -> ml_collections.ConfigDict:
 
   c.model = m = ml_collections.ConfigDict()
   # Small images: resnet8 | 20 | 32 | 44 | 56, densenet10 | 100 | 150 | 190 |
-  # 250. Photographs: resnet18 | 34 | 50 | 101. Others: package.module:Class.
+  # 250. Photographs: resnet18 | 34 | 50 | 101. Features: identity | mlp.
+  # Others: package.module:Class.
   m.name = "resnet32"
   m.width = 1  # multiplies the channels of the resnets
   # Further arguments of the backbone. resnet18 to 101: last_stage_width, which
   # multiplies the channels of the last stage (1). DenseNets: growth, channels
-  # that a layer adds (12); reduction, share kept between blocks (0.5).
+  # that a layer adds (12); reduction, share kept between blocks (0.5). mlp:
+  # width, of a hidden layer (512); depth, layers (1); dropout, share of units
+  # (0.0); and of identity too normalize, by the training features (True).
   m.kwargs = ml_collections.ConfigDict()
   m.num_classes = placeholder(int)  # None: as many as the data have
 
@@ -210,8 +213,10 @@ def get_config() -> ml_collections.ConfigDict:
   # best on validation images by eval.best_metric is taken.
   s.tau_grid = tuple(i / 10 for i in range(21))
 
-  # SGD as PyTorch's: the decay joins the gradient before the momentum.
   c.optimizer = o = ml_collections.ConfigDict()
+  # sgd, as PyTorch's: the decay joins the gradient before the momentum | adamw:
+  # the decay is apart from the gradient, and momentum is its first beta.
+  o.name = "sgd"
   o.learning_rate = 0.1  # highest of the schedule, > 0
   o.momentum = 0.9  # in [0, 1)
   o.nesterov = False  # Nesterov's form of the momentum

@@ -26,7 +26,7 @@ CROWDED_FOLDERS: set[str] = set()
 # A part imports itself and the parts before it; commands import all of these.
 PARTS = ["errors", "configs", "arrays", "etf", "losses", "collapse", "runs"]
 PARTS += ["data", "theory", "models", "evaluation", "training", "reporting"]
-PARTS += ["serving", "probing", "reproductions", "benchmarks"]
+PARTS += ["sklearn", "serving", "probing", "reproductions", "benchmarks"]
 COMMANDS = {"main", "prepare", "evaluate", "predict", "export", "convert"}
 COMMANDS |= {"probe", "reproduce", "benchmark", "theory_lab", "__init__"}
 COMMANDS |= {"__main__"}
@@ -41,6 +41,7 @@ PRIVATE_IMPORTS: set[str] = set()
 
 FOLDERS = {
   "etf_jax": {
+    "sklearn",
     *(
       "etf",
       "losses",

@@ -16,9 +16,11 @@ class Batch(NamedTuple):
       decoded; None if there are none.
     sizes: int32 `[B, 2]`, height and width of each image in the top left
       corner of its array; None if images fill theirs.
+    weights: floats `[B]` that multiply the examples' losses; None: all 1.
   """
 
   images: jax.Array
   labels: jax.Array
   where: jax.Array | None
   sizes: jax.Array | None = None
+  weights: jax.Array | None = None

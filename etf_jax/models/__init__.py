@@ -9,11 +9,13 @@ is not passed.
 from etf_jax.models.classifier import BACKBONES, Classifier, create_model
 from etf_jax.models.densenet import DenseNet
 from etf_jax.models.heads import CosineHead, ETFHead, LinearHead, Output
+from etf_jax.models.mlp import MLP
 from etf_jax.models.resnet import ResNet
 from etf_jax.models.resnet_cifar import ResNetCIFAR
 
 __all__ = [
   "BACKBONES",
+  "MLP",
   "Classifier",
   "CosineHead",
   "DenseNet",

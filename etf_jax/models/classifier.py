@@ -20,6 +20,7 @@ from ml_collections import ConfigDict
 from etf_jax.errors import InputError, unknown_name
 from etf_jax.models import batch_norm, heads
 from etf_jax.models.densenet import DenseNet
+from etf_jax.models.mlp import MLP
 from etf_jax.models.resnet import BLOCKS, ResNet
 from etf_jax.models.resnet_cifar import ResNetCIFAR
 
@@ -31,7 +32,7 @@ BACKBONES = {
     ("densenet", DenseNet, (10, 100, 150, 190, 250)),
   )
   for depth in depths
-}
+} | {"identity": functools.partial(MLP, depth=0), "mlp": MLP}
 
 HEADS: dict[str, Callable[..., nn.Module]] = {
   "cosine": heads.CosineHead,
@@ -169,7 +170,8 @@ def _create_backbone(config: ConfigDict) -> nn.Module:
       raise unknown_name(
         "config.model.name", name, BACKBONES, "package.module:Class"
       )
-    taken = {"depth", "width", "dtype"} & set(kwargs)
+    taken = {"dtype"} if name == "mlp" else {"depth", "width", "dtype"}
+    taken &= set(kwargs)
     if taken:
       raise InputError(
         f"config.model.kwargs sets {min(taken)!r} of {name}, which"

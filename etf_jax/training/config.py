@@ -26,6 +26,7 @@ _CHOICES = {
   "loss.scaling": ("paper", "class_balanced"),
   "loss.weight_reduction": ("batch_size", "weight_sum"),
   "schedule.name": ("step", "cosine", "constant"),
+  "optimizer.name": ("sgd", "adamw"),
   "optimizer.decayed": ("all", "kernels"),
   "eval.best_metric": metrics.OF_BEST,
   "init_parts": ("backbone", "all"),

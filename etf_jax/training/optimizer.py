@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""SGD as PyTorch runs it, and learning rates that follow the epochs."""
+"""SGD as PyTorch runs it, AdamW, and learning rates that follow the epochs."""
 
 from collections.abc import Callable
 
@@ -53,7 +53,7 @@ def create_schedule(
 def create_optimizer(
   config: ConfigDict, schedule: Callable[[jax.Array], jax.Array]
 ) -> optax.GradientTransformation:
-  """Create SGD: g + decay * w, then momentum, then the rate.
+  """Create SGD: g + decay * w, then momentum, then the rate; or AdamW.
 
   Args:
     config: `optimizer` is read; `decayed="kernels"` leaves out every
@@ -66,20 +66,41 @@ def create_optimizer(
   mask = None
   if optimizer.decayed == "kernels":
     mask = lambda params: jax.tree.map(lambda x: x.ndim > 1, params)  # noqa: E731
-  sgd = optax.chain(
-    optax.add_decayed_weights(optimizer.weight_decay, mask),
-    optax.sgd(schedule, optimizer.momentum or None, optimizer.nesterov),
-  )
+  if optimizer.name == "adamw":
+    base = _promoting(
+      optax.adamw(
+        schedule,
+        b1=optimizer.momentum,
+        weight_decay=optimizer.weight_decay,
+        mask=mask,
+        nesterov=optimizer.nesterov,
+      )
+    )
+  else:
+    base = optax.chain(
+      optax.add_decayed_weights(optimizer.weight_decay, mask),
+      optax.sgd(schedule, optimizer.momentum or None, optimizer.nesterov),
+    )
   factor = optimizer.backbone_learning_rate_factor
   if methods.trains_backbone(config):
-    return sgd if factor == 1 else optax.chain(sgd, _scale_backbone(factor))
+    return base if factor == 1 else optax.chain(base, _scale_backbone(factor))
   whole = methods.METHODS[config.method].trains == "all"
   return optax.partition(
-    {"trained": sgd, "fixed": optax.set_to_zero()},
+    {"trained": base, "fixed": optax.set_to_zero()},
     lambda params: jax.tree_util.tree_map_with_path(
       lambda path, _: "trained" if _in_head(path, whole) else "fixed", params
     ),
   )
+
+
+def _promoting(base):
+  """Let optax's Adam multiply integers by floats where JAX is strict."""
+
+  def update(updates, opt_state, params=None):
+    with jax.numpy_dtype_promotion("standard"):
+      return base.update(updates, opt_state, params)
+
+  return optax.GradientTransformation(base.init, update)
 
 
 def _scale_backbone(factor):

@@ -1,6 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The state of a run: everything that a step changes, and the prototypes."""
 
+from collections.abc import Callable
 from typing import Any, Self
 
 from flax import struct
@@ -190,7 +191,7 @@ def create_train_state(
     sharding: of all leaves, or a tree with one for each leaf.
     average: make an `AveragedState`.
   """
-  init = _init(model, optimizer, image_shape, average)
+  init = make_init(model, optimizer, image_shape, average=average)
   return jax.jit(init, out_shardings=sharding)(keys(seed)["params"], fixed)
 
 
@@ -203,14 +204,23 @@ def train_state_shapes(
 ) -> TrainState:
   """Return the shapes of `create_train_state`, as `jax.ShapeDtypeStruct`s."""
   return jax.eval_shape(
-    _init(model, optimizer, image_shape, average),
+    make_init(model, optimizer, image_shape, average=average),
     jax.eval_shape(lambda: jax.random.key(0)),
     classifier_shapes(model, image_shape),
   )
 
 
-def _init(model, optimizer, image_shape, average):
-  """Make a function (key, fixed classifier) -> state, to be jitted."""
+def make_init(
+  model: Classifier,
+  optimizer: optax.GradientTransformation,
+  image_shape: tuple[int, ...],
+  *,
+  average: bool = False,
+) -> Callable[[jax.Array, dict], TrainState]:
+  """Make a function (key, fixed classifier) -> state, to be jitted.
+
+  Args: as of `create_train_state`.
+  """
 
   def init(key, fixed):
     _, variables = model.apply(

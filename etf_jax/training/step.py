@@ -53,6 +53,8 @@ class Mixture(NamedTuple):
     share: of the first label in a mixed image, a scalar in [0, 1].
     where: bool `[B]`, False for padding; None: all count.
     context: what the loss depends on besides.
+    weights: floats `[B]` of the examples' losses; None: all 1.
+    dropout_key: random numbers of the model's Dropout.
   """
 
   images: jax.Array
@@ -61,6 +63,8 @@ class Mixture(NamedTuple):
   share: jax.Array
   where: jax.Array | None
   context: methods.Context
+  weights: jax.Array | None
+  dropout_key: jax.Array
 
 
 # Takes the rows of a part from an array of the whole batch.
@@ -122,7 +126,16 @@ def make_train_step(
       batch.labels, batch.where, epoch, passed * steps_per_epoch / total_steps
     )
     mixed_in = None if partners is None else batch.labels[partners]
-    whole = Mixture(images, batch.labels, mixed_in, share, batch.where, context)
+    whole = Mixture(
+      images,
+      batch.labels,
+      mixed_in,
+      share,
+      batch.where,
+      context,
+      batch.weights,
+      jax.random.fold_in(key, 1),
+    )
     metrics, batch_stats, gradients = accumulate(static, state, whole)
     state = apply_update(
       optimizer, state, gradients, batch_stats, config.ema_decay
@@ -155,6 +168,7 @@ def forward(
     train=static.trains_backbone,
     mask=_some(where) if in_parts else where,
     mutable=["batch_stats"],
+    rngs={"dropout": batch.dropout_key},
   )
 
   def loss_of(labels):
@@ -169,6 +183,8 @@ def forward(
       config.loss.feature_length_penalty
       * losses.feature_length_penalty(output.features)
     )
+  if batch.weights is not None:
+    per_example *= rows(batch.weights)
   return per_example, (output, updates.get("batch_stats", {}))
 
 

@@ -208,3 +208,28 @@ def test_decay_of_everything_is_the_default():
   np.testing.assert_allclose(
     after["norm"]["scale"], 2 - 0.1 * 2e-4 * 2, rtol=1e-15
   )
+
+
+def test_adamw_by_hand():
+  """Two steps of decoupled decay, which spares the bias."""
+  config = changed(name="constant")
+  config.optimizer.update(
+    name="adamw", learning_rate=0.1, weight_decay=0.5, decayed="kernels"
+  )
+  adamw = optimizer.create_optimizer(config, lambda step: 0.1)
+  params = {"head": {"kernel": jnp.full((1, 1), 2.0), "bias": jnp.ones(1)}}
+  opt_state = adamw.init(params)
+  first, second, decay = np.zeros(2), np.zeros(2), np.array([0.5, 0.0])
+  wanted = np.array([2.0, 1.0])
+  for number, gradient in enumerate((0.3, -0.2), start=1):
+    gradients = jax.tree.map(lambda x, g=gradient: jnp.full_like(x, g), params)
+    updates, opt_state = adamw.update(gradients, opt_state, params)
+    params = optax.apply_updates(params, updates)
+    first = 0.9 * first + 0.1 * gradient
+    second = 0.999 * second + 0.001 * gradient**2
+    step = first / (1 - 0.9**number)
+    step /= np.sqrt(second / (1 - 0.999**number)) + 1e-8
+    wanted = wanted - 0.1 * (step + decay * wanted)
+  found = params["head"]
+  np.testing.assert_allclose(found["kernel"][0, 0], wanted[0], rtol=1e-5)
+  np.testing.assert_allclose(found["bias"][0], wanted[1], rtol=1e-5)
