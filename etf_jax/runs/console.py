@@ -189,12 +189,13 @@ def _line(row: Row) -> str:
     )
   else:
     accuracy, balanced = row.get("accuracy"), row.get("balanced_accuracy")
+    split = row.get("split")
     # Where classes have equally many images they are the same.
-    if None not in (accuracy, balanced) and abs(accuracy - balanced) > 1e-9:
-      parts.append(f"{row.get('split')} balanced accuracy {_percent(balanced)}")
-      parts.append(f"accuracy {_percent(accuracy)}")
+    if accuracy is None or balanced is None or abs(accuracy - balanced) < 1e-9:
+      parts.append(f"{split} accuracy {_percent(accuracy)}")
     else:
-      parts.append(f"{row.get('split')} accuracy {_percent(accuracy)}")
+      parts.append(f"{split} balanced accuracy {_percent(balanced)}")
+      parts.append(f"accuracy {_percent(accuracy)}")
     parts += [
       f"{shot} {_percent(row[shot])}"
       for shot in ("many", "medium", "few")

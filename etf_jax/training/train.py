@@ -1,12 +1,12 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Training from Python: load the data, train every seed, report.
 
+    import etf_jax
     from etf_jax.configs import digits_lt
-    from etf_jax.training.train import train
 
     config = digits_lt.get_config()
     config.total_epochs = 20.0
-    (result,) = train(config, "runs/first")
+    (result,) = etf_jax.train(config, "runs/first")
     print(result.last["accuracy"], result.workdir)
 
 `python -m etf_jax.main` is this function behind a command line. In a notebook

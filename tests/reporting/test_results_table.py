@@ -200,3 +200,19 @@ def test_an_imbalanced_test_set_heads_with_balanced_accuracy(tmp_path):
   assert f"{100 * final['last']['balanced_accuracy']:.1f} % test balanced" in (
     report.summary(section)
   )
+
+
+@pytest.mark.parametrize(("temperature", "same"), [(1.0, True), (2.0, False)])
+def test_one_run_under_two_names_is_said(tmp_path, temperature, same):
+  for method in ("balanced_softmax", "logit_adjusted"):
+    synthetic_runs.write_run(
+      tmp_path / method,
+      method,
+      0,
+      0.5,
+      hash_=method,
+      changes={"loss": {"temperature": temperature}},
+    )
+  notes = " ".join(results.notes(one_section(tmp_path)))
+  line = "balanced_softmax and logit_adjusted are the same runs by two names"
+  assert (line in notes) == same
