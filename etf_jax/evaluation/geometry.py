@@ -10,6 +10,7 @@ the model and the data alone and a resumed run measures the same.
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import math
 
 import jax
 import jax.numpy as jnp
@@ -188,6 +189,10 @@ def create(
         row[name] = total / number if number else float("nan")
       if rank_images:
         row |= _ranks(every, num_classes, rank_images)
+    if counts.max() < 2:
+      # Classes of one image have no spread; 0 would look like collapse.
+      for fields in (row, row["sample_mean"]):
+        fields.update((name, math.nan) for name in _SPREADS if name in fields)
     classifier, features, norms = metrics.fetch((classifier, features, norms))
     row |= {
       "classifier_norms": norms,
@@ -202,6 +207,10 @@ def create(
     return row, sums
 
   return measure
+
+
+# What tells how the images of a class differ.
+_SPREADS = ("nc1", "cdnv", "numerical_rank", "numerical_rank_centred")
 
 
 def _numbers(found: collapse.Metrics) -> dict[str, float]:

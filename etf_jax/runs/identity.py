@@ -44,11 +44,13 @@ _INCIDENTAL = (
   "report",
 )
 # Fields that say where a user's images lie; data.json says which they are.
-_PLACES = ("data.dir", "data.train_list", "data.validation_list")
-_PLACES += ("data.test_list",)
+_PLACES = (
+  "data.dir", "data.train_list", "data.validation_list", "data.test_list",
+)  # fmt: skip
 # Fields that were not incidental before there was data.json.
-_ONCE_DECISIVE = ("data.feed", "data.corrupt", "data.decoder")
-_ONCE_DECISIVE += ("eval.batch_size",)
+_ONCE_DECISIVE = (
+  "data.feed", "data.corrupt", "data.decoder", "eval.batch_size",
+)  # fmt: skip
 # Fields of older versions, which say nothing of a run where they are empty.
 _REMOVED = ("imbalances", "learning_rates")
 # Decoders of equal bits.

@@ -151,3 +151,15 @@ def test_zero_vectors_leave_cosines_undefined(problem):
   assert np.isnan(row["nc3_alignment_mean"])
   assert np.isnan(row["classifier_nearest"]).all()
   assert np.isfinite(row["cos_features_mean"])
+
+
+def test_classes_of_one_image_have_no_spread(problem):
+  split, *rest = problem
+  _, first = np.unique(split.labels, return_index=True)
+  single = (split.choose(first), *rest)
+  row, _ = measure(single, 1, 4, rank_images=5)
+  assert np.isnan(
+    [row[name] for name in ("nc1", "cdnv", "numerical_rank")]
+  ).all()
+  assert np.isnan(row["sample_mean"]["nc1"])
+  assert np.isfinite(row["nc2_deviation"])

@@ -43,7 +43,5 @@ def test_outputs_that_are_not_finite_end_in_one_line(
     patch.setattr(
       metrics, "compute", lambda *args: compute(*args) | {"ece": np.nan}
     )
-    with pytest.raises(
-      InputError, match=r"evaluation of test at step .*finite"
-    ):
+    with pytest.raises(InputError, match=r"test at step .*not finite"):
       etf_jax.train(config, tmp_path / "run")
