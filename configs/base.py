@@ -75,8 +75,10 @@ def get_config() -> ml_collections.ConfigDict:
   d.data_dir = placeholder(str)  # where prepared data live; None: TFDS's own
   d.manual_dir = placeholder(str)  # archives fetched by hand
   d.prepare = True  # prepare missing data before training
-  # Folder of images: split/class/image, class/image, or what lists name.
+  # Folder of images: split/class/image, class/image, or what lists name. Of
+  # features: FILE.npz or .parquet, or a folder with train and test.
   d.dir = placeholder(str)
+  d.feature_dim = placeholder(int)  # features: their number; None: the file's
   # Share of each class of a folder without test images that is held back to
   # test on, in (0, 1); data.seed chooses, and no class gives its last image.
   d.test_fraction = 0.2

@@ -10,6 +10,9 @@ A folder stands for all images below it, in sorted order. Images are decoded and
 cropped as in the run: to its channels (gray becomes color by three equal
 channels, color gray by its luma), and to its size.
 
+Of a run on features, files of features (.npz with `x` or `test_x`, .npy or
+.parquet) take the place of images.
+
 A line holds the image; its class and the probability; the angle in degrees
 between the image's feature and the nearest classifier vector, of a fixed frame
 the prototype of the class; the second class and its probability; and with
@@ -70,18 +73,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     raise InputError(
       f"--abstain_angle={angle}: no such angle; must lie in [0, 180] degrees"
     )
-  paths = image_files.find(options.images)
   model = trained.load(options.workdir, options.step)
   _log.info(model.description)
-  rows = list(
-    prediction.predict(
+  if model.pixels.features:
+    paths = options.images
+    found = prediction.predict_features(model, paths, abstain_angle=angle)
+  else:
+    paths = image_files.find(options.images)
+    found = prediction.predict(
       model,
       paths,
       batch_size=options.batch_size,
       corrupt=options.corrupt,
       abstain_angle=angle,
     )
-  )
+  rows = list(found)
   if not rows:
     raise InputError(
       f"none of the {len(paths)} images can be read; name others"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from etf_jax.data import catalog, decode, fingerprint, long_tail, sources
-from etf_jax.data.sources import folders, published_svhn
+from etf_jax.data.sources import features, folders, published_svhn
 from etf_jax.data.sources import splits as opening
 from etf_jax.errors import InputError
 from etf_jax.runs import data_record
@@ -55,6 +55,7 @@ class Pixels:
     decoder: See `decode.choose`.
     corrupt: What an image that cannot be decoded is: an `error`, or `skip`.
     limits: Limits of an image; None: the defaults.
+    features: True: rows of float32 in place of images.
   """
 
   shape: tuple[int, int, int]
@@ -63,6 +64,12 @@ class Pixels:
   decoder: str
   corrupt: str
   limits: decode.Limits | None = None
+  features: bool = False
+
+  @property
+  def dtype(self) -> type:
+    """Return the type of the arrays."""
+    return np.float32 if self.features else np.uint8
 
   @property
   def has_sizes(self) -> bool:
@@ -75,6 +82,9 @@ class Pixels:
     Raises:
       decode.CorruptImage: It is no image, or not of this shape.
     """
+    if self.features:
+      row = np.frombuffer(encoded, np.float32)
+      return row.reshape(self.shape), self.shape[:2]
     image, size = decode.decode(
       encoded,
       channels=self.shape[2],
@@ -112,7 +122,7 @@ class Encoded:
 
   def choose(self, indices: np.ndarray) -> Split:
     """Decode the images that `indices` name; corrupt ones are blank."""
-    images = np.zeros((len(indices), *self.pixels.shape), np.uint8)
+    images = np.zeros((len(indices), *self.pixels.shape), self.pixels.dtype)
     sizes = np.zeros((len(indices), 2), np.int32)
     for place, index in enumerate(indices):
       try:
@@ -144,6 +154,8 @@ class Dataset:
     std: Standard deviation per channel, of pixels in [0, 1].
     image_shape: Height, width and channels of every image.
     record: Which images these are, see `runs.data_record`.
+    statistics: Of features, the mean and deviation `[d]` of the training rows;
+      None for images.
   """
 
   name: str
@@ -159,6 +171,7 @@ class Dataset:
   record: Mapping[str, Any] = dataclasses.field(
     default_factory=lambda: {"splits": {}, "left_out": None}
   )
+  statistics: tuple[np.ndarray, ...] | None = None
 
 
 def load(config: Any, record: Mapping[str, Any] | None = None) -> Dataset:
@@ -236,6 +249,9 @@ def load(config: Any, record: Mapping[str, Any] | None = None) -> Dataset:
     std=opened.std,
     image_shape=pixels.shape,
     record={"splits": described, "left_out": left_out if skip else None},
+    statistics=features.statistics(opened.train, train.indices)
+    if pixels.features
+    else None,
     **ready,
   )
 
@@ -282,6 +298,14 @@ def _cut(config, opened, training) -> tuple[sources.Subset, np.ndarray]:
 
 
 def _pixels(config, opened, corrupt) -> Pixels:
+  if config.name == opening.FEATURES:
+    width = opened.train.features.shape[1]
+    if config.feature_dim not in (None, width):
+      raise InputError(
+        f"config.data.feature_dim={config.feature_dim}: the rows of"
+        f" {config.dir} have {width} features; leave it out"
+      )
+    return Pixels((1, 1, width), None, "shorter", "", corrupt, features=True)
   decoder = decode.choose(config.decoder)
   limits = decode.limits.from_config(config)
   size, shape = config.image_size, opened.image_shape
@@ -314,6 +338,11 @@ def _ready(source, pixels, config, listed) -> tuple[Split | Encoded, list[str]]:
     config: `data` of the config.
     listed: Names of the images to leave out; None: not known yet.
   """
+  if pixels.features:
+    encoded = Encoded(source, pixels)
+    if config.feed == "stream":
+      return encoded, []
+    return encoded.choose(np.arange(len(source.labels))), []
   good = np.ones(len(source.labels), bool)
   if listed:
     names = fingerprint.names(source)

@@ -113,5 +113,8 @@ def with_statistics(
   std = jnp.asarray(std)
   new = {"mean": jnp.asarray(mean), "std": jnp.where(std > 0, std, 1)}
   old = backbone[_NAME]
-  backbone[_NAME] = {name: new[name].astype(old[name].dtype) for name in old}
+  backbone[_NAME] = {
+    name: jax.device_put(new[name].astype(x.dtype), x.sharding)
+    for name, x in old.items()
+  }
   return {**batch_stats, "backbone": backbone}

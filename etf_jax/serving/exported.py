@@ -51,7 +51,7 @@ def stablehlo(trained: Trained) -> export.Exported:
 
   (batch,) = export.symbolic_shape("batch")
   arguments = [
-    jax.ShapeDtypeStruct((batch, *trained.image_shape), jnp.uint8),
+    jax.ShapeDtypeStruct((batch, *trained.image_shape), trained.pixels.dtype),
     jax.ShapeDtypeStruct((batch, 2), jnp.int32),
   ]
   return export.export(jax.jit(program), platforms=PLATFORMS)(
@@ -98,9 +98,8 @@ def check(trained: Trained, call: Callable[..., dict[str, jax.Array]]) -> float:
   """
   rng, worst = np.random.default_rng(0), 0.0
   for number in _TRIED:
-    images = rng.integers(
-      0, 256, (number, *trained.image_shape), dtype=np.uint8
-    )
+    shape = (number, *trained.image_shape)
+    images = rng.integers(0, 256, shape).astype(trained.pixels.dtype)
     arguments = [images]
     if trained.pixels.has_sizes:
       height = rng.integers(1, trained.image_shape[0] + 1, (number, 1))

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from etf_jax.data import decode
+from etf_jax.data.sources import features
 from etf_jax.errors import InputError
 from etf_jax.reporting import tables
 from etf_jax.serving.trained import Prediction, Trained
@@ -68,11 +69,42 @@ def predict(
     found = trained(
       np.array(arrays), np.array(sizes) if trained.pixels.has_sizes else None
     )
-    for place, name in enumerate(names):
-      row = {"image": name} | _row(found, trained.class_names, place)
-      if abstain_angle is not None:
-        row["abstained"] = row["angle"] > abstain_angle
-      yield row
+    yield from _rows(found, names, trained.class_names, abstain_angle)
+
+
+def predict_features(
+  trained: Trained,
+  paths: Sequence[str],
+  *,
+  abstain_angle: float | None = None,
+) -> Iterator[dict[str, Any]]:
+  """Classify the rows of files of features, in their order.
+
+  Args:
+    trained: the model of a run on features.
+    paths: files, see `data.sources.features.read`; `x`, or else `test_x`.
+    abstain_angle: degrees; a row with a larger angle abstains.
+
+  Yields:
+    A row as `predict` has it; `image` is the file's `files`, or FILE:ROW.
+
+  Raises:
+    InputError: a file cannot be read, or has rows of another width.
+  """
+  for path in paths:
+    arrays = features.read(Path(path))
+    part = "x" if "x" in arrays else "test_x"
+    if part not in arrays:
+      raise InputError(f"{path}: has no x; give the rows to classify that name")
+    names = arrays.get(part.replace("x", "files"))
+    try:
+      found = trained(arrays[part])
+    except ValueError as error:
+      raise InputError(f"{path}: {error}; give other rows") from error
+    if names is None:
+      names = [f"{path}:{row}" for row in range(len(arrays[part]))]
+    named = [str(name) for name in names]
+    yield from _rows(found, named, trained.class_names, abstain_angle)
 
 
 def text(rows: Sequence[dict[str, Any]]) -> str:
@@ -132,6 +164,15 @@ def _decoded(
         yield [future.result() for future in pending.pop(0)]
     for futures in pending:
       yield [future.result() for future in futures]
+
+
+def _rows(found, names, class_names, abstain_angle):
+  """Yield a row for each image or row of features of a batch."""
+  for place, name in enumerate(names):
+    row = {"image": name} | _row(found, class_names, place)
+    if abstain_angle is not None:
+      row["abstained"] = row["angle"] > abstain_angle
+    yield row
 
 
 def _row(found: Prediction, names: Sequence[str], place: int) -> dict[str, Any]:

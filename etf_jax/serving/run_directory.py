@@ -113,6 +113,10 @@ def images(config: ConfigDict) -> Images:
     InputError: the data are needed, and are not there.
   """
   known = splits.appearance(config.data)
+  if config.data.name == splits.FEATURES:
+    shape = known["image_shape"]
+    pixels = Pixels(shape, None, "shorter", "", "error", features=True)
+    return Images(pixels, known["mean"], known["std"])
   decoder = decode.choose(config.data.decoder)
   shape, size, fit = known["image_shape"], config.data.image_size, "shorter"
   if size is not None:

@@ -116,7 +116,8 @@ class Trained:
 
     Args:
       images: `[B, H, W, C]` of `image_shape`, uint8; or floats in [0, 1], which
-        are rounded to the 256 levels that images in files have.
+        are rounded to the 256 levels that images in files have. Of a run on
+        features floats `[B, d]`.
       sizes: integers `[B, 2]`, height and width of what is image in the top
         left corner of each array, for runs with config.data.fit="longer"; None
         where images fill their arrays.
@@ -176,6 +177,8 @@ class Trained:
 
   def _checked(self, images):
     images = np.asarray(images)
+    if self.pixels.features:
+      return self._checked_features(images)
     if images.shape[1:] != self.image_shape or not len(images):
       wanted = ", ".join(map(str, self.image_shape))
       raise ValueError(
@@ -194,6 +197,15 @@ class Trained:
         f"images of floats must lie in [0, 1], got {low:g} to {high:g}"
       )
     return np.rint(images * 255).astype(np.uint8)
+
+  def _checked_features(self, rows):
+    width = self.image_shape[2]
+    rows = rows.reshape(len(rows), -1)
+    if rows.shape[1] != width or not len(rows):
+      raise ValueError(f"features must be [B, {width}], got {list(rows.shape)}")
+    if not np.isfinite(rows).all():
+      raise ValueError("features must be finite numbers")
+    return rows.astype(np.float32).reshape(-1, *self.image_shape)
 
   def decode(self, encoded: bytes) -> tuple[np.ndarray, tuple[int, int]]:
     """Decode a file's content to an array of `image_shape`, as in the run.

@@ -268,6 +268,22 @@ def _check_together(config: ConfigDict) -> None:
     raise InputError(
       f"config.steps_per_call={config.steps_per_call} {resident}"
     )
+  augment = config.augment
+  if config.data.name == "features" and (
+    augment.crop_size
+    or augment.flip
+    or augment.cutmix_alpha
+    or augment.cutout
+    or augment.crop_padding
+    or augment.randaugment_layers
+    or augment.brightness
+    or augment.contrast
+    or augment.saturation
+  ):
+    raise InputError(
+      "config.data.name='features': rows have no pixels to augment; leave out"
+      " config.augment but for mixup_alpha"
+    )
   packed = f"config.pack_seeds={config.pack_seeds}"
   if streamed and config.pack_seeds > 1:
     raise InputError(f"{packed} {resident}")

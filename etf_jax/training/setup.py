@@ -101,6 +101,9 @@ def make_setup(
   Raises:
     InputError: a config that cannot be run, in one line.
   """
+  if dataset.statistics is not None:
+    config = ConfigDict(config)
+    config.data.feature_dim = dataset.image_shape[2]
   config = resolve_config(config, dataset.num_classes)
   input_shape = _input_shape(config, dataset)
   if methods.METHODS[config.method].trains != "all" or config.init_from:

@@ -147,7 +147,7 @@ def shapes(
 
   examples = len(split.labels)
   return Resident(
-    shape((count * parts, pixels // parts), np.uint8, images),
+    shape((count * parts, pixels // parts), split.images.dtype, images),
     shape((examples,), np.int32, everywhere),
     None if split.sizes is None else shape((examples, 2), np.int32, everywhere),
     tuple(image_shape),

@@ -18,6 +18,7 @@ from etf_jax.data import catalog, sources
 from etf_jax.data.prepare import gcs, prepare
 from etf_jax.data.sources import (
   duplicates,
+  features,
   folders,
   lists,
   prepared,
@@ -27,6 +28,8 @@ from etf_jax.errors import InputError
 
 # The data set that is no data set of the catalog: images of the user's own.
 FOLDER = "folder"
+# Feature vectors in files, with `config.dir`.
+FEATURES = "features"
 # Of the photographs that networks are commonly trained on first, ImageNet's.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -88,6 +91,11 @@ def _open(config) -> dict[str, Any]:
   """Return the splits, with the labels that they have."""
   if config.name == FOLDER:
     return _open_files(config, {})
+  if config.name == FEATURES:
+    found = features.open_files(
+      config.dir, test_fraction=config.test_fraction, seed=config.seed
+    )
+    return {**found, "validation": None}
   info = catalog.lookup(config.name)
   if config.dir is not None or info.tfds_name is None:
     splits = _open_files(config, info.lists)
@@ -145,6 +153,9 @@ def appearance(config: Any) -> dict[str, Any]:
   """
   if config.name == FOLDER:
     return {"image_shape": None, "mean": _MEAN, "std": _STD}
+  if config.name == FEATURES:  # The model normalizes them.
+    shape = config.feature_dim and (1, 1, config.feature_dim)
+    return {"image_shape": shape, "mean": (0.0,), "std": (1.0,)}
   info = catalog.lookup(config.name)
   in_files = config.dir is not None or info.tfds_name is None
   return {

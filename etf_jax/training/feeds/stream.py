@@ -198,7 +198,7 @@ def _shapes(pixels, size, mesh, masked):
     return jax.ShapeDtypeStruct(sizes, dtype, sharding=spread)
 
   return Batch(
-    shape((size, *pixels.shape), np.uint8),
+    shape((size, *pixels.shape), pixels.dtype),
     shape((size,), np.int32),
     shape((size,), np.bool_) if masked else None,
     shape((size, 2), np.int32) if pixels.has_sizes else None,

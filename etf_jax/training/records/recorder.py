@@ -16,6 +16,7 @@ import numpy as np
 
 from etf_jax.errors import InputError
 from etf_jax.evaluation import metrics
+from etf_jax.models import mlp
 from etf_jax.runs import console, directory, writers
 from etf_jax.training.checkpoints import two_stage
 from etf_jax.training.checkpoints.manager import Checkpoints
@@ -109,6 +110,9 @@ class RunRecorder:
       setup.state_sharding,
       average=bool(setup.config.ema_decay),
     )
+    if (statistics := self._trainer.dataset.statistics) is not None:
+      batch_stats = mlp.with_statistics(state.batch_stats, *statistics)
+      state = state.begin_from(state.params, batch_stats)
     state, start = self._checkpoints.restore(state)
     if not start and setup.config.init_from:
       state, self._extra_fields = two_stage.start(
