@@ -191,20 +191,20 @@ def load(config: Any, record: Mapping[str, Any] | None = None) -> Dataset:
   Raises:
     InputError: The data are missing, or a field is out of its range.
   """
-  for field, known in (
+  for field, choices in (
     ("feed", ("resident", "stream")),
     ("fit", ("shorter", "longer")),
     ("corrupt", ("error", "skip")),
   ):
     value = getattr(config, field)
-    if value not in known:
+    if value not in choices:
       raise InputError(
         f"config.data.{field}: "
-        + catalog.unknown("choice", value, dict.fromkeys(known))
+        + catalog.unknown("choice", value, dict.fromkeys(choices))
       )
   opened = opening.open_splits(config)
   described = fingerprint.describe(opened.by_name)
-  known = None
+  known: Mapping[str, list[str]] | None = None
   if record and record["digest"] == data_record.digest({"splits": described}):
     known = record["left_out"]
   skip = config.corrupt == "skip" or known is not None
@@ -257,6 +257,7 @@ def load(config: Any, record: Mapping[str, Any] | None = None) -> Dataset:
 
 
 def _name_classes_without_validation(labels, names) -> None:
+  """Log which classes have no image for validation."""
   counts = np.bincount(labels, minlength=len(names))
   absent = [names[k] for k in np.flatnonzero(counts == 0)]
   if absent:

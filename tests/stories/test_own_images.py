@@ -76,3 +76,46 @@ def test_validation_of_a_tail(tmp_path, capsys, fraction):
   assert (
     "classes of a single image are trained, and have none for validation: gnu"
   ) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("feed", ["resident", "stream"])
+def test_pixmaps_and_corrupt_images(tmp_path, capsys, feed):
+  photos = photographs(tmp_path / "photos", ".ppm")
+  for name in ("3.ppm", "5.ppm"):
+    (photos / "cat" / name).write_bytes(b"P6 9 9 255 ")
+    (photos / "dog" / name).write_bytes(b"")
+  fields = (f"--config.data.feed={feed}", "--config.batch_size=30")
+  assert run(tmp_path / "run", photos, *fields) == 2
+  (line,) = [
+    line
+    for line in capsys.readouterr().err.splitlines()
+    if line.startswith("error: ")
+  ]
+  assert " images cannot be decoded: " in line
+  assert line.endswith("or set config.data.corrupt='skip'")
+  fields += ("--config.data.corrupt=skip",)
+  assert run(tmp_path / "run", photos, *fields) == 0
+
+
+def test_a_list_that_trains_and_tests(tmp_path, capsys):
+  photos = photographs(tmp_path / "photos")
+  rows = ["file;species"]
+  rows += [
+    f"{path.relative_to(photos)};{path.parent.name}"
+    for path in sorted(photos.glob("*/*"))
+  ]
+  (tmp_path / "all.csv").write_text("\n".join(rows))
+  lists = [
+    f"--config.data.{s}_list={tmp_path}/all.csv" for s in ("train", "test")
+  ]
+  lists.append("--config.data.columns=file,species")
+  assert run(tmp_path / "run", photos, *lists) == 0
+  expected = (
+    "test images that are duplicates of training images: 28 of 28, such"
+  )
+  assert expected in capsys.readouterr().err
+  lists.append("--config.data.duplicates=error")
+  assert run(tmp_path / "other", photos, *lists) == 2
+  assert f"error: config.data.duplicates='error': {expected}" in (
+    capsys.readouterr().err
+  )
