@@ -175,7 +175,7 @@ class Dataset:
 
 
 def load(config: Any, record: Mapping[str, Any] | None = None) -> Dataset:
-  """Open a data set and cuts it to its long tail.
+  """Open a data set and cut it to its long tail.
 
   Validation images are taken before the tail is cut.
 

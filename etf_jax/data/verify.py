@@ -59,7 +59,7 @@ def verify(
     data_dir: Where prepared data live, None being TFDS's default; of those in
       a bucket the copy is checked, which is made if need be; the folder of the
       images for a set without a builder.
-    cache_dir: As of `gcs.local_root`, for data in a bucket.
+    cache_dir: Folder of copies, see `gcs.local_root`; for data in a bucket.
     sample: How many images of each split are decoded, at least 1.
     seed: Which ones, at least 0.
 
@@ -83,10 +83,10 @@ def verify(
         listing = lists.read(info.lists[role])
       except InputError as error:
         lines.append(f"{role} list: not checked ({error})")
-    called = split if listing is None else f"{role} list"
-    if called in checked:
+    split_name = split if listing is None else f"{role} list"
+    if split_name in checked:
       continue
-    checked.add(called)
+    checked.add(split_name)
     try:
       source = open_split(split)
       if listing is not None:
@@ -94,8 +94,10 @@ def verify(
     except InputError as error:
       problems.append(str(error))
       continue
-    told, wrong = check(source, called, info, sample=sample, seed=seed)
-    lines += told
+    found_lines, wrong = check(
+      source, split_name, info, sample=sample, seed=seed
+    )
+    lines += found_lines
     problems += wrong
   lines.append(
     f"problems: {len(problems)}" if problems else "no problem was found"
@@ -156,7 +158,7 @@ def check(
 
   Args:
     source: The split.
-    split: What it is called.
+    split: Name of the split.
     info: What it should be.
     sample: How many images are decoded, at least 1.
     seed: Which ones, at least 0.
@@ -199,8 +201,10 @@ def check(
     f"a class (imbalance {_ratio(counts)}); classes with many, medium and few: "
     f"{many:,}, {num_classes - many - few:,}, {few:,}"
   ]
-  told, wrong = _decode_some(source, split, info, sample=sample, seed=seed)
-  return lines + told, problems + wrong
+  more_lines, wrong = _decode_some(
+    source, split, info, sample=sample, seed=seed
+  )
+  return lines + more_lines, problems + wrong
 
 
 def _decode_some(source, split, info, *, sample, seed):

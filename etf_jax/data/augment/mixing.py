@@ -105,13 +105,13 @@ def shares(
   lam = jax.random.beta(key, alpha, alpha, dtype=jnp.float32)
   if not cutmix_alpha:
     return lam, lam
-  own = cutmix_window(jax.random.fold_in(key, 1), lam, height, width)
+  window = cutmix_window(jax.random.fold_in(key, 1), lam, height, width)
   # Counted, since the border may cut the box off.
-  area = jnp.sum(own, dtype=jnp.int32).astype(jnp.float32) / (height * width)
-  own = own[None, :, :, None].astype(jnp.float32)
+  area = jnp.sum(window, dtype=jnp.int32).astype(jnp.float32) / (height * width)
+  window = window[None, :, :, None].astype(jnp.float32)
   if pasted is None:
-    return own, area
-  return jnp.where(pasted, own, lam), jnp.where(pasted, area, lam)
+    return window, area
+  return jnp.where(pasted, window, lam), jnp.where(pasted, area, lam)
 
 
 def cutmix_window(

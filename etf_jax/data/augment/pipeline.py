@@ -113,7 +113,7 @@ def training(
     inputs = inputs_of(keys, images)
     if not (config.mixup_alpha or config.cutmix_alpha):
       return inputs, None, None
-    own, lam = mixing.shares(
+    share, lam = mixing.shares(
       batch_key,
       *inputs.shape[1:3],
       mixup_alpha=config.mixup_alpha,
@@ -122,7 +122,7 @@ def training(
     partners = mixup_partners(keys, batch.where)
     # Fetched as bytes, since they may come from other devices.
     theirs = inputs_of(keys[partners], mixing.fetch(images, partners))
-    return mixing.blend(inputs, theirs, own), partners, lam
+    return mixing.blend(inputs, theirs, share), partners, lam
 
   return augmented
 

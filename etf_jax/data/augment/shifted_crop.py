@@ -65,6 +65,6 @@ def products(images: jax.Array, corners: jax.Array) -> jax.Array:
 def _chosen(starts, length):
   """Ones where a place in the image is one in the window, `[B, n, n]`."""
   places = jnp.arange(length, dtype=jnp.int32)
-  apart = (starts[:, None] + places[None])[:, :, None] - places[None, None]
+  distance = (starts[:, None] + places[None])[:, :, None] - places[None, None]
   # A comparison would be kept as an array of its own.
-  return jnp.maximum(1 - jnp.abs(apart), 0).astype(jnp.bfloat16)
+  return jnp.maximum(1 - jnp.abs(distance), 0).astype(jnp.bfloat16)

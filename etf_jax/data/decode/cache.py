@@ -289,7 +289,7 @@ def _none_good(source, bad) -> InputError:
 
 
 def _report(source: Source, bad: dict[int, str], corrupt: str) -> None:
-  """Raise for bad images, or names them."""
+  """Raise for bad images, or name them."""
   if not bad:
     return
   ordered = sorted(bad)
@@ -333,7 +333,7 @@ def _fill(
   workers: int,
   progress: str | None,
 ) -> Iterator[None]:
-  """Decode and stores what is not done yet; pauses after every block."""
+  """Decode and store what is not done yet; pauses after every block."""
   bytes_each = math.prod(decoder.shape)
   length = max(1, min(_BLOCK_IMAGES, _BLOCK_BYTES // bytes_each))
   starts = [
@@ -356,11 +356,11 @@ def _fill(
     contextlib.closing(_run(work, starts, threads)) as results,
   ):
     for start, (sizes, bad) in zip(starts, results, strict=True):
-      those = slice(start, start + length)
-      state.sizes[those] = sizes
+      found = slice(start, start + length)
+      state.sizes[found] = sizes
       state.bad.update(bad)
-      bar.update(int(np.sum(~state.done[those])))
-      state.done[those] = True
+      bar.update(int(np.sum(~state.done[found])))
+      state.done[found] = True
       yield
 
 

@@ -110,7 +110,7 @@ def decode(
   decoder: str,
   limits: Limits | None = None,
 ) -> tuple[np.ndarray, tuple[int, int]]:
-  """Decode an image and brings it to one size.
+  """Decode an image and bring it to one size.
 
   Scaling is bilinear and antialiased. Sides are rounded as torchvision's Resize
   and CenterCrop round them. simplejpeg and OpenCV agree to the last bit where
@@ -336,7 +336,7 @@ def _reduction(height: int, width: int, plan: _Plan | None) -> int:
 
 
 def _finish(image, shape, reduction, plan, orientation, size, fit):
-  """Scale, turns and places an image of the given stored height and width."""
+  """Scale, turn and place an image of the given stored height and width."""
   if plan is not None:
     scaled = (plan.rows, plan.columns)
     if scaled != shape or scaled != (plan.height, plan.width):

@@ -40,7 +40,7 @@ class Archive:
     url: Where it comes from.
     name: What it is called in manual_dir.
     size: In bytes.
-    sha256: Of its content, in hexadecimal digits.
+    sha256: Digest of the content, in hexadecimal digits.
   """
 
   url: str

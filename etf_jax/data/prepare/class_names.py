@@ -29,8 +29,8 @@ def write(builder: tfds.core.DatasetBuilder, info: catalog.DatasetInfo) -> None:
   """Leave class names for TFDS to find, from records that spell them.
 
   Args:
-    builder: Of prepared data.
-    info: Of the data set.
+    builder: Builder of prepared data.
+    info: Facts of the data set.
   """
   features = builder.info.features
   encoded = {

@@ -60,7 +60,7 @@ def prepare(
     manual_dir: Where archives lie that were fetched by hand, under their
       registered names; None is `downloads/manual` in data_dir, or in
       `gcs.local_root` if that is in a bucket.
-    cache_dir: As of `gcs.local_root`, for data in a bucket.
+    cache_dir: Folder of copies, see `gcs.local_root`; for data in a bucket.
 
   Returns:
     The directory of the prepared data, or its address.
@@ -103,7 +103,7 @@ def _prepare(
   Args:
     name: Name in the catalog.
     data_dir: The folder of all prepared data.
-    manual_dir: As of `prepare`.
+    manual_dir: See `prepare`.
     again: The user's command, of a manual_dir.
     option: That names data_dir in it.
   """
@@ -174,7 +174,7 @@ def wait_until_prepared(
 
   Args:
     name: Name in the catalog.
-    data_dir: As of `prepare`; a directory that all machines see.
+    data_dir: See `prepare`; a directory that all machines see.
     patience: Seconds without a sign that another machine is at it.
 
   Raises:

@@ -57,12 +57,12 @@ class ScikitDigits(tfds.core.GeneratorBasedBuilder):
 
     data = load_digits()
     levels = np.rint(data.images * (255 / _INK_LEVELS)).astype(np.uint8)
-    seen = [0] * _NUM_CLASSES
+    images_of = [0] * _NUM_CLASSES
     for index, (image, label) in enumerate(
       zip(levels, data.target.tolist(), strict=True)
     ):
-      seen[label] += 1
-      if (seen[label] % _TEST_EVERY == 0) == test:
+      images_of[label] += 1
+      if (images_of[label] % _TEST_EVERY == 0) == test:
         yield (
           index,
           {"id": f"digit_{index:04d}", "image": _png(image), "label": label},

@@ -51,10 +51,10 @@ def class_names(listing: Listing) -> tuple[str, ...]:
     given = set(listing.labels)
     numbers = all(re.fullmatch(r"-?\d+", name) for name in given)
     return tuple(sorted(given, key=int) if numbers else sorted(given))
-  there = np.unique(listing.labels)
-  wrong = np.flatnonzero(there != np.arange(len(there)))
+  present = np.unique(listing.labels)
+  wrong = np.flatnonzero(present != np.arange(len(present)))
   if wrong.size:
-    first = int(np.flatnonzero(listing.labels == there[wrong[0]])[0])
+    first = int(np.flatnonzero(listing.labels == present[wrong[0]])[0])
     raise InputError(
       f"{listing.place(first)}: no line has label {wrong[0]}; integer labels "
       "are 0..K-1, all of them in the training list"
@@ -63,21 +63,21 @@ def class_names(listing: Listing) -> tuple[str, ...]:
     zip(map(_folder, listing.paths), listing.labels.tolist(), strict=True)
   )
   by_label = {label: folder for folder, label in pairs}
-  ordered = [by_label[label] for label in range(len(there))]
-  if len(pairs) == len(there) == len(set(ordered)):
+  ordered = [by_label[label] for label in range(len(present))]
+  if len(pairs) == len(present) == len(set(ordered)):
     common = _common_folder(ordered)
     names = tuple(folder.removeprefix(common) for folder in ordered)
     if all(names):
       return names
   # These are no names of folders, which a label could contradict.
-  return tuple(f"class {k}" for k in range(len(there)))
+  return tuple(f"class {k}" for k in range(len(present)))
 
 
 def labels(listing: Listing, names: Sequence[str]) -> np.ndarray:
   """Return the class of each entry of a list.
 
   Args:
-    listing: Of any split.
+    listing: List of any split.
     names: The K names of the classes.
 
   Returns:
@@ -118,7 +118,7 @@ def join(
 
   Args:
     listing: N entries.
-    file_names: What the M records were called.
+    file_names: Names of the M records.
     record_labels: `[M]` their classes.
     names: The K names of the classes of the records.
 

@@ -49,7 +49,7 @@ class Prepared:
     class_names: The K names.
     file_names: `[N]` strings, what each image was called in its archive; None
       where the data set has no such field.
-    held: The encoded images; None where they are read when asked for.
+    encoded_images: The encoded images; None where they are read when asked for.
     version: Name and version of the data set, such as "cifar10/3.0.2".
     split: Name of the split.
   """
@@ -59,14 +59,14 @@ class Prepared:
   labels: np.ndarray
   class_names: tuple[str, ...]
   file_names: np.ndarray | None
-  held: list[bytes] | None
+  encoded_images: list[bytes] | None
   version: str = ""
   split: str = ""
 
   def read(self, index: int) -> bytes:
     """See `Source`."""
-    if self.held is not None:
-      return self.held[index]
+    if self.encoded_images is not None:
+      return self.encoded_images[index]
     return self.records[int(index)]["image"]
 
   def describe(self, index: int) -> str:
@@ -140,7 +140,7 @@ def open_prepared(
   Args:
     builder: See `make_builder`.
     split: "train", or several as "train+extra".
-    info: Of the data set.
+    info: Facts of the data set.
 
   Raises:
     InputError: A label is not one of 0..K-1.
@@ -153,9 +153,9 @@ def open_prepared(
   }
   records = builder.as_data_source(split, decoders=encoded)
   place = f"split {split!r} in {builder.data_dir}"
-  held = None
+  encoded_images = None
   if info.image_shape is not None:
-    labels, file_names, held = _scan(records, info, hold=True)
+    labels, file_names, encoded_images = _scan(records, info, hold=True)
   else:
     index = pathlib.Path(builder.data_dir, f".etf_jax-{split}.npz")
     known = _read_index(index, len(records), info)
@@ -177,7 +177,7 @@ def open_prepared(
     labels.astype(np.int32),
     tuple(builder.info.features[info.label_key].names),
     file_names,
-    held,
+    encoded_images,
     builder.info.full_name,
     split,
   )
@@ -186,7 +186,7 @@ def open_prepared(
 def _scan(records, info, *, hold):
   """Label, file names and, if they are to be held, encoded images."""
   labels = np.empty(len(records), np.int64)
-  names, held = [], []
+  names, encoded_images = [], []
   at_once = _SMALL_READ_AT_ONCE if hold else _READ_AT_ONCE
   progress = Progress("reading labels", len(records))
   for start in range(0, len(records), at_once):
@@ -200,10 +200,10 @@ def _scan(records, info, *, hold):
       if info.file_key is not None:
         names.append(_text(record[info.file_key]))
       if hold:
-        held.append(record["image"])
+        encoded_images.append(record["image"])
   progress.close()
   file_names = None if info.file_key is None else np.asarray(names)
-  return labels, file_names, held if hold else None
+  return labels, file_names, encoded_images if hold else None
 
 
 def _text(value: bytes | str) -> str:

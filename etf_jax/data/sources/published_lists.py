@@ -29,7 +29,7 @@ def select(
   Args:
     source: The whole split.
     listing: The list, see `lists.read`.
-    info: Of the data set, which says how its lists name images and classes.
+    info: Facts of the data set: how its lists name images and classes.
 
   Returns:
     The images in the order of the list, with the labels of the prepared data.

@@ -31,10 +31,10 @@ def cut(
   imbalance: float,
   seed: int,
 ) -> sources.Subset:
-  """Choose images of each part, and labels them as the loader does.
+  """Choose images of each part, and label them as the loader does.
 
   Args:
-    name: Of the data set.
+    name: Name of the data set.
     source: All training images, with their true labels.
     training: Sorted indices of those that may be taken.
     parts: Number of images of each part of the source, in its order.

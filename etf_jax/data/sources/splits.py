@@ -42,7 +42,7 @@ class Opened:
     train: With every image there is.
     validation: The data set's own validation split, if it has one.
     test: The split that results are reported on.
-    image_shape: Of every image; None for photographs of many sizes.
+    image_shape: Shape of every image; None for photographs of many sizes.
     mean: Mean per channel, of pixels in [0, 1].
     std: Standard deviation per channel, of pixels in [0, 1].
     train_parts: Number of images of each part of `train`, in its order.

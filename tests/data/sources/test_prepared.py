@@ -125,7 +125,7 @@ def test_labels_of_photographs_are_kept_beside_the_data(digits_dir, tmp_path):
   for _ in range(2):
     source = sources.open_prepared(builder, "train", lazy)
     assert index.exists()
-    assert source.held is None
+    assert source.encoded_images is None
     np.testing.assert_array_equal(source.labels, expected.labels)
     np.testing.assert_array_equal(source.file_names, expected.file_names)
     copy = pickle.loads(pickle.dumps(source))
