@@ -16,6 +16,7 @@ import tensorflow_datasets as tfds
 
 from etf_jax import data
 from etf_jax.data import catalog
+from etf_jax.data.sources import choose
 from etf_jax.data.sources import prepared as sources
 from etf_jax.errors import InputError
 
@@ -105,7 +106,7 @@ def test_cifar_records_follow_their_ids(official):
 def test_a_choice_of_a_source_is_a_source(digits_dir):
   builder = sources.make_builder("digits", digits_dir)
   source = sources.open_prepared(builder, "test", catalog.lookup("digits"))
-  chosen = pickle.loads(pickle.dumps(sources.choose(source, np.array([9, 2]))))
+  chosen = pickle.loads(pickle.dumps(choose(source, np.array([9, 2]))))
   np.testing.assert_array_equal(chosen.labels, source.labels[[9, 2]])
   assert chosen.class_names == source.class_names
   assert [chosen.read(0), chosen.read(1)] == [source.read(9), source.read(2)]
