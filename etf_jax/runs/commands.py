@@ -19,6 +19,7 @@ import re
 import sys
 
 from etf_jax.errors import InputError, did_you_mean
+from etf_jax.runs import streams
 
 # 128 and the number of SIGINT, as shells have it.
 EXIT_INTERRUPTED = 130
@@ -38,7 +39,11 @@ def command(
   def run(argv: Sequence[str] | None = None) -> int:
     show_log()
     try:
-      return main(argv) or 0
+      code = main(argv) or 0
+      sys.stdout.flush()
+      if error := getattr(sys.stdout, "error", None):
+        raise InputError(f"standard output: {error}; make room")
+      return code
     except InputError as error:
       print(f"error: {error}", file=sys.stderr, flush=True)
       return 2
@@ -58,7 +63,11 @@ class _Lines(logging.Handler):
 
 
 def show_log() -> None:
-  """Show the package's log on standard error, unless it has a handler."""
+  """Show the package's log on standard error, unless it has a handler.
+
+  Standard output and error do not end the program, see `streams`.
+  """
+  streams.protect()
   log = logging.getLogger("etf_jax")
   if not log.handlers:
     log.addHandler(_Lines())

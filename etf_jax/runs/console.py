@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import tqdm
 
-from etf_jax.runs import writers
+from etf_jax.runs import streams, writers
 from etf_jax.runs.writers import Row
 
 _log = logging.getLogger(__name__)
@@ -49,7 +49,7 @@ class Progress(tqdm.tqdm):
       finished: number of units done before.
       unit: what is counted, in the plural; "B" are bytes.
     """
-    self._lines, self._logged = not sys.stderr.isatty(), ""
+    self._lines, self._logged = not streams.steady(sys.stderr).isatty(), ""
     super().__init__(
       desc=name,
       total=total,
@@ -60,7 +60,7 @@ class Progress(tqdm.tqdm):
       mininterval=_SECONDS if self._lines else 0.1,
       miniters=1,
       disable=name is None,
-      file=io.StringIO() if self._lines else sys.stderr,
+      file=io.StringIO() if self._lines else streams.steady(sys.stderr),
     )
 
   def display(self, msg: str | None = None, pos: int | None = None) -> None:
@@ -82,6 +82,11 @@ class Progress(tqdm.tqdm):
     return f"{number:,.0f}"
 
 
+def say(line: str) -> None:
+  """Print a line on standard output, which may be closed or full."""
+  print(line, file=streams.steady(sys.stdout), flush=True)
+
+
 def writer(
   total_steps: int, *, initial_step: int = 0, stream: TextIO | None = None
 ) -> writers.Writer:
@@ -94,7 +99,9 @@ def writer(
     initial_step: step from which the run starts or resumes.
     stream: standard output by default.
   """
-  return _Console(total_steps, initial_step, stream or sys.stdout)
+  return _Console(
+    total_steps, initial_step, streams.steady(stream or sys.stdout)
+  )
 
 
 class _Console:

@@ -13,6 +13,7 @@ import logging
 import os
 from pathlib import Path
 import shlex
+import shutil
 import subprocess
 import sys
 from typing import Any
@@ -29,9 +30,10 @@ _log = logging.getLogger(__name__)
 _LOCK = ".lock"
 # Names of the files of a directory before it is a run.
 _FIRST = (_LOCK, "class_counts.json", "class_names.json", "config.json.")
-_FIRST += (data_record.NAME,)
-# No space, no quota, or no longer file.
+_FIRST += (data_record.NAME, ".seen-")
+# No space, no quota, no longer file; and disks and shares that fail.
 _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL += (errno.EIO, errno.ESTALE, errno.EROFS)
 
 
 def choose(
@@ -98,6 +100,7 @@ def only_run(workdir: Path) -> Iterator[None]:
       ) from holder
     except OSError as error:
       raise _cannot_write(workdir, error) from error
+    _remove_leftovers(workdir)
     try:
       yield
     except OSError as error:
@@ -109,13 +112,27 @@ def only_run(workdir: Path) -> Iterator[None]:
       ) from error
 
 
+def _remove_leftovers(workdir: Path) -> None:
+  """Remove half-written files and steps of a run that was killed."""
+  files.remove_leftovers(workdir)
+  for mark in workdir.glob(".seen-*"):
+    mark.unlink(missing_ok=True)
+  for folder in ("checkpoints", "best"):
+    for path in (workdir / folder).glob("*.orbax-checkpoint-tmp*"):
+      shutil.rmtree(path, ignore_errors=True)
+
+
 def _refuse_other_files(workdir: Path) -> None:
   try:
     names = {path.name for path in workdir.glob("*")}
   except OSError as error:
     raise _cannot_write(workdir, error) from error
-  # A run that was killed in its first moments has left some of ours.
-  if any(not name.startswith(_FIRST) for name in names):
+  # A run that was killed in its first moments has left some of ours, and one
+  # that starts at this moment has written config.json before other files.
+  if (
+    any(not name.startswith(_FIRST) for name in names)
+    and not (workdir / "config.json").exists()
+  ):
     raise InputError(
       f"--workdir={workdir}: has files but no config.json, so it holds no run"
       " of ours; choose another --workdir"
@@ -154,12 +171,14 @@ def open_run(
   path = workdir / "config.json"
   if path.exists():
     recorded = data_record.read(workdir)
-    _check_same(path, config, seed, located=recorded is None)
+    description = _check_same(path, config, seed, located=recorded is None)
+    changes = []
     if recorded is None:
       _check_counts(workdir, config, class_counts)
-      return
-    changes = data_record.changes(recorded, record)
+    else:
+      changes = data_record.changes(recorded, record)
     if not changes:
+      _continue(path, description, class_counts, class_names)
       return
     if _has_checkpoint(workdir):
       raise InputError(
@@ -170,20 +189,59 @@ def open_run(
       f"the images have changed since {workdir} was made ({'; '.join(changes)})"
       " and no step is saved there: the run begins again"
     )
-  try:
-    for file, text in {
-      workdir / "class_counts.json": json.dumps(
-        class_counts.tolist(), indent=1
-      ),
-      workdir / "class_names.json": json.dumps(list(class_names), indent=1),
-      workdir / data_record.NAME: json.dumps(record),
+  _write(
+    {
+      workdir / "class_counts.json": class_counts.tolist(),
+      workdir / "class_names.json": list(class_names),
+      workdir / data_record.NAME: record,
       # Last, and in one operation: with it the directory is a run.
-      path: json.dumps(_description(config, seed, record), indent=1),
-    }.items():
-      with files.replacing(file) as opened:
-        opened.write((text + "\n").encode())
-  except OSError as error:
-    raise _cannot_write(workdir, error) from error
+      path: _description(config, seed, record),
+    }
+  )
+
+
+def _write(contents: Mapping[Path, Any]) -> None:
+  """Write JSON files of a run in this order."""
+  for path, value in contents.items():
+    indent = None if path.name == data_record.NAME else 1
+    try:
+      with files.replacing(path) as opened:
+        opened.write((json.dumps(value, indent=indent) + "\n").encode())
+    except OSError as error:
+      raise _cannot_write(path.parent, error) from error
+
+
+def _continue(path, description, class_counts, class_names) -> None:
+  """Write again what is missing, and keep versions that were others before."""
+  missing = {
+    file: value
+    for file, value in {
+      path.parent / "class_counts.json": class_counts.tolist(),
+      path.parent / "class_names.json": list(class_names),
+    }.items()
+    if not file.exists()
+  }
+  for file in missing:
+    _log.warning(f"warning: {file} is missing; it is written again")
+  _write(missing)
+  before, now = description.get("versions"), identity.versions()
+  if before == now:
+    return
+  before = before if isinstance(before, dict) else {}
+  changed = [
+    f"{name} {before[name]} there, {now.get(name)} here"
+    for name in sorted(before)
+    if before[name] != now.get(name)
+  ]
+  if changed:
+    _log.warning(
+      f"warning: {path.parent} was trained under other versions"
+      f" ({'; '.join(changed)}): it goes on, and its numbers may differ from"
+      " those of a run under one version"
+    )
+  history = description.get("history")
+  history = history if isinstance(history, list) else []
+  _write({path: description | {"versions": now, "history": [*history, before]}})
 
 
 def _has_checkpoint(workdir: Path) -> bool:
@@ -227,16 +285,18 @@ def _description(config, seed, record) -> dict[str, Any]:
 
 def _check_same(
   path: Path, config: ConfigDict, seed: int, *, located: bool
-) -> None:
+) -> dict[str, Any]:
   """Compare a config with a recorded one; `located`: also the data's place."""
   try:
-    description = json.loads(path.read_text())
+    description = json.loads(path.read_bytes())
     different = identity.conflicts(
       description["config"], config, located=located
     )
     if description["seed"] != seed:
       different.append(f"seed: {description['seed']} there, {seed} here")
-  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+  except (
+    OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError
+  ) as error:  # fmt: skip
     raise InputError(
       f"{path} cannot be read ({error}); choose another --workdir"
     ) from error
@@ -252,6 +312,7 @@ def _check_same(
       f"--workdir={path.parent}: holds another run"
       f" ({'; '.join(different)}); choose another --workdir"
     )
+  return description
 
 
 def _git_revision() -> str | None:

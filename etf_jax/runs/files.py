@@ -16,12 +16,16 @@ import fcntl
 import logging
 import os
 from pathlib import Path
+import re
+import secrets
 import socket
 from typing import BinaryIO
 
 from etf_jax.errors import InputError
 
 _log = logging.getLogger(__name__)
+# The names of `replacing`, and those of earlier versions.
+_TEMPORARY = re.compile(r".+\.([0-9a-f]{16}|\d+)\.tmp")
 
 
 class LockedError(Exception):
@@ -43,15 +47,40 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
   """
   path = Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+  # A name that nobody can foresee, of a file that was not there before: a link
+  # that somebody laid for us is not followed.
+  temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
   try:
-    with temporary.open("wb") as file:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with open(os.open(temporary, flags | os.O_CLOEXEC, 0o666), "wb") as file:
       yield file
       file.flush()
       os.fsync(file.fileno())
     temporary.replace(path)
+    sync_folder(path.parent)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+  """Bring the names in a folder to the disk, where the system knows how."""
+  with contextlib.suppress(OSError):
+    number = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+      os.fsync(number)
+    finally:
+      os.close(number)
+
+
+def remove_leftovers(folder: Path) -> None:
+  """Remove what `replacing` has left in a folder when it was killed.
+
+  Args:
+    folder: one that no other process writes to.
+  """
+  for path in folder.glob("*.tmp"):
+    if _TEMPORARY.fullmatch(path.name):
+      path.unlink(missing_ok=True)
 
 
 def write(path: str | os.PathLike, content: str | bytes) -> None:
@@ -102,7 +131,8 @@ def lock(path: str | os.PathLike, waiting: str | None = None) -> Iterator[None]:
   """
   path = Path(path)
   path.parent.mkdir(parents=True, exist_ok=True)
-  with path.open("a+") as file:
+  flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+  with open(os.open(path, flags, 0o666), "r+", encoding="utf-8") as file:
     try:
       fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:

@@ -14,6 +14,7 @@ import os
 import platform
 from typing import Any
 
+import jax
 from ml_collections import ConfigDict
 
 from etf_jax.configs import base
@@ -59,6 +60,11 @@ _PACKAGES = (
   "etf_jax", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy",
   "tensorflow-datasets",
 )  # fmt: skip
+# Settings of JAX's environment that change the numbers of a run.
+_SETTINGS = (
+  "jax_threefry_partitionable", "jax_default_prng_impl", "jax_enable_x64",
+  "jax_default_matmul_precision",
+)  # fmt: skip
 
 
 def with_absolute_paths(config: ConfigDict) -> ConfigDict:
@@ -86,7 +92,8 @@ def shared_facts(config: ConfigDict) -> dict[str, Any]:
     fields["data"].pop(name, None)
   for name in _PLACES:
     fields["data"].pop(name.partition(".")[2], None)
-  return versions() | {
+  here = versions() | {"devices of a process": jax.local_device_count()}
+  return here | {
     f"config.{name}": value for name, value in _flat(fields).items()
   }
 
@@ -212,9 +219,10 @@ def _flat(config: dict, prefix: str = "") -> dict[str, Any]:
   return flat
 
 
-def versions() -> dict[str, str | None]:
-  """Return the versions of Python and of the packages that decide a result."""
-  return {name: _version(name) for name in ("python", *_PACKAGES)}
+def versions() -> dict[str, Any]:
+  """Return the versions, and the settings of JAX, that decide a result."""
+  found = {name: _version(name) for name in ("python", *_PACKAGES)}
+  return found | {name: getattr(jax.config, name) for name in _SETTINGS}
 
 
 def _version(package: str) -> str | None:

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Writers of a run's rows of metrics: file, TensorBoard, other trackers.
+"""Writers of a run's rows of metrics: file, TensorBoard, several of them.
 
 A writer is anything with ``write(row)`` and ``close()``. A row is a flat
 dictionary of numbers with a ``kind`` (see README.md in this folder)::
@@ -13,18 +13,21 @@ dictionary of numbers with a ``kind`` (see README.md in this folder)::
     writer.close()
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 import contextlib
-import importlib
+import io
 import json
 import math
 import os
 from pathlib import Path
+import socket
+import struct
+import time
 from typing import Any, Protocol
 
 import numpy as np
 
-from etf_jax.errors import InputError, did_you_mean
+from etf_jax.errors import InputError
 from etf_jax.runs import files
 
 Row = Mapping[str, Any]
@@ -143,65 +146,16 @@ def tensorboard(
   return _TensorBoard(_local(directory), restored_step)
 
 
-def multi(writers: Sequence[Writer]) -> Writer:
-  """Give every row to every writer; all are closed even if one fails."""
-  return _Multi(writers)
-
-
-def tracker(
-  spec: str, config: Mapping[str, Any], workdir: str | os.PathLike
-) -> Writer:
-  """Call somebody else's ``function(config, workdir)`` for a writer.
+def multi(writers: Sequence[Writer]) -> "_Multi":
+  """Give every row to every writer; all are closed even if one fails.
 
   Args:
-    spec: "package.module:function"; the module must be importable (installed,
-      or in the current directory with ``python -m``).
-    config: the resolved configuration, as plain dictionaries.
-    workdir: the run's directory.
+    writers: of one run.
 
   Returns:
-    What the function returned.
-
-  Raises:
-    InputError: the function cannot be found, or did not return a writer.
+    A writer whose `sync()` returns when the rows of `jsonl` are on the disk.
   """
-  writer = _import_function(spec)(dict(config), str(workdir))
-  lacking = [
-    method
-    for method in ("write", "close")
-    if not callable(getattr(writer, method, None))
-  ]
-  if lacking:
-    raise InputError(
-      f"tracker {spec!r} returned a {type(writer).__name__} without"
-      f" {' and '.join(lacking)}; return an object with write(row) and"
-      " close()"
-    )
-  return writer
-
-
-def _import_function(spec: str) -> Callable[..., Any]:
-  module_name, colon, function_name = spec.partition(":")
-  if not (module_name and colon and function_name):
-    raise InputError(
-      f"tracker {spec!r} is not of the form 'package.module:function'"
-    )
-  try:
-    module = importlib.import_module(module_name)
-  except ImportError as error:
-    raise InputError(
-      f"tracker {spec!r}: cannot import {module_name} ({error}); install it"
-      " or start from the directory that holds it"
-    ) from error
-  function = getattr(module, function_name, None)
-  if function is None:
-    hint = did_you_mean(function_name, dir(module))
-    raise InputError(
-      f"tracker {spec!r}: {module_name} has no {function_name!r}{hint}"
-    )
-  if not callable(function):
-    raise InputError(f"tracker {spec!r} is not a function")
-  return function
+  return _Multi(writers)
 
 
 def _local(path: str | os.PathLike) -> Path:
@@ -231,54 +185,104 @@ def _plain(value: Any) -> Any:
   return _plain(array.tolist())
 
 
+def append_all(file: io.FileIO, data: bytes, path: Path) -> None:
+  """Append bytes to a file without a buffer, so that a failure is met here.
+
+  Raises:
+    InputError: the disk is full, or fails otherwise.
+  """
+  view = memoryview(data)
+  try:
+    while view:
+      view = view[file.write(view) :]
+  except OSError as error:
+    raise cannot_append(path, error) from error
+
+
+def cannot_append(path: Path, error: OSError) -> InputError:
+  """Create the error for a file of a run that cannot be written."""
+  return InputError(
+    f"cannot write {path}: {error.strerror}; make room, or mend the disk: the"
+    " same command continues from the last checkpoint"
+  )
+
+
 class _Jsonl:
   """See `jsonl`."""
 
   def __init__(self, path: Path):
     path.parent.mkdir(parents=True, exist_ok=True)
-    self._file = path.open("ab+")
-    if self._file.tell():
+    self._path, self._file = path, path.open("ab+", buffering=0)
+    if self._file.seek(0, os.SEEK_END):
       self._file.seek(-1, os.SEEK_END)
       if self._file.read(1) != b"\n":
         self._file.close()
         raise ValueError(f"{path} ends in a torn line: call truncate_after")
+    files.sync_folder(path.parent)
 
   def write(self, row: Row) -> None:
     line = json.dumps(_plain(row), allow_nan=False, separators=(",", ":"))
-    self._file.write(line.encode() + b"\n")
-    self._file.flush()
+    append_all(self._file, line.encode() + b"\n", self._path)
+
+  def sync(self) -> None:
+    try:
+      os.fsync(self._file.fileno())
+    except OSError as error:
+      raise cannot_append(self._path, error) from error
 
   def close(self) -> None:
     self._file.close()
 
 
 class _TensorBoard:
-  """See `tensorboard`."""
+  """See `tensorboard`.
+
+  The event file is written by the thread that calls, whom a full disk stops.
+  tensorboardX's own writer hands events to a thread, and waits for ever when
+  that thread has died.
+  """
 
   def __init__(self, directory, restored_step):
     # Two seconds of imports that a run without TensorBoard need not wait for.
-    import tensorboardX
+    from tensorboardX import record_writer, summary
+    from tensorboardX.proto import event_pb2
 
-    self._writer = tensorboardX.SummaryWriter(
-      logdir=str(directory),
-      purge_step=None if restored_step is None else restored_step + 1,
-    )
+    self._checksum, self._scalar = record_writer.masked_crc32c, summary.scalar
+    self._event = event_pb2.Event
+    directory.mkdir(parents=True, exist_ok=True)
+    name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}"
+    self._path = directory / name
+    self._file = self._path.open("xb", buffering=0)
+    self._append(file_version="brain.Event:2")
+    if restored_step is not None:
+      start = event_pb2.SessionLog(status=event_pb2.SessionLog.START)
+      self._append(session_log=start, step=restored_step + 1)
+
+  def _append(self, **fields) -> None:
+    event = self._event(wall_time=time.time(), **fields)
+    data = event.SerializeToString()
+    size = struct.pack("<Q", len(data))
+    sums = [struct.pack("<I", self._checksum(part)) for part in (size, data)]
+    record = size + sums[0] + data + sums[1]
+    append_all(self._file, record, self._path)
 
   def write(self, row: Row) -> None:
-    step = int(row["step"])
     if row["kind"] == "final":
-      self._writer.flush()
       return
     section = row.get("split", row["kind"])
     if row["kind"] == "collapse":
       section = f"collapse_{section}"
-    for key, value in row.items():
-      value = _plain(value)
-      if key != "step" and isinstance(value, (int, float)):
-        self._writer.add_scalar(f"{section}/{key}", value, step)
+    scalars = {key: _plain(value) for key, value in row.items()}
+    values = [
+      self._scalar(f"{section}/{key}", value).value[0]
+      for key, value in scalars.items()
+      if key != "step" and isinstance(value, (int, float))
+    ]
+    summary = type(self._event().summary)(value=values)
+    self._append(summary=summary, step=int(row["step"]))
 
   def close(self) -> None:
-    self._writer.close()
+    self._file.close()
 
 
 class _Multi:
@@ -290,6 +294,11 @@ class _Multi:
   def write(self, row: Row) -> None:
     for writer in self._writers:
       writer.write(row)
+
+  def sync(self) -> None:
+    for writer in self._writers:
+      if isinstance(writer, _Jsonl):
+        writer.sync()
 
   def close(self) -> None:
     with contextlib.ExitStack() as stack:

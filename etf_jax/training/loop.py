@@ -75,6 +75,7 @@ def train_seeds(
     for seed, workdir in workdirs.items():
       if distributed.is_writer():
         stack.enter_context(directory.only_run(workdir))
+      distributed.check_same_folder(workdir)
       recorders.append(RunRecorder(trainer, seed, workdir))
       stack.callback(recorders[-1].close)
     for recorder in recorders:
@@ -226,7 +227,7 @@ def _intervals(setup: Setup) -> tuple[int, ...]:
   """Return the steps between rows, evaluations, measurements, checkpoints."""
   config = setup.config
   return tuple(
-    max(1, durations.steps(node, name, setup.epoch, default))
+    durations.interval(node, name, setup.epoch, default)
     for node, name, default in (
       (config.report, "log_every", LOG_EVERY_STEPS),
       (config.eval, "every", None),

@@ -22,7 +22,7 @@ from ml_collections import ConfigDict
 
 from etf_jax import data
 from etf_jax.reporting import report, results
-from etf_jax.runs import data_record, directory, identity
+from etf_jax.runs import console, data_record, directory, identity
 from etf_jax.training import loop
 from etf_jax.training.config import check_config
 from etf_jax.training.parallel import compilation_cache, distributed
@@ -106,7 +106,7 @@ def train(
 
 def _print(line: str) -> None:
   if distributed.is_writer():
-    print(line, flush=True)
+    console.say(line)
 
 
 def _report(config: ConfigDict, workdirs: list[Path], folder: Path) -> None:

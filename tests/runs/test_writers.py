@@ -1,8 +1,11 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Rows arrive whole, exactly, once, and survive kills and resumes."""
 
+import errno
 import json
+import os
 import struct
+import threading
 
 import jax.numpy as jnp
 import numpy as np
@@ -243,49 +246,41 @@ def test_multi_gives_every_row_to_all_and_closes_all():
   assert all(r.rows == [train_row(1)] and r.closed for r in recorders)
 
 
-@pytest.fixture
-def trackers(tmp_path, monkeypatch):
-  (tmp_path / "my_trackers.py").write_text(
-    "class Tracker:\n"
-    "  def __init__(self, config, workdir):\n"
-    "    self.seen = [config, workdir]\n"
-    "  def write(self, row):\n"
-    "    self.seen.append(row)\n"
-    "  def close(self):\n"
-    "    self.seen.append('closed')\n"
-    "def nothing(config, workdir):\n"
-    "  pass\n"
-    "number = 3\n"
-  )
-  (tmp_path / "broken_tracker.py").write_text("import not_there_at_all\n")
-  monkeypatch.syspath_prepend(tmp_path)
+class FullFile:
+  """A disk that has no room for one write."""
+
+  def __init__(self, file):
+    self.file, self.full = file, True
+
+  def write(self, data):
+    if self.full:
+      self.full = False
+      raise OSError(errno.ENOSPC, "No space left on device")
+    return self.file.write(data)
+
+  def __getattr__(self, name):
+    return getattr(self.file, name)
 
 
-@pytest.mark.usefixtures("trackers")
-def test_tracker_is_called_with_config_and_directory(tmp_path):
-  config = {"method": "ce", "data": {"name": "digits"}}
-  writer = writers.tracker("my_trackers:Tracker", config, tmp_path)
-  writer.write(train_row(1))
+@pytest.mark.parametrize("make", [writers.jsonl, writers.tensorboard])
+def test_a_disk_that_is_full_for_a_moment_stops_the_row(tmp_path, make):
+  writer = make(tmp_path / "rows")
+  writer._file = FullFile(writer._file)
+  threads = threading.active_count()
+  with pytest.raises(InputError, match=r"rows.*No space left.*make room"):
+    writer.write(train_row(1, loss=0.5))
+  writer.write(train_row(2, loss=0.5))
   writer.close()
-  assert writer.seen == [config, str(tmp_path), train_row(1), "closed"]
+  assert threading.active_count() == threads
 
 
-@pytest.mark.usefixtures("trackers")
-@pytest.mark.parametrize(
-  ("spec", "message"),
-  [
-    ("my_trackers", "is not of the form 'package.module:function'"),
-    ("my_trackers:", "is not of the form"),
-    (":Tracker", "is not of the form"),
-    ("not_there:f", "cannot import not_there .*install it"),
-    ("broken_tracker:f", "cannot import broken_tracker .*not_there_at_all"),
-    ("my_trackers:Traker", "has no 'Traker'; did you mean 'Tracker'"),
-    ("my_trackers:zzz", "my_trackers has no 'zzz'$"),
-    ("my_trackers:number", "is not a function"),
-    ("my_trackers:nothing", "returned a NoneType without write and close"),
-  ],
-)
-def test_tracker_says_what_is_wrong(spec, message, tmp_path):
-  with pytest.raises(InputError, match=message) as caught:
-    writers.tracker(spec, {}, tmp_path)
-  assert "\n" not in str(caught.value)
+def test_rows_are_on_the_disk_after_sync(tmp_path, monkeypatch):
+  synced = []
+  writer = writers.multi([writers.jsonl(tmp_path / "m.jsonl"), Recorder()])
+  monkeypatch.setattr(
+    os, "fsync", lambda number: synced.append(os.fstat(number).st_size)
+  )
+  writer.write(train_row(1))
+  writer.sync()
+  writer.close()
+  assert synced == [(tmp_path / "m.jsonl").stat().st_size]

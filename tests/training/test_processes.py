@@ -145,10 +145,47 @@ def test_processes_that_are_not_alike(digits_dir, tmp_path):
     workdir, [command[0], str(script), *command[3:]], 2, 1, grace=60
   )
   run.running.wait()
-  assert sorted(run.codes()) == [2, 76], run.output
+  assert run.codes() == [2, 2], run.output
   for line in run.errors:
     assert "processes of one run must be alike" in line
     assert 'config.loss.scaling is "class_balanced" in process 0' in line
     assert '"paper" in process 1 of 2' in line
     assert '"0.0.1" in process 1 of 2' in line
   assert not workdir.exists()
+
+
+@pytest.mark.parametrize(
+  ("line", "problem"),
+  [
+    (
+      "  sys.argv[-1] += '-of-process-1'\n",
+      "is not the folder of process 0: give one folder that all processes see",
+    ),
+    (
+      "  os.environ['JAX_NUM_CPU_DEVICES'] = '2'\n",
+      "devices of a process is 1 in process 0, 2 in process 1 of 2",
+    ),
+  ],
+)
+def test_processes_that_cannot_work_together(
+  digits_dir, tmp_path, line, problem
+):
+  script = tmp_path / "command.py"
+  script.write_text(
+    "import os, sys\n"
+    "flags = [a for a in sys.argv if a.startswith('--workdir')]\n"
+    "sys.argv = [a for a in sys.argv if a not in flags] + flags\n"
+    "if '--process_id=1' in sys.argv:\n"
+    f"{line}"
+    "from etf_jax import main\n"
+    "sys.exit(main.main(sys.argv))\n"
+  )
+  command = process_runs.command(tmp_path / "run", digits_dir)
+  run = process_runs.Run(
+    tmp_path / "run", [command[0], str(script), *command[3:]], 2, 1, grace=60
+  )
+  run.running.wait()
+  assert run.codes() == [2, 2], run.output
+  assert len(run.errors) == 2
+  for error in run.errors:
+    assert problem in error

@@ -36,7 +36,7 @@ def start(workdir, data_dir, kill_at=None):
       "--config.data.validation_fraction=0.1",
       "--config.checkpoint.every_steps=3",
       "--config.report.log_every_steps=1",
-      "--config.report.tracker=tests.training.killer:create",
+      "--config.report.tracker=tests._support.killer:create",
       f"--config.data.data_dir={data_dir}",
       f"--workdir={workdir}",
     ],

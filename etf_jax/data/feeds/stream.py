@@ -24,6 +24,7 @@ import numpy as np
 
 from etf_jax.data import decode, sampling
 from etf_jax.data.dataset import Encoded
+from etf_jax.data.feeds import children
 
 _log = logging.getLogger(__name__)
 
@@ -207,6 +208,10 @@ class Batches:
   def __getstate__(self):
     return self.__dict__ | {"_pool": None}
 
+  def __setstate__(self, state):
+    self.__dict__.update(state)
+    children.end_with_parent()  # this is a worker, which was sent the batches
+
 
 class Stream:
   """Iterates over batches from a step on, some of them ahead of time.
@@ -243,12 +248,14 @@ class Stream:
         )
       )
     self._iterator = iter(dataset)
+    # Workers may fall silent: a thread waits for them, not this one.
+    self._waiter = children.Waiter(self._iterator) if workers else None
 
   def __iter__(self) -> Iterator[LocalBatch]:
     return self
 
   def __next__(self) -> LocalBatch:
-    local = next(self._iterator)
+    local = next(self._waiter or self._iterator)
     self._seconds += local.seconds
     self.images += len(local.labels)
     for index, message in zip(local.corrupt, local.messages, strict=True):
@@ -269,6 +276,10 @@ class Stream:
 
   def close(self) -> None:
     """Stop reading ahead."""
+    if self._waiter is not None:
+      self._waiter.close()
+      if self._waiter.silent:
+        return  # They are dead, and to part from them in order would not end.
     close = getattr(self._iterator, "close", None)
     if close is not None:
       close()

@@ -9,6 +9,7 @@ from etils import epath
 import tensorflow_datasets as tfds
 
 from etf_jax.data import catalog
+from etf_jax.runs import files
 
 
 def _names_file(
@@ -42,7 +43,5 @@ def write(builder: tfds.core.DatasetBuilder, info: catalog.DatasetInfo) -> None:
   for record in builder.as_data_source(info.train_split, decoders=encoded):
     names[record[info.label_key]] = record[info.class_name_key].decode()
   file = _names_file(builder, info)
-  unfinished = file.with_name(f".{file.name}")
-  unfinished.write_text("".join(f"{name}\n" for name in names))
-  unfinished.replace(file)
+  files.write(file, "".join(f"{name}\n" for name in names))
   features[info.label_key].names = names

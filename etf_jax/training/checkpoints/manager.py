@@ -6,7 +6,7 @@ Saving is asynchronous; what a killed process leaves half-written is ignored.
 All processes of a run save and restore together, in one folder that all see.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 import contextlib
 import json
 import logging
@@ -52,14 +52,19 @@ class Checkpoints:
     """Return the newest complete step, or None."""
     return self._resume.latest_step()
 
-  def restore(self, like: TrainState) -> tuple[TrainState, int]:
-    """Return the newest state that can be read, and its step.
+  def restore(
+    self,
+    like: TrainState,
+    lacking: Callable[[int], str | None] = lambda step: None,
+  ) -> tuple[TrainState, int]:
+    """Return the newest state to go on from, and its step.
 
     Steps after it are named on standard error and put aside.
 
     Args:
       like: a state; the arrays of the restored one lie where its arrays do,
         which may be other devices than those that saved them.
+      lacking: what is not there of the rows that led to a step, or None.
 
     Returns:
       `like` itself and 0 if there is no checkpoint.
@@ -67,7 +72,7 @@ class Checkpoints:
     Raises:
       InputError: no checkpoint can be read, or they hold another model.
     """
-    found = distributed.from_writer(lambda: self._newest_readable(like))
+    found = distributed.from_writer(lambda: self._newest_whole(like, lacking))
     if found is None:
       return like, 0
     self._resume.reload()
@@ -79,11 +84,13 @@ class Checkpoints:
     except (ValueError, KeyError) as error:
       raise self._unreadable(found, error) from error
 
-  def _newest_readable(self, like):
-    """Look at whole checkpoints, newest first; the first that can be read."""
+  def _newest_whole(self, like, lacking):
+    """Look at whole checkpoints, newest first, and at the rows before them."""
     problems = {}
     for step in sorted(self._resume.all_steps(), reverse=True):
       problem = _problem(Path(self._resume.directory / str(step)), like)
+      if problem is None and (line := lacking(step)):
+        problem = _MissingRowsError(line)
       if problem is None:
         break
       problems[step] = problem
@@ -92,23 +99,29 @@ class Checkpoints:
         raise self._unreadable(*max(problems.items()))
       return None
     for damaged, problem in problems.items():
+      what = (
+        "cannot be used"
+        if isinstance(problem, _MissingRowsError)
+        else "is damaged"
+      )
       _log.warning(
-        f"warning: step {damaged} in {self._resume.directory} is damaged"
+        f"warning: step {damaged} in {self._resume.directory} {what}"
         f" ({_first_line(problem)}); going on from step {step}"
       )
-      aside = self._workdir / _DAMAGED
-      aside.mkdir(exist_ok=True)
-      number = len(list(aside.iterdir()))
-      os.replace(
-        self._resume.directory / str(damaged), aside / f"{damaged}-{number}"
-      )
+      aside = place_aside(self._workdir, str(damaged))
+      os.replace(self._resume.directory / str(damaged), aside)
     return step
 
   def _unreadable(self, step, error):
     return InputError(
       f"cannot resume from {self._resume.directory}, step {step}:"
-      f" {_first_line(error)}; choose another --workdir"
+      f" {_first_line(error)}; put back what is missing, or choose another"
+      " --workdir"
     )
+
+  def best_steps(self) -> list[int]:
+    """Return the steps in `best/`."""
+    return list(self._best.all_steps()) if self._best else []
 
   def save(self, state: TrainState, step: int) -> None:
     """Start saving a state to resume from.
@@ -179,6 +192,17 @@ class Checkpoints:
       ) from error
 
 
+class _MissingRowsError(Exception):
+  """What is not there of the rows that a step builds on."""
+
+
+def place_aside(workdir: Path, name: str) -> Path:
+  """Return a free path in `damaged/`, which is made."""
+  aside = workdir / _DAMAGED
+  aside.mkdir(exist_ok=True)
+  return aside / f"{name}-{len(list(aside.iterdir()))}"
+
+
 def _problem(folder: Path, like: TrainState) -> Exception | None:
   """Why a checkpoint cannot be read, by reading all of it in this process."""
   abstract = jax.tree.map(
@@ -209,7 +233,7 @@ def _problem(folder: Path, like: TrainState) -> Exception | None:
       reader.restore(folder / "default", args=arguments)
     # NumPy arrays are restored without these, arrays on devices are not.
     for file in (folder / "default" / "array_metadatas").glob("*"):
-      json.loads(file.read_text())
+      json.loads(file.read_bytes())
   except MemoryError:
     raise
   # What is damaged can raise anything: JSON, OCDBT, TensorStore and Orbax do.

@@ -15,6 +15,8 @@ import contextlib
 import itertools
 import json
 import os
+from pathlib import Path
+import secrets
 import signal
 import socket
 import sys
@@ -36,6 +38,7 @@ _BARRIER_SECONDS = 3600
 POLL_SECONDS = 1.0
 _FAREWELL_SECONDS = 10.0
 _AGREE_SECONDS = 60
+_FOLDER_SECONDS = 10.0
 _KEYS = "etf_jax"
 # In what the collectives of CPUs and GPUs and the coordinator's client raise.
 _SIGNS_OF_LOSS = (
@@ -137,11 +140,69 @@ def check_same(facts: Mapping[str, Any]) -> None:
     for name in sorted(there | here)
     if there.get(name) != here.get(name)
   ]
-  if different:
-    raise InputError(
-      f"processes of one run must be alike: {'; '.join(different)}"
-    )
-  barrier("alike")
+  problem = f"processes of one run must be alike: {'; '.join(different)}"
+  check_all(problem if different else None)
+
+
+def check_all(problem: str | None) -> None:
+  """Raise the first problem of any process in all of them, at one place.
+
+  Args:
+    problem: of this process, one line; None: none.
+
+  Raises:
+    InputError: a process has one.
+  """
+  if _client() is None:
+    if problem:
+      raise InputError(problem)
+    return
+  key = f"{_KEYS}/problems/{next(_numbers)}"
+  process = jax_distributed.global_state.process_id
+  _client().key_value_set(f"{key}/{process:06d}", json.dumps(problem))
+  barrier("problems")
+  found = sorted(_client().key_value_dir_get(key))
+  problems = [line for _, text in found if (line := json.loads(text))]
+  if problems:
+    # All end by themselves: nobody is to end because another process has.
+    _shared.ended.set()
+    raise InputError(problems[0])
+
+
+def check_same_folder(folder: Path) -> None:
+  """Refuse folders of one name that are not the same folder everywhere.
+
+  Args:
+    folder: in which process 0 leaves a file for a moment.
+
+  Raises:
+    InputError: another process does not see that file.
+  """
+  if _client() is None:
+    return
+  name = from_writer(lambda: f".seen-{secrets.token_hex(8)}")
+  mark, problem = folder / name, None
+  try:
+    if is_writer():
+      try:
+        mark.touch(exist_ok=False)
+      except OSError as error:
+        problem = f"--workdir={folder}: cannot write to it, {error.strerror}"
+    barrier("folder")
+    # A share may tell other hosts of a new file some seconds late.
+    end = time.monotonic() + _FOLDER_SECONDS
+    while not is_writer() and not mark.exists():
+      if time.monotonic() > end:
+        problem = (
+          f"--workdir={folder} of {this_process()} on {socket.gethostname()} is"
+          " not the folder of process 0: give one folder that all processes see"
+        )
+        break
+      time.sleep(0.2)
+    check_all(problem)
+  finally:
+    if is_writer():
+      mark.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

@@ -13,6 +13,7 @@ import jax
 import numpy as np
 
 from etf_jax.errors import InputError
+from etf_jax.runs import files
 from etf_jax.training.checkpoints.manager import Checkpoints
 from etf_jax.training.feeds.device import TrainFeed
 from etf_jax.training.parallel import distributed
@@ -86,15 +87,13 @@ class MetricsWindow:
     if distributed.is_writer():
       values = np.stack(fetched, axis=1).tolist()
       saved = {"step": step, "first": self._step, "metrics": values}
-      path.write_text(json.dumps(saved))
+      with files.replacing(path) as file:
+        file.write(json.dumps(saved).encode())
 
   def resume(self, path: Path) -> None:
     """Continue the window that was saved at this step, if there is one."""
-    try:
-      saved = json.loads(path.read_text())
-    except (OSError, ValueError):
-      return
-    if saved["step"] == self._step and saved["metrics"]:
+    saved = _read(path)
+    if saved and saved["step"] == self._step and saved["metrics"]:
       self._step = saved["first"]
       values = np.array(saved["metrics"])
       self._open = [(StepMetrics(*values.T), len(values))]
@@ -170,3 +169,17 @@ def _images(epoch, first, last):
     for step in (first, last)
   ]
   return before[1] - before[0]
+
+
+def saved_window(path: Path, step: int) -> int | None:
+  """Return where the window begins that was saved at a step, or None."""
+  saved = _read(path)
+  return saved["first"] if saved and saved["step"] == step else None
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+  try:
+    saved = json.loads(path.read_bytes())
+    return saved if {"step", "first", "metrics"} <= saved.keys() else None
+  except (OSError, ValueError, AttributeError, RecursionError):
+    return None

@@ -8,7 +8,9 @@ recorder.open(start, feed, place=0)
 
 import json
 import math
+import logging
 from pathlib import Path
+import shutil
 import time
 from typing import Any
 
@@ -17,14 +19,17 @@ import numpy as np
 from etf_jax.errors import InputError
 from etf_jax.evaluation import metrics
 from etf_jax.models import mlp
-from etf_jax.runs import console, directory, writers
+from etf_jax.runs import console, directory, trackers, writers
+from etf_jax.training import durations
 from etf_jax.training.checkpoints import two_stage
-from etf_jax.training.checkpoints.manager import Checkpoints
+from etf_jax.training.checkpoints.manager import Checkpoints, place_aside
 from etf_jax.training.feeds.device import TrainFeed
 from etf_jax.training.parallel import distributed
-from etf_jax.training.records.metrics_window import MetricsWindow
+from etf_jax.training.records.metrics_window import MetricsWindow, saved_window
 from etf_jax.training.setup import Trainer
 from etf_jax.training.state import TrainState, create_train_state
+
+_log = logging.getLogger(__name__)
 
 
 class RunRecorder:
@@ -113,12 +118,57 @@ class RunRecorder:
     if (statistics := self._trainer.dataset.statistics) is not None:
       batch_stats = mlp.with_statistics(state.batch_stats, *statistics)
       state = state.begin_from(state.params, batch_stats)
-    state, start = self._checkpoints.restore(state)
+    self._check_checkpoints_exist()
+    state, start = self._checkpoints.restore(state, self._lacking)
     if not start and setup.config.init_from:
       state, self._extra_fields = two_stage.start(
         setup.config, state, self.seed, self._trainer.evaluate
       )
     return state, start
+
+  def _check_checkpoints_exist(self):
+    """Refuse to begin anew where a run has been: it would replace its rows.
+
+    Raises:
+      InputError: there are rows that a run has only behind a checkpoint.
+    """
+    total, problem = self._setup.total_steps, None
+    if distributed.is_writer() and self._checkpoints.latest is None and total:
+      rows = _read(self._rows_path)
+      every = durations.interval(
+        self._setup.config.checkpoint, "every", self._setup.epoch
+      )
+      last = max((row["step"] for row in rows), default=0)
+      # The one at `every` may not be complete before the next is begun.
+      if rows and (rows[-1]["kind"] == "final" or last > 2 * every):
+        problem = (
+          f"{self.workdir / 'checkpoints'} holds no step, and metrics.jsonl has"
+          f" rows up to step {last}: the same command would train again from"
+          " step 0 and replace these rows; put checkpoints/ back, move"
+          " metrics.jsonl away to train again, or choose another --workdir"
+        )
+    distributed.check_all(problem)
+
+  def _lacking(self, step: int) -> str | None:
+    """Name what metrics.jsonl lacks of the rows that led to a step, or None."""
+    config, epoch = self._setup.config, self._setup.epoch
+    total = self._setup.total_steps
+    if not total:
+      return None
+    rows = [row for row in _read(self._rows_path) if row["step"] <= step]
+    every = durations.interval(config.eval, "every", epoch)
+    evaluations = {s for s in range(every, step + 1, every)}
+    evaluations |= {total} & {step}
+    for split in self._trainer.splits:
+      known = {r["step"] for r in rows if r.get("split") == split}
+      if missing := sorted(evaluations - known):
+        return f"metrics.jsonl lacks the evaluation of step {missing[0]}"
+    known = {row["step"] for row in rows if row["kind"] == "train"}
+    first = saved_window(self._window_path, step)
+    ends = evaluations | {step if first is None else first}
+    if missing := sorted(ends - known - {0}):
+      return f"metrics.jsonl lacks the training row of step {missing[0]}"
+    return None
 
   def open(self, start: int, feed: TrainFeed, place: int) -> None:
     """Begin to write, behind the rows that led to a step.
@@ -130,8 +180,10 @@ class RunRecorder:
     """
     self._started = time.perf_counter()
     if distributed.is_writer():
+      self._keep_final()
       writers.truncate_after(self._rows_path, start or -1)
     self._history = _history(self._rows_path, self.best_metric)
+    self._name_lost_best()
     self._writer = _open_writers(self._setup, self.workdir, start)
     self.window = MetricsWindow(
       self._setup,
@@ -157,6 +209,32 @@ class RunRecorder:
 
   def _best_step(self):
     return best_step(self._history, self._trainer.splits[0], self.best_metric)
+
+  def _keep_final(self):
+    """Keep the rows of a run that had ended, whose last checkpoint is gone."""
+    rows = _read(self._rows_path)
+    newest = self._checkpoints.latest
+    if rows and rows[-1]["kind"] == "final" and newest != rows[-1]["step"]:
+      aside = place_aside(self.workdir, self._rows_path.name)
+      shutil.copyfile(self._rows_path, aside)
+      _log.warning(
+        f"warning: {self.workdir / 'checkpoints' / str(rows[-1]['step'])} is missing, with"
+        f" which the run had ended; training again from step {newest or 0}, and"
+        f" the rows of before are kept in {aside}"
+      )
+
+  def _name_lost_best(self):
+    """Name variables of the best evaluation that are not there any more."""
+    if not (self._history and self._setup.config.checkpoint.best):
+      return
+    best = self._best_step()
+    # A later one takes its place, and comes again after a kill.
+    known = any(step >= best for step in self._checkpoints.best_steps())
+    if not known and distributed.is_writer():
+      _log.warning(
+        f"warning: {self.workdir / 'best'} lacks step {best}, the best"
+        " evaluation so far; only a better one that follows is kept there"
+      )
 
   def measure(
     self, state: TrainState, step: int, *, matrices: bool = False
@@ -206,6 +284,7 @@ class RunRecorder:
       self._writer.write(row)
     self._history += rows
     if self._best_step() == step:
+      self._writer.sync()
       self._checkpoints.save_best(state.eval_variables, step)
 
   def _evaluate(self, state, step, known):
@@ -237,7 +316,8 @@ class RunRecorder:
     return rows
 
   def save(self, state: TrainState, step: int) -> None:
-    """Start saving the state to resume from."""
+    """Start saving the state to resume from, behind rows on the disk."""
+    self._writer.sync()
     self._checkpoints.save(state, step)
 
   def wait(self) -> None:
@@ -247,16 +327,17 @@ class RunRecorder:
   def stop(self, state: TrainState, step: int) -> None:
     """Save a run that is stopped, with its open window."""
     self.window.save(self._window_path, step)
-    self._checkpoints.save(state, step)
+    self.save(state, step)
     self._checkpoints.wait()
 
   def end(self, state: TrainState, step: int) -> None:
-    """Write the final row.
+    """Write the final row, behind the last checkpoint.
 
     Args:
       state: after the last step.
       step: completed.
     """
+    self._checkpoints.wait()
     if self._confusion is None:  # killed after its last step
       self._evaluate(state, step, {})
     test = {r["step"]: r for r in self._history if r["split"] == "test"}
@@ -273,6 +354,7 @@ class RunRecorder:
       "seconds": time.perf_counter() - self._started,
     }
     self._writer.write(self.final)
+    self._writer.sync()
 
   def close(self) -> None:
     """Wait for what is being saved, and close the writers."""
@@ -300,7 +382,7 @@ def _best_metric(path: Path) -> str:
 
   Versions that had no choice took the accuracy.
   """
-  config = json.loads(path.read_text())["config"]
+  config = json.loads(path.read_bytes())["config"]
   return config.get("eval", {}).get("best_metric", "accuracy")
 
 
@@ -318,7 +400,7 @@ def _open_writers(setup, workdir, start):
     )
   if config.report.tracker:
     opened.append(
-      writers.tracker(config.report.tracker, config.to_dict(), workdir)
+      trackers.tracker(config.report.tracker, config.to_dict(), workdir)
     )
   return writers.multi(opened)
 
