@@ -8,9 +8,7 @@ recorder.open(start, feed, place=0)
 
 import json
 import math
-import logging
 from pathlib import Path
-import shutil
 import time
 from typing import Any
 
@@ -22,14 +20,13 @@ from etf_jax.models import mlp
 from etf_jax.runs import console, directory, trackers, writers
 from etf_jax.training import durations
 from etf_jax.training.checkpoints import two_stage
-from etf_jax.training.checkpoints.manager import Checkpoints, place_aside
+from etf_jax.training.checkpoints.manager import Checkpoints
 from etf_jax.training.feeds.device import TrainFeed
 from etf_jax.training.parallel import distributed
+from etf_jax.training.records import resuming
 from etf_jax.training.records.metrics_window import MetricsWindow, saved_window
 from etf_jax.training.setup import Trainer
 from etf_jax.training.state import TrainState, create_train_state
-
-_log = logging.getLogger(__name__)
 
 
 class RunRecorder:
@@ -127,48 +124,28 @@ class RunRecorder:
     return state, start
 
   def _check_checkpoints_exist(self):
-    """Refuse to begin anew where a run has been: it would replace its rows.
-
-    Raises:
-      InputError: there are rows that a run has only behind a checkpoint.
-    """
-    total, problem = self._setup.total_steps, None
-    if distributed.is_writer() and self._checkpoints.latest is None and total:
-      rows = _read(self._rows_path)
-      every = durations.interval(
-        self._setup.config.checkpoint, "every", self._setup.epoch
-      )
-      last = max((row["step"] for row in rows), default=0)
-      # The one at `every` may not be complete before the next is begun.
-      if rows and (rows[-1]["kind"] == "final" or last > 2 * every):
-        problem = (
-          f"{self.workdir / 'checkpoints'} holds no step, and metrics.jsonl has"
-          f" rows up to step {last}: the same command would train again from"
-          " step 0 and replace these rows; put checkpoints/ back, move"
-          " metrics.jsonl away to train again, or choose another --workdir"
-        )
+    """Refuse to begin anew where a run has been: it would replace its rows."""
+    problem, setup = None, self._setup
+    if distributed.is_writer() and self._checkpoints.latest is None:
+      every = durations.interval(setup.config.checkpoint, "every", setup.epoch)
+      if setup.total_steps:
+        rows = _read(self._rows_path)
+        problem = resuming.lost_checkpoints(self.workdir, rows, every)
     distributed.check_all(problem)
 
   def _lacking(self, step: int) -> str | None:
     """Name what metrics.jsonl lacks of the rows that led to a step, or None."""
-    config, epoch = self._setup.config, self._setup.epoch
-    total = self._setup.total_steps
-    if not total:
-      return None
-    rows = [row for row in _read(self._rows_path) if row["step"] <= step]
-    every = durations.interval(config.eval, "every", epoch)
-    evaluations = {s for s in range(every, step + 1, every)}
-    evaluations |= {total} & {step}
-    for split in self._trainer.splits:
-      known = {r["step"] for r in rows if r.get("split") == split}
-      if missing := sorted(evaluations - known):
-        return f"metrics.jsonl lacks the evaluation of step {missing[0]}"
-    known = {row["step"] for row in rows if row["kind"] == "train"}
-    first = saved_window(self._window_path, step)
-    ends = evaluations | {step if first is None else first}
-    if missing := sorted(ends - known - {0}):
-      return f"metrics.jsonl lacks the training row of step {missing[0]}"
-    return None
+    every = durations.interval(
+      self._setup.config.eval, "every", self._setup.epoch
+    )
+    return resuming.lacking(
+      _read(self._rows_path),
+      step,
+      every=every,
+      total=setup.total_steps,
+      splits=self._trainer.splits,
+      window=saved_window(self._window_path, step),
+    )
 
   def open(self, start: int, feed: TrainFeed, place: int) -> None:
     """Begin to write, behind the rows that led to a step.
@@ -180,10 +157,14 @@ class RunRecorder:
     """
     self._started = time.perf_counter()
     if distributed.is_writer():
-      self._keep_final()
+      rows, newest = _read(self._rows_path), self._checkpoints.latest
+      resuming.keep_ended(self._rows_path, rows, newest)
       writers.truncate_after(self._rows_path, start or -1)
     self._history = _history(self._rows_path, self.best_metric)
-    self._name_lost_best()
+    if self._history and self._setup.config.checkpoint.best:
+      best, kept = self._best_step(), self._checkpoints.best_steps()
+      if distributed.is_writer():
+        resuming.name_lost_best(self.workdir, best, kept)
     self._writer = _open_writers(self._setup, self.workdir, start)
     self.window = MetricsWindow(
       self._setup,
@@ -209,32 +190,6 @@ class RunRecorder:
 
   def _best_step(self):
     return best_step(self._history, self._trainer.splits[0], self.best_metric)
-
-  def _keep_final(self):
-    """Keep the rows of a run that had ended, whose last checkpoint is gone."""
-    rows = _read(self._rows_path)
-    newest = self._checkpoints.latest
-    if rows and rows[-1]["kind"] == "final" and newest != rows[-1]["step"]:
-      aside = place_aside(self.workdir, self._rows_path.name)
-      shutil.copyfile(self._rows_path, aside)
-      _log.warning(
-        f"warning: {self.workdir / 'checkpoints' / str(rows[-1]['step'])} is missing, with"
-        f" which the run had ended; training again from step {newest or 0}, and"
-        f" the rows of before are kept in {aside}"
-      )
-
-  def _name_lost_best(self):
-    """Name variables of the best evaluation that are not there any more."""
-    if not (self._history and self._setup.config.checkpoint.best):
-      return
-    best = self._best_step()
-    # A later one takes its place, and comes again after a kill.
-    known = any(step >= best for step in self._checkpoints.best_steps())
-    if not known and distributed.is_writer():
-      _log.warning(
-        f"warning: {self.workdir / 'best'} lacks step {best}, the best"
-        " evaluation so far; only a better one that follows is kept there"
-      )
 
   def measure(
     self, state: TrainState, step: int, *, matrices: bool = False
