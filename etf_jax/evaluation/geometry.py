@@ -165,7 +165,7 @@ def create(
       stats, weights
     )
     sums = metrics.fetch(sums)
-    counts = np.asarray(sums.confusion).sum(axis=1).astype(np.int64)
+    counts = np.asarray(sums.true, np.int64)
     row = {
       "images": int(counts.sum()),
       "absent_classes": np.flatnonzero(counts == 0).tolist(),

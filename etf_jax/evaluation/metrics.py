@@ -18,6 +18,8 @@ from etf_jax.evaluation import shots
 
 BINS = 15  # of confidence, for the calibration error
 TOP = 5
+# Up to this many classes there is a confusion matrix, of K * K counts.
+DENSE_CLASSES = 1024
 # Metrics that may choose the best evaluation, of all classes together.
 OF_BEST = ("balanced_accuracy", "accuracy", "macro_f1")
 
@@ -26,14 +28,21 @@ class Sums(NamedTuple):
   """Counts and sums over the examples seen.
 
   Attributes:
-    confusion: int32 `[K, K]`, rows are true classes, columns predictions.
+    confusion: int32 `[K, K]`, rows are true classes, columns predictions; None
+      beyond `DENSE_CLASSES` classes.
+    true: int32 `[K]`, examples of each class.
+    predicted: int32 `[K]`, examples taken for each class.
+    right: int32 `[K]`, of the examples of each class, the right ones.
     top: int32, examples whose label is among the 5 largest logits.
     bin_count: int32 `[15]`, examples by confidence.
     bin_correct: int32 `[15]`, of these, the right ones.
     bin_confidence: float32 `[15]`, the sum of their confidences.
   """
 
-  confusion: jax.Array
+  confusion: jax.Array | None
+  true: jax.Array
+  predicted: jax.Array
+  right: jax.Array
   top: jax.Array
   bin_count: jax.Array
   bin_correct: jax.Array
@@ -42,8 +51,12 @@ class Sums(NamedTuple):
 
 def zeros(num_classes: int) -> Sums:
   """Return the sums over no example."""
+  dense = num_classes <= DENSE_CLASSES
   return Sums(
-    jnp.zeros((num_classes, num_classes), jnp.int32),
+    jnp.zeros((num_classes, num_classes), jnp.int32) if dense else None,
+    jnp.zeros(num_classes, jnp.int32),
+    jnp.zeros(num_classes, jnp.int32),
+    jnp.zeros(num_classes, jnp.int32),
     jnp.zeros((), jnp.int32),
     jnp.zeros(BINS, jnp.int32),
     jnp.zeros(BINS, jnp.int32),
@@ -72,8 +85,14 @@ def update(
   confidence = jnp.where(where, confidence, 0).astype(jnp.float32)
   # Bins (0, 1/15], ..., (14/15, 1].
   bins = jnp.clip(jnp.ceil(confidence * BINS).astype(jnp.int32) - 1, 0)
+  confusion = sums.confusion
+  if confusion is not None:
+    confusion = confusion.at[labels, predicted].add(counted)
   return Sums(
-    sums.confusion.at[labels, predicted].add(counted),
+    confusion,
+    sums.true.at[labels].add(counted),
+    sums.predicted.at[predicted].add(counted),
+    sums.right.at[labels].add(correct),
     sums.top + jnp.sum(where & (rank <= TOP), dtype=jnp.int32),
     sums.bin_count.at[bins].add(counted),
     sums.bin_correct.at[bins].add(correct),
@@ -104,13 +123,12 @@ def compute(sums: Sums, class_counts: Sequence[int] | np.ndarray) -> dict:
     `ece`, the expected calibration error over 15 equal bins; and
     `per_class_accuracy`, a list with None for an absent class.
   """
-  confusion = np.asarray(sums.confusion, np.int64)
   shot = shots.of(class_counts)
-  total, num_classes = confusion.sum(), len(confusion)
-  true = confusion.sum(1)
+  true = np.asarray(sums.true, np.int64)
+  total, num_classes = true.sum(), len(true)
   present = true > 0
-  recall = confusion.diagonal() / np.where(present, true, 1)
-  overall = of_confusion(confusion)
+  recall = np.asarray(sums.right, np.int64) / np.where(present, true, 1)
+  overall = of_counts(sums)
 
   def over(group):
     group = group & present
@@ -133,16 +151,15 @@ def compute(sums: Sums, class_counts: Sequence[int] | np.ndarray) -> dict:
   }
 
 
-def of_confusion(confusion: np.ndarray) -> dict[str, float]:
+def of_counts(sums: Sums) -> dict[str, float]:
   """Return the metrics of `OF_BEST`, see `compute`.
 
   Args:
-    confusion: `[K, K]` integers, at least one of them positive.
+    sums: over at least one example.
   """
   right, true, predicted = (
-    confusion.diagonal(),
-    confusion.sum(1),
-    confusion.sum(0),
+    np.asarray(counts, np.int64)
+    for counts in (sums.right, sums.true, sums.predicted)
   )
   f1 = 2 * right / np.maximum(true + predicted, 1)
   return {

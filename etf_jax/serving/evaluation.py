@@ -198,7 +198,9 @@ def _metrics(trained: Trained, outputs: Outputs) -> dict[str, Any]:
       }
       for angle, probability in zip(by_angle, by_probability, strict=True)
     ],
-    "confusion": np.asarray(outputs.sums.confusion).tolist(),
+    "confusion": None
+    if outputs.sums.confusion is None
+    else np.asarray(outputs.sums.confusion).tolist(),
   }
 
 

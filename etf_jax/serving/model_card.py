@@ -234,4 +234,7 @@ def _geometry(trained: Trained) -> dict[str, Any]:
 
 def _test_images(trained: Trained) -> int:
   final = trained.run.final
-  return int(np.sum(final["confusion"])) if final else 0
+  if not final:
+    return 0
+  # Earlier versions counted them in the matrix only.
+  return final.get("test_images") or int(np.sum(final["confusion"]))

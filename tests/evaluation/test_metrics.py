@@ -234,3 +234,17 @@ def test_results_are_plain_numbers(examples):
   for name, value in row.items():
     values = value if isinstance(value, list) else [value]
     assert {type(v) for v in values} <= {float, type(None)}, name
+
+
+def test_many_classes_have_counts_and_no_matrix(monkeypatch):
+  rng = np.random.default_rng(0)
+  logits = jnp.asarray(rng.normal(size=(64, 9)), jnp.float32)
+  labels = jnp.asarray(rng.integers(0, 9, 64))
+  dense = sums_of(logits, labels)
+  monkeypatch.setattr(metrics, "DENSE_CLASSES", 8)
+  sums = sums_of(logits, labels, sums=metrics.zeros(9))
+  assert sums.confusion is None
+  assert metrics.compute(sums, [30] * 9) == metrics.compute(dense, [30] * 9)
+  shapes = jax.eval_shape(lambda: metrics.zeros(60_000))
+  size = sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(shapes))
+  assert size < 1e6

@@ -129,8 +129,7 @@ def start(
   grid, accuracies = tuple(config.loss.tau_grid), []
   for tau in grid:
     scaled = with_classifier(tau_normalize(kernel, tau), no_bias)
-    confusion = evaluate(scaled.variables, "validation").confusion
-    found = metrics.of_confusion(np.asarray(confusion, np.int64))
+    found = metrics.of_counts(evaluate(scaled.variables, "validation"))
     accuracies.append(found[config.eval.best_metric])
   tau = grid[int(np.argmax(accuracies))]
   facts = {"tau": tau, "tau_accuracies": accuracies}

@@ -71,6 +71,7 @@ class RunRecorder:
     self._checkpoints = Checkpoints(workdir, config.checkpoint)
     self._extra_fields: dict[str, Any] = {}
     self._confusion: list | None = None
+    self._test_images = 0
     self._history: list[dict] = []
     self._writer: Any = None
     self.final: dict | None = self._ended()
@@ -142,7 +143,7 @@ class RunRecorder:
       _read(self._rows_path),
       step,
       every=every,
-      total=setup.total_steps,
+      total=self._setup.total_steps,
       splits=self._trainer.splits,
       window=saved_window(self._window_path, step),
     )
@@ -265,9 +266,11 @@ class RunRecorder:
           " config.optimizer.learning_rate"
         )
       if split not in known:
-        row["images_per_second"] = float(np.sum(sums.confusion)) / seconds
+        row["images_per_second"] = float(np.sum(sums.true)) / seconds
       rows.append(row)
-    self._confusion = sums.confusion.tolist()
+    self._test_images = int(np.sum(sums.true))
+    confusion = sums.confusion
+    self._confusion = None if confusion is None else confusion.tolist()
     return rows
 
   def save(self, state: TrainState, step: int) -> None:
@@ -293,7 +296,7 @@ class RunRecorder:
       step: completed.
     """
     self._checkpoints.wait()
-    if self._confusion is None:  # killed after its last step
+    if not self._test_images:  # killed after its last step
       self._evaluate(state, step, {})
     test = {r["step"]: r for r in self._history if r["split"] == "test"}
     self.final = {
@@ -304,6 +307,7 @@ class RunRecorder:
       "best": test[self._best_step()],
       "best_metric": self.best_metric,
       "best_selected_on": self._trainer.splits[0],
+      "test_images": self._test_images,
       "confusion": self._confusion,
       **self._extra_fields,
       "seconds": time.perf_counter() - self._started,
