@@ -113,9 +113,10 @@ class Checkpoints:
     return step
 
   def _unreadable(self, step, error):
+    missing = isinstance(error, _MissingRowsError)
     return InputError(
       f"cannot resume from {self._resume.directory}, step {step}:"
-      f" {_first_line(error)}; put back what is missing, or choose another"
+      f" {_first_line(error)}; {'put it back, or ' * missing}choose another"
       " --workdir"
     )
 
