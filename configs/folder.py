@@ -5,8 +5,9 @@
   python -m etf_jax.main --config=configs/folder.py --config.data.dir=DIR \\
     --config.data.train_list=TRAIN.csv --config.data.test_list=TEST.csv
 
-DIR holds `train/CLASS/IMAGE` and `test/CLASS/IMAGE`, or the images that the
-lines `path,label` of the lists name. All training images are used, as many as a
+DIR holds `CLASS/IMAGE`, of which a fifth is held back to test on, or
+`train/CLASS/IMAGE` and `test/CLASS/IMAGE`, or the images that the lines
+`path,label` of the lists name. All training images are used, as many as a
 class has; `--config.data.profile=exponential` cuts them to a long tail, and
 `--config.data.validation_fraction=0.1` holds some of each class out.
 
