@@ -125,11 +125,10 @@ def get_config() -> ml_collections.ConfigDict:
   # same bytes: warn | error | allow, which does not look.
   d.duplicates = "warn"
   d.corrupt = "error"  # an image that cannot be decoded: error | skip
-  # An image beyond these cannot be decoded either, each >= 1: pixels that are
-  # decoded at once, pixels of a side, scans of a JPEG.
-  d.max_pixels = 2**27
-  d.max_side = 2**16
-  d.max_scans = 64
+  # An image beyond these cannot be decoded either, each >= 1.
+  d.max_pixels = 2**27  # that are decoded at once
+  d.max_side = 2**16  # pixels
+  d.max_scans = 64  # of a JPEG
   d.workers = 0  # processes that decode for the stream; 0: threads
   d.cache_dir = placeholder(str)  # decoded photographs, for the resident feed
 

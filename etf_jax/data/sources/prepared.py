@@ -20,8 +20,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from etf_jax.data import catalog
-from etf_jax.data.prepare import gcs
-from etf_jax.data.sources import digits
+from etf_jax.data.prepare import digits, gcs
 from etf_jax.errors import InputError
 from etf_jax.runs import files
 from etf_jax.runs.console import Progress

@@ -87,7 +87,7 @@ def test_the_second_process_waits_for_the_first(tmp_path):
   program = """
 import sys
 from etf_jax.data.prepare import prepare
-from etf_jax.data.sources import digits
+from etf_jax.data.prepare import digits
 generate = digits.ScikitDigits._generate_examples
 def wait_then_generate(self, test):
   print("holding", flush=True)
@@ -130,7 +130,7 @@ def test_a_process_that_dies_half_way_leaves_nothing_prepared(
   program = """
 import os, signal, sys
 from etf_jax.data.prepare import prepare
-from etf_jax.data.sources import digits
+from etf_jax.data.prepare import digits
 generate = digits.ScikitDigits._generate_examples
 def die_half_way(self, test):
   for number, example in enumerate(generate(self, test)):

@@ -179,7 +179,7 @@ def test_patience_lasts_while_a_machine_is_at_it(tmp_path):
   program = """
 import sys, time
 from etf_jax.data.prepare import prepare
-from etf_jax.data.sources import digits
+from etf_jax.data.prepare import digits
 prepare._HEARTBEAT_SECONDS = 0.2
 generate = digits.ScikitDigits._generate_examples
 def slowly(self, test):
