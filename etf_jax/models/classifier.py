@@ -24,7 +24,7 @@ from etf_jax.models.mlp import MLP
 from etf_jax.models.resnet import BLOCKS, ResNet
 from etf_jax.models.resnet_cifar import ResNetCIFAR
 
-BACKBONES = {
+BACKBONES: dict[str, Callable[..., nn.Module]] = {
   f"{family}{depth}": functools.partial(module, depth=depth)
   for family, module, depths in (
     ("resnet", ResNetCIFAR, (8, 20, 32, 44, 56)),
