@@ -11,6 +11,7 @@ the model and the data alone and a resumed run measures the same.
 from collections.abc import Callable, Sequence
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -166,7 +167,7 @@ def create(
     )
     sums = metrics.fetch(sums)
     counts = np.asarray(sums.true, np.int64)
-    row = {
+    row: dict[str, Any] = {
       "images": int(counts.sum()),
       "absent_classes": np.flatnonzero(counts == 0).tolist(),
       **_numbers(by_class),
