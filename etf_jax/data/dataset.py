@@ -122,7 +122,8 @@ class Encoded:
 
   def choose(self, indices: np.ndarray) -> Split:
     """Decode the images that `indices` name; corrupt ones are blank."""
-    images = np.zeros((len(indices), *self.pixels.shape), self.pixels.dtype)
+    shape = (len(indices), *self.pixels.shape)
+    images: np.ndarray = np.zeros(shape, self.pixels.dtype)
     sizes = np.zeros((len(indices), 2), np.int32)
     for place, index in enumerate(indices):
       try:

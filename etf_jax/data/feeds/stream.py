@@ -163,7 +163,7 @@ class Batches:
     rows = size // self._hosts
     mine = indices[self._host * rows : (self._host + 1) * rows]
     pixels, source = self._split.pixels, self._split.source
-    images = np.zeros((rows, *pixels.shape), pixels.dtype)
+    images: np.ndarray = np.zeros((rows, *pixels.shape), pixels.dtype)
     sizes = np.zeros((rows, 2), np.int32)
     labels = np.zeros(rows, np.int32)
     where = np.zeros(rows, bool)

@@ -137,7 +137,8 @@ def read(path: Path) -> dict[str, np.ndarray]:
 
 def statistics(source: Any, indices: np.ndarray) -> tuple[np.ndarray, ...]:
   """Return the mean and deviation of each feature over some rows, float64."""
-  total = squares = 0.0
+  total: Any = 0.0
+  squares: Any = 0.0
   for start in range(0, len(indices), _CHUNK):
     rows = np.asarray(source.features[indices[start : start + _CHUNK]], float)
     total, squares = total + rows.sum(axis=0), squares + (rows**2).sum(axis=0)

@@ -99,10 +99,10 @@ def _open(config) -> dict[str, Any]:
   info = catalog.lookup(config.name)
   if config.dir is not None or info.tfds_name is None:
     splits = _open_files(config, info.lists)
-    found = len(splits["train"].class_names)
-    if found != info.num_classes:
+    number = len(splits["train"].class_names)
+    if number != info.num_classes:
       raise InputError(
-        f"config.data.dir={config.dir} has {found} classes and {config.name} "
+        f"config.data.dir={config.dir} has {number} classes and {config.name} "
         f"has {info.num_classes}; config.data.name='{FOLDER}' takes images of "
         "any classes"
       )
