@@ -178,9 +178,15 @@ def get_config() -> ml_collections.ConfigDict:
   # only the classes that there are enter losses and predictions. None: as many
   # as classes.
   h.num_prototypes = placeholder(int)
-  # etf: haar, every rotation alike | uniform_qr, as in the authors' code, which
-  # prefers some.
+  # etf: haar, every rotation alike | structured, by fast transforms, for
+  # thousands of classes | uniform_qr, as in the authors' code, which prefers
+  # some rotations. For more classes than features + 1: softmax_code (hundreds)
+  # | random, unit columns.
   h.frame = "haar"
+  # etf: length of the prototypes under a softmax, sqrt(E_W) > 0. None: 10 for
+  # etf_logit_adjusted, 1 for the others.
+  h.length = placeholder(float)
+  h.learn_length = False  # the length is learned, from that one on
 
   c.loss = s = ml_collections.ConfigDict()
   # Lengths of the targets of dot regression, sqrt(gamma / n_class) with the
@@ -189,7 +195,7 @@ def get_config() -> ml_collections.ConfigDict:
   # class_balanced is the published code's loss; paper is its Eq 14.
   s.scaling = "class_balanced"
   # Length that dot regression expects of a feature; None: 1 for features of
-  # unit length, otherwise each feature's own, detached.
+  # unit length, otherwise each feature's own, detached. etf_dr only.
   s.feature_length = placeholder(float)
   s.feature_length_penalty = 0.0  # times mean |feature|; ImageNet-LT: 0.01
   # Losses with class weights: the batch's weighted sum over its size, or over

@@ -10,13 +10,21 @@ In use::
 """
 
 from etf_jax.etf._class_lengths import batch_class_lengths, class_lengths
-from etf_jax.etf._frames import simplex_etf, uniform_qr_etf
+from etf_jax.etf._frames import (
+  simplex_etf,
+  structured_etf,
+  uniform_qr_etf,
+)
+from etf_jax.etf._random_frames import frame_margin, random_frame
 from etf_jax.etf._softmax_code import softmax_code
 
 __all__ = [
   "batch_class_lengths",
   "class_lengths",
+  "frame_margin",
+  "random_frame",
   "simplex_etf",
   "softmax_code",
+  "structured_etf",
   "uniform_qr_etf",
 ]

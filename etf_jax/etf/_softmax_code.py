@@ -5,7 +5,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from etf_jax.etf._frames import check_sizes, constant, normal, simplex_etf
+from etf_jax.etf._draws import check_sizes, draw, on_host
+from etf_jax.etf._frames import simplex_etf
 
 
 def softmax_code(
@@ -29,7 +30,7 @@ def softmax_code(
   the answer, and is returned at once.
 
   Args:
-    key: a `jax.random` key, not traced.
+    key: a `jax.random` key.
     feature_dim: d, at least 2, or 1 for two classes.
     num_classes: K, at least 2.
 
@@ -39,7 +40,7 @@ def softmax_code(
     up to rounding (a dual bound, within about 1e-3 of the exact one).
 
   Raises:
-    ValueError: if the sizes are too small or the key is traced.
+    ValueError: if the sizes are too small.
 
   Examples:
     >>> import jax
@@ -52,20 +53,29 @@ def softmax_code(
     Jiang et al., `Generalized Neural Collapse for a Large Number of Classes
     <https://arxiv.org/abs/2310.05351>`_, 2024
   """
-  check_sizes(key, num_classes)
+  check_sizes(num_classes)
   if feature_dim >= num_classes - 1:
     codes = simplex_etf(key, feature_dim, num_classes)
-    return codes, constant(num_classes / (num_classes - 1), jnp.float32)
+    return codes, jnp.float32(num_classes / (num_classes - 1))
   if feature_dim < 2:
     raise ValueError(
       f"{num_classes} classes need feature_dim of at least 2, got {feature_dim}"
     )
-  start = normal(key, (2, feature_dim, num_classes))
-  with jax.ensure_compile_time_eval():
-    wide = np.asarray(_widen_margin(start), np.float64)
-  unit = wide / np.linalg.norm(wide, axis=0)
-  margin = certified_margin(unit)
-  return constant(unit, jnp.float32), constant(margin, jnp.float32)
+  start = draw(jax.random.normal, key, (2, feature_dim, num_classes))
+  if isinstance(start, np.ndarray):
+    with jax.ensure_compile_time_eval():
+      wide = np.asarray(_widen_margin(start))
+  else:
+    # Apart from what surrounds it, see `draw`.
+    wide = jax.lax.optimization_barrier(_widen_margin(start))
+
+  def certify(wide):
+    wide = wide.astype(np.float64)
+    unit = wide / np.linalg.norm(wide, axis=0)
+    return unit, certified_margin(unit)
+
+  shape = (feature_dim, num_classes)
+  return on_host(certify, wide, (shape, jnp.float32), ((), jnp.float32))
 
 
 @jax.jit

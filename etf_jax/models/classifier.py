@@ -119,8 +119,8 @@ def create_model(config: ConfigDict) -> Classifier:
   Args:
     config: `config.model` (`name`, `width`, `kwargs`, `num_classes`),
       `config.head` (`name`, `batch_norm`, `l2_normalize`, `projector`,
-      `num_prototypes`, `frame`), `config.bn_group_size` and `config.dtype`; see
-      configs/base.py.
+      `num_prototypes`, `frame`, `length`, `learn_length`),
+      `config.bn_group_size` and `config.dtype`; see configs/base.py.
 
   Raises:
     InputError: an unknown name, arguments that the backbone does not take, or
@@ -140,7 +140,12 @@ def _classes(config: ConfigDict) -> dict[str, Any]:
   """Return the fields of a head that say its classes, and a frame's kind."""
   classes, head = config.model.num_classes, config.head
   if head.name != "etf":
-    for field, absent in (("num_prototypes", None), ("frame", "haar")):
+    for field, absent in (
+      ("num_prototypes", None),
+      ("frame", "haar"),
+      ("length", None),
+      ("learn_length", False),
+    ):
       if head[field] != absent:
         raise InputError(
           f"config.head.{field}={head[field]} is for config.head.name='etf',"
@@ -159,7 +164,13 @@ def _classes(config: ConfigDict) -> dict[str, Any]:
       f"config.mesh.model={config.mesh.model} must divide"
       f" config.head.num_prototypes={prototypes}, which are cut along it"
     )
-  return {"num_classes": prototypes, "spare": spare, "frame": head.frame}
+  return {
+    "num_classes": prototypes,
+    "spare": spare,
+    "frame": head.frame,
+    "length": 1.0 if head.length is None else head.length,
+    "learn_length": head.learn_length,
+  }
 
 
 def _create_backbone(config: ConfigDict) -> nn.Module:

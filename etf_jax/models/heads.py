@@ -13,20 +13,37 @@ and no weight decay can reach it.
     output.features, labels, output.weights)
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from flax import linen as nn
 import jax
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 import numpy as np
 
 from etf_jax import etf
 from etf_jax.errors import InputError
 from etf_jax.models.resnet_cifar import BatchNorm
 
-# Frames by their names in configs: every rotation alike, or as in the code that
-# Yang et al. (2022) published.
-FRAMES = {"haar": etf.simplex_etf, "uniform_qr": etf.uniform_qr_etf}
+
+def _softmax_code(
+  key: jax.Array, feature_dim: int, num_classes: int, *, dtype: DTypeLike
+) -> jax.Array:
+  codes, _ = etf.softmax_code(key, feature_dim, num_classes)
+  return codes.astype(dtype)
+
+
+# Frames by their names in configs. Simplexes: every rotation alike, by fast
+# transforms, or as in the code that Yang et al. (2022) published. For more
+# classes than a simplex has room for: the codes and random columns.
+FRAMES: dict[str, Callable[..., jax.Array]] = {
+  "haar": etf.simplex_etf,
+  "structured": etf.structured_etf,
+  "uniform_qr": etf.uniform_qr_etf,
+  "softmax_code": _softmax_code,
+  "random": etf.random_frame,
+}
 
 
 class Output(NamedTuple):
@@ -58,8 +75,8 @@ class Output(NamedTuple):
 class ETFHead(nn.Module):
   """A classifier fixed as a random simplex ETF (Yang et al. 2022, section 4.1).
 
-  The frame is drawn when the head is initialized, which therefore cannot be
-  traced (`jax.jit(head.init)` raises); pass a frame in `etf` to avoid that.
+  The frame is drawn when the head is initialized, and is the same to the bit
+  inside ``jit``. `jax.eval_shape` and `tabulate` draw nothing.
 
   Spare prototypes are the last ones of the frame. They have no class yet, so
   they are no part of the output: no loss pulls or pushes towards them, and no
@@ -76,6 +93,10 @@ class ETFHead(nn.Module):
     spare: prototypes that are spare; the output has the num_classes - spare
       others.
     frame: how it is drawn, a name of `FRAMES`.
+    length: sqrt(E_W) > 0, the length of the prototypes in the output. The
+      frame itself stays of unit columns.
+    learn_length: make the logarithm of the length a parameter, `log_length`,
+      which begins with `length`.
   """
 
   num_classes: int
@@ -84,6 +105,8 @@ class ETFHead(nn.Module):
   projector: int | None = None
   spare: int = 0
   frame: str = "haar"
+  length: float = 1.0
+  learn_length: bool = False
 
   def __post_init__(self):
     _check_fields(self)
@@ -95,6 +118,11 @@ class ETFHead(nn.Module):
     if self.frame not in FRAMES:
       raise InputError(
         f"frame={self.frame!r}: unknown; use one of {', '.join(FRAMES)}"
+      )
+    if not 0 < self.length < np.inf:
+      raise InputError(
+        f"length={self.length}: no length of prototypes; give a finite number"
+        " > 0"
       )
     super().__post_init__()
 
@@ -126,6 +154,12 @@ class ETFHead(nn.Module):
     ).value
     if self.spare:
       prototypes = prototypes[:, : -self.spare]
+    if self.learn_length:
+      start = nn.initializers.constant(np.log(self.length))
+      length = self.param("log_length", start, (), features.dtype)
+      prototypes = jnp.exp(length) * prototypes
+    elif self.length != 1:
+      prototypes = self.length * prototypes
     return Output(features, prototypes)
 
 

@@ -14,6 +14,7 @@ from ml_collections import ConfigDict, FrozenConfigDict
 
 from etf_jax.errors import InputError, unknown_name
 from etf_jax.evaluation import metrics
+from etf_jax.models.heads import FRAMES
 from etf_jax.training import durations
 from etf_jax.training.methods import METHODS, Method
 
@@ -21,7 +22,7 @@ _CHOICES = {
   "method": tuple(METHODS),
   "dtype": ("bfloat16", "float32", "float64"),
   "head.name": ("etf", "linear", "frozen_linear", "cosine"),
-  "head.frame": ("haar", "uniform_qr"),
+  "head.frame": tuple(FRAMES),
   "loss.class_lengths": ("batch", "global", "none"),
   "loss.scaling": ("paper", "class_balanced"),
   "loss.weight_reduction": ("batch_size", "weight_sum"),
@@ -123,6 +124,10 @@ _RANGES = {
   ),
   "loss.feature_length_penalty": _NOT_NEGATIVE,
   "head.projector": ("be a width, 0 or -1", lambda x: x is None or x >= -1),
+  "head.length": (
+    "be finite and > 0",
+    lambda x: x is None or 0 < x < math.inf,
+  ),
   "optimizer.backbone_learning_rate_factor": _NOT_NEGATIVE,
   "loss.label_smoothing": _UNIT,
   "loss.hinge_tau_minor": _ANGLE,
@@ -205,6 +210,8 @@ def resolve_config(config: ConfigDict, num_classes: int) -> FrozenConfigDict:
     head.l2_normalize = method.normalize or head.name == "cosine"
   if head.projector is None:
     head.projector = method.projector
+  if head.length is None:
+    head.length = method.length
   if config.loss.weight_reduction is None:
     config.loss.weight_reduction = method.weight_reduction
   if method.trains == "nothing":
@@ -233,6 +240,19 @@ def _check_method(config: ConfigDict, method: Method) -> None:
       f"config.loss.label_smoothing={config.loss.label_smoothing} does nothing"
       f" with config.method={config.method!r}: set it to 0"
     )
+  if config.loss.feature_length is not None and config.method != "etf_dr":
+    raise InputError(
+      f"config.loss.feature_length={config.loss.feature_length} does nothing"
+      f" with config.method={config.method!r}: leave it out"
+    )
+  for field, absent in (("length", None), ("learn_length", False)):
+    value = config.head[field]
+    if value != absent and config.method == "etf_dr":
+      raise InputError(
+        f"config.head.{field}={value} is for softmax losses, and not for"
+        " config.method='etf_dr', whose targets have the lengths of"
+        " config.loss.class_lengths: leave it out"
+      )
   factor = config.optimizer.backbone_learning_rate_factor
   named = f"config.optimizer.backbone_learning_rate_factor={factor}"
   if method.trains != "all" and factor != 1:

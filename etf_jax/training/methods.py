@@ -57,6 +57,7 @@ class Method(NamedTuple):
     trains: all | classifier | nothing; but for `all`, the model comes from the
       run in `config.init_from`.
     class_balanced: an epoch draws classes uniformly.
+    length: of the prototypes of a frame, unless configured.
   """
 
   head: str
@@ -68,6 +69,7 @@ class Method(NamedTuple):
   weight_reduction: str = "batch_size"
   trains: str = "all"
   class_balanced: bool = False
+  length: float | None = None
 
 
 def masked_mean(values: jax.Array, where: jax.Array | None) -> jax.Array:
@@ -263,6 +265,10 @@ METHODS = {
   "etf_dr": Method("etf", True, _dot_regression, only_head=True),
   "etf_hinge": Method(
     "etf", False, _hinge, projector=-1, only_head=True, smooths=True
+  ),
+  # At length 10 the softmax of 100 collapsed classes reaches .995.
+  "etf_logit_adjusted": Method(
+    "etf", True, _logit_adjusted, only_head=True, length=10.0
   ),
   "ldam_drw": Method("cosine", False, _ldam_drw, weight_reduction="weight_sum"),
   "logit_adjusted": Method("linear", False, _logit_adjusted),

@@ -124,7 +124,10 @@ def test_simplex_takes_keys_of_both_kinds():
   ("arguments", "message"),
   [
     ((KEY, 8, 1), "num_classes must be at least 2, got 1"),
-    ((KEY, 8, 10), "needs num_classes - 1 = 9.*Project.*softmax_code"),
+    (
+      (KEY, 8, 10),
+      "needs num_classes - 1 = 9.*Project.*softmax_code.*random_frame",
+    ),
   ],
 )
 def test_simplex_refuses_sizes_that_do_not_exist(arguments, message):
@@ -132,11 +135,44 @@ def test_simplex_refuses_sizes_that_do_not_exist(arguments, message):
     simplex_etf(*arguments)
 
 
-def test_simplex_refuses_a_traced_key_and_integers():
-  with pytest.raises(ValueError, match=r"key is traced.*outside jit"):
-    jax.jit(lambda key: simplex_etf(key, 4, 3))(KEY)
+def test_simplex_refuses_integers():
   with pytest.raises(ValueError, match="dtype must be floating, got int32"):
     simplex_etf(KEY, 4, 3, dtype=jnp.int32)
+
+
+@pytest.mark.parametrize(
+  ("feature_dim", "num_classes"),
+  [(1, 2), (2, 3), (9, 10), (10, 10), (64, 10), (300, 257)],
+)
+def test_a_structured_frame_is_a_simplex(feature_dim, num_classes):
+  m = etf.structured_etf(KEY, feature_dim, num_classes)
+  assert m.shape == (feature_dim, num_classes)
+  exact = np.asarray(m, np.float64)
+  np.testing.assert_allclose(
+    exact.T @ exact, gram_of_simplex(num_classes), atol=1e-6
+  )
+  margin = num_classes / (num_classes - 1)
+  assert float(etf.frame_margin(m)) == pytest.approx(margin, abs=1e-6)
+  if feature_dim > 2:
+    other = etf.structured_etf(jax.random.key(1), feature_dim, num_classes)
+    assert np.abs(np.asarray(m - other)).max() > 0.1
+
+
+def test_structured_frames_prefer_no_direction():
+  # Means over keys of entries of size 1/sqrt(64): within 5 standard errors.
+  draws = np.stack(
+    [etf.structured_etf(jax.random.key(seed), 64, 8) for seed in range(100)]
+  )
+  assert np.abs(draws.mean(axis=0)).max() < 5 / np.sqrt(64 * 100)
+
+
+def test_random_columns_and_their_margin():
+  columns = np.asarray(etf.random_frame(KEY, 16, 700), np.float64)
+  np.testing.assert_allclose(np.linalg.norm(columns, axis=0), 1, atol=1e-6)
+  cosines = columns.T @ columns - 2 * np.eye(700)
+  margin = etf.frame_margin(jnp.asarray(columns, jnp.float32))
+  assert float(margin) == pytest.approx(1 - cosines.max(), abs=1e-6)
+  assert 0 < float(margin) <= exact_margin(columns[:, :40]) + 1e-6
 
 
 def test_class_lengths_by_hand():
@@ -379,8 +415,3 @@ def test_projection_onto_the_simplex():
 def test_softmax_code_refuses_impossible_sizes(sizes, message):
   with pytest.raises(ValueError, match=message):
     etf.softmax_code(KEY, *sizes)
-
-
-def test_softmax_code_refuses_a_traced_key():
-  with pytest.raises(ValueError, match="key is traced"):
-    jax.jit(lambda key: etf.softmax_code(key, 2, 5))(KEY)

@@ -31,8 +31,11 @@ def test_public_names():
   assert etf.__all__ == [
     "batch_class_lengths",
     "class_lengths",
+    "frame_margin",
+    "random_frame",
     "simplex_etf",
     "softmax_code",
+    "structured_etf",
     "uniform_qr_etf",
   ]
   assert losses.__all__ == [

@@ -4,6 +4,7 @@
 The functions are found in the modules; a new one needs a row in `EXAMPLES`.
 """
 
+import functools
 import inspect
 from typing import NamedTuple
 
@@ -87,6 +88,9 @@ EXAMPLES = {
   },
   "etf.class_lengths": {"class_counts": COUNTS},
   "etf.simplex_etf": {"key": KEY, "feature_dim": 4, "num_classes": 3},
+  "etf.frame_margin": {"prototypes": W},
+  "etf.random_frame": {"key": KEY, "feature_dim": 2, "num_classes": 3},
+  "etf.structured_etf": {"key": KEY, "feature_dim": 4, "num_classes": 3},
   "etf.softmax_code": {"key": KEY, "feature_dim": 2, "num_classes": 3},
   "etf.uniform_qr_etf": {"key": KEY, "feature_dim": 4, "num_classes": 3},
   "collapse.centre_cosines": features | {"centres": W},
@@ -109,7 +113,7 @@ EXAMPLES = {
 # Functions that compute on the host.
 HOST = {"collapse.numerical_rank"}
 # The draws of frames, which are not for export: their numbers are NumPy's.
-DRAWS = {"etf.simplex_etf", "etf.softmax_code", "etf.uniform_qr_etf"}
+DRAWS = {name for name in EXAMPLES if "key" in EXAMPLES[name]}
 TRACED = sorted(EXAMPLES.keys() - HOST - DRAWS)
 
 # Values out of range of every parameter that is not data, by its name.
@@ -203,6 +207,40 @@ def test_every_public_function_has_an_example():
 def test_traced_and_untraced_agree(name):
   call, arrays = example(name)
   same(jax.jit(call)(**arrays), call(**arrays))
+
+
+@pytest.mark.parametrize("name", sorted(DRAWS))
+@pytest.mark.parametrize("feature_dim", [2, 3, 8])
+def test_a_frame_is_the_same_to_the_bit_wherever_it_is_drawn(name, feature_dim):
+  sizes = {"feature_dim": feature_dim, "num_classes": 3}
+  draw = functools.partial(function(name), **sizes)
+  if name == "etf.uniform_qr_etf" and feature_dim < 3:
+    pytest.skip("needs as many features as classes")
+  keys = jax.random.split(KEY, 3)
+  frames = [draw(key) for key in keys]
+  shapes = jax.eval_shape(draw, KEY)
+  assert jax.tree.map(lambda x: (x.shape, x.dtype), frames[0]) == jax.tree.map(
+    lambda x: (x.shape, x.dtype), shapes
+  )
+  jitted, vmapped = jax.jit(draw), jax.jit(jax.vmap(draw))(keys)
+  for i, (key, frame) in enumerate(zip(keys, frames, strict=True)):
+    for other in (
+      jitted(key),
+      jax.jit(lambda x, key=key: jax.tree.map(lambda y: x * y, draw(key)))(1.0),
+      jax.tree.map(lambda x, i=i: x[i], vmapped),
+    ):
+      jax.tree.map(np.testing.assert_array_equal, other, frame)
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float64])
+def test_a_frame_of_any_dtype_is_the_same_to_the_bit(dtype):
+  with jax.enable_x64(True):
+    draw = functools.partial(
+      etf.simplex_etf, feature_dim=7, num_classes=5, dtype=dtype
+    )
+    frame = draw(KEY)
+    assert frame.dtype == dtype
+    np.testing.assert_array_equal(jax.jit(draw)(KEY), frame)
 
 
 def test_counts_beyond_32_bits_by_hand():

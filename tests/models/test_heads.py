@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from etf_jax.errors import InputError
 from etf_jax.models import CosineHead, ETFHead, LinearHead, heads
 
 WIDTH, CLASSES = 6, 4
@@ -92,8 +93,57 @@ def test_frame_is_the_keys(features):
     for seed in (0, 1)
   )
   assert np.abs(first - second).max() > 0.1
-  with pytest.raises(ValueError, match="key is traced"):
-    jax.jit(ETFHead(CLASSES).init)(jax.random.key(0), features)
+
+
+@pytest.mark.parametrize(
+  "frame", ["haar", "uniform_qr", "structured", "random"]
+)
+def test_a_frame_is_the_same_wherever_the_head_is_initialized(features, frame):
+  head = ETFHead(CLASSES, frame=frame)
+  keys = jax.random.split(jax.random.key(3))
+  drawn = [head.init(key, features)["etf"]["prototypes"] for key in keys]
+  shape = jax.eval_shape(head.init, keys[0], features)["etf"]["prototypes"]
+  assert (shape.shape, shape.dtype) == (drawn[0].shape, drawn[0].dtype)
+  assert "ETFHead Summary" in head.tabulate(keys[0], features)
+  ensemble = jax.vmap(head.init, in_axes=(0, None))(keys, features)
+  for key, one, frame in zip(
+    keys, drawn, ensemble["etf"]["prototypes"], strict=True
+  ):
+    jitted = jax.jit(head.init)(key, features)["etf"]["prototypes"]
+    np.testing.assert_array_equal(jitted, one)
+    np.testing.assert_array_equal(frame, one)
+
+
+def test_lengths_of_the_prototypes(features):
+  key = jax.random.key(0)
+  plain, longer = ETFHead(CLASSES), ETFHead(CLASSES, length=8.0)
+  variables = plain.init(key, features)
+  expected = plain.apply(variables, features).weights
+  np.testing.assert_allclose(
+    longer.apply(variables, features).weights, 8 * expected, rtol=1e-6
+  )
+  learned = ETFHead(CLASSES, length=8.0, learn_length=True)
+  variables = learned.init(key, features)
+  weights = learned.apply(variables, features).weights
+  np.testing.assert_allclose(weights, 8 * expected, rtol=1e-6)
+  gradient = jax.grad(
+    lambda params: (
+      learned.apply(variables | {"params": params}, features).weights ** 2
+    ).sum()
+  )(variables["params"])
+  # The squares add up to 64 for each class, and to twice that by the log.
+  assert float(gradient["log_length"]) == pytest.approx(128 * CLASSES, rel=1e-5)
+  with pytest.raises(InputError, match="length=0"):
+    ETFHead(CLASSES, length=0.0)
+
+
+def test_a_frame_of_more_classes_than_a_simplex_has_room_for(features):
+  classes = features.shape[-1] + 4
+  for frame in ("softmax_code", "random"):
+    variables = ETFHead(classes, frame=frame).init(jax.random.key(0), features)
+    columns = variables["etf"]["prototypes"]
+    assert columns.shape == (features.shape[-1], classes)
+    np.testing.assert_allclose(jnp.linalg.norm(columns, axis=0), 1, atol=1e-6)
 
 
 def test_linear_head_by_hand(features):

@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from etf_jax import losses
 from etf_jax.configs import base
 from etf_jax.errors import InputError
 from etf_jax.models import Output
@@ -105,6 +106,10 @@ def test_weighted_cross_entropy_over_the_weights(output, where):
     found, None if where is None else jnp.asarray(where)
   )
   np.testing.assert_allclose(mean, expected, rtol=1e-5)
+  public = losses.weighted_mean(
+    cross_entropy(output).astype(np.float32), weight.astype(np.float32), where
+  )
+  np.testing.assert_allclose(public, expected, rtol=1e-5)
 
 
 # Lengths by hand, sqrt(gamma / n_k): in the batch 3, 2, 0 and 3 examples and
@@ -198,6 +203,7 @@ def test_masked_mean():
     ("ce_frozen", "frozen_linear", False),
     ("etf_ce", "etf", True),
     ("etf_dr", "etf", True),
+    ("etf_logit_adjusted", "etf", True),
   ],
 )
 def test_heads_of_the_methods(method, head, normalised):
@@ -216,6 +222,27 @@ def test_what_is_given_stays():
   assert config.head.l2_normalize is True
   assert config.model.num_classes == 4
   assert resolved("ce", **{"head.name": "etf"}).head.name == "etf"
+
+
+def test_lengths_of_a_frame():
+  # None and not 1, so that runs of before the field stay the runs they are.
+  assert resolved("etf_ce").head.length is None
+  assert resolved("etf_logit_adjusted").head.length == 10
+  assert resolved("etf_ce", **{"head.length": 4.0}).head.length == 4
+
+
+@pytest.mark.parametrize(
+  ("method", "field", "value", "remedy"),
+  [
+    ("etf_ce", "loss.feature_length", 2.0, "leave it out"),
+    ("etf_dr", "head.length", 2.0, "loss.class_lengths"),
+    ("etf_dr", "head.learn_length", True, "loss.class_lengths"),
+    ("etf_ce", "head.length", -1.0, "> 0"),
+  ],
+)
+def test_lengths_that_do_nothing_are_refused(method, field, value, remedy):
+  with pytest.raises(InputError, match=f"config.{field}={value}.*{remedy}"):
+    resolved(method, **{field: value})
 
 
 def test_resolving_leaves_the_given_config_alone():
