@@ -124,12 +124,17 @@ def check_mask(
   if where is None:
     return None
   mask = jnp.asarray(where)
-  if mask.dtype != jnp.bool_ or mask.shape != shape:
+  # Sizes of 1 stretch; others are equal or symbolic.
+  fits = mask.ndim <= len(shape) and all(
+    size in (1, whole)
+    for size, whole in zip(mask.shape[::-1], shape[::-1], strict=False)
+  )
+  if mask.dtype != jnp.bool_ or not fits:
     raise ValueError(
-      f"where must be boolean of shape {shape}, got {mask.dtype} of shape "
-      f"{mask.shape}"
+      f"where must be boolean of shape {shape}, or broadcast to it, got "
+      f"{mask.dtype} of shape {mask.shape}"
     )
-  return mask
+  return mask if mask.shape == shape else jnp.broadcast_to(mask, shape)
 
 
 def finish(
@@ -146,6 +151,7 @@ def check_counts(
   num_classes: int | None = None,
   *others: jax.Array,
   allow_absent: bool = False,
+  name: str = "class_counts",
 ) -> jax.Array:
   """Return `[K]` class counts as floats after a check of known values.
 
@@ -154,6 +160,7 @@ def check_counts(
     num_classes: K, where something else says it.
     *others: arrays that may widen the dtype.
     allow_absent: allow counts of 0.
+    name: of the argument, for errors.
 
   Returns:
     The counts in the dtype that `result_dtype` gives them and `others`; NaN
@@ -163,22 +170,21 @@ def check_counts(
   counts = class_counts if isinstance(class_counts, jax.Array) else values
   if counts is None or counts.ndim != 1 or counts.size == 0:
     raise ValueError(
-      "class_counts must have shape [num_classes], got "
-      f"{np.shape(class_counts)}"
+      f"{name} must have shape [num_classes], got {np.shape(class_counts)}"
     )
   if num_classes is not None and counts.size != num_classes:
     raise ValueError(
-      f"class_counts has {counts.size} entries for {num_classes} classes"
+      f"{name} has {counts.size} entries for {num_classes} classes"
     )
   if jnp.issubdtype(counts.dtype, jnp.bool_):
-    raise ValueError("class_counts must be numbers, got booleans")
+    raise ValueError(f"{name} must be numbers, got booleans")
   if values is not None:
     wrong = ~np.isfinite(values) | (
       (values < 0) if allow_absent else (values <= 0)
     )
     if wrong.any():
       raise ValueError(
-        f"class_counts must be finite and "
+        f"{name} must be finite and "
         f"{'not negative' if allow_absent else 'positive'}, got "
         f"{values[wrong][0]} for class {int(np.argmax(wrong))}"
       )

@@ -20,13 +20,13 @@ from etf_jax.losses._hinge import (
   hinge_cross_entropy_with_integer_labels,
   hinge_logits,
 )
-from etf_jax.losses._long_tail import (
+from etf_jax.losses._logit_adjustment import (
   adjust_logits,
   balanced_softmax,
-  focal,
-  ldam,
   logit_adjusted,
+  vector_scaling,
 )
+from etf_jax.losses._long_tail import focal, ldam
 from etf_jax.losses._mixup import mixup
 from etf_jax.losses._pull_push import PullPush, pull_push
 from etf_jax.losses._weights import (
@@ -53,5 +53,6 @@ __all__ = [
   "logit_adjusted",
   "mixup",
   "pull_push",
+  "vector_scaling",
   "weighted_mean",
 ]

@@ -38,6 +38,15 @@ def examples(
   return Examples(logits, arrays.label_mask(labels, logits), valid, mask)
 
 
+def counts(class_counts: ArrayLike, logits: ArrayLike) -> jax.Array:
+  """Check the counts of the classes of logits, of which some may be absent."""
+  logits = jnp.asarray(logits)
+  check_logits(logits)
+  return arrays.check_counts(
+    class_counts, logits.shape[-1], logits, allow_absent=True
+  )
+
+
 def check_logits(logits: jax.Array) -> None:
   """Raise ValueError unless `logits` are floating ``[..., K]``."""
   if logits.ndim == 0 or not jnp.issubdtype(logits.dtype, jnp.floating):

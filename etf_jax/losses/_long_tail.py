@@ -1,19 +1,15 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Losses on logits for classes of unequal size.
+"""Losses on logits with margins, and with a focus on hard examples.
 
 In use::
 
-    from etf_jax import losses
-
-    loss = losses.logit_adjusted(logits, labels, class_counts=counts)
     loss = losses.ldam(cosines, labels, class_counts=counts)
-    predicted = losses.adjust_logits(logits, class_counts=counts).argmax(-1)
+    loss = losses.focal(logits, labels, gamma=2.0)
 """
 
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
-import numpy as np
 
 from etf_jax import arrays
 from etf_jax.losses import _cross_entropy as ce
@@ -75,7 +71,7 @@ def ldam(
   arrays.check_range("max_margin", max_margin, 0, shapes=[()])
   arrays.check_positive("scale", scale)
   arrays.check_range("scale", scale, 0, shapes=[()])
-  counts = _counts(class_counts, logits)
+  counts = ce.counts(class_counts, logits)
   z, is_label, valid, mask = ce.examples(logits, labels, where, counts)
   factor = arrays.positive(scale, z.dtype)
   present = counts != 0
@@ -91,164 +87,18 @@ def ldam(
   return arrays.finish(loss, valid, mask)
 
 
-def logit_adjusted(
-  logits: ArrayLike,
-  labels: ArrayLike,
-  *,
-  class_counts: ArrayLike,
-  temperature: ArrayLike = 1.0,
-  where: ArrayLike | None = None,
-) -> jax.Array:
-  r"""Compute the cross entropy of logits shifted by the classes' frequency.
-
-  .. math::
-    \ell(z, y) = -\log \frac{e^{z_y + \tau \log \pi_y}}
-    {\sum_k e^{z_k + \tau \log \pi_k}} , \qquad
-    \pi_k = \frac{n_k}{\sum_j n_j}
-
-  Training with it makes the plain logits fit for a balanced test set.
-
-  Args:
-    logits: floating ``[..., num_classes]``.
-    labels: integers ``[...]`` in ``[0, num_classes)``.
-    class_counts: training samples per class, ``[num_classes]``, finite, >= 0.
-      A class of 0 is absent: no part of the softmax.
-    temperature: the scalar :math:`\tau`; 0 is cross entropy.
-    where: boolean ``[...]``, the examples that count. The others give 0 and
-      zero gradients whatever they hold.
-
-  Returns:
-    The loss of each example, ``[...]``; float64 if an input is, else float32.
-    Under ``jit`` an out-of-range label makes its example's loss and gradient
-    NaN.
-
-  Raises:
-    ValueError: if shapes do not match or, outside ``jit``, a label is out of
-      range or a count is negative or not finite.
-
-  Examples:
-    >>> import jax.numpy as jnp
-    >>> from etf_jax import losses
-    >>> jnp.set_printoptions(precision=4)
-    >>> logits = jnp.zeros((2, 2))
-    >>> labels = jnp.array([0, 1])
-    >>> loss = losses.logit_adjusted(logits, labels, class_counts=[3, 1])
-    >>> print(loss)
-    [0.2877 1.3863]
-
-  References:
-    Menon et al., `Long-tail learning via logit adjustment
-    <https://arxiv.org/abs/2007.07314>`_, 2020
-  """
-  counts = _counts(class_counts, logits)
-  z, is_label, valid, mask = ce.examples(logits, labels, where, counts)
-  z = z + _shift(counts, temperature, z)
-  return arrays.finish(ce.cross_entropy(z, is_label), valid, mask)
-
-
-def balanced_softmax(
-  logits: ArrayLike,
-  labels: ArrayLike,
-  *,
-  class_counts: ArrayLike,
-  where: ArrayLike | None = None,
-) -> jax.Array:
-  r"""Compute the balanced softmax loss.
-
-  .. math::
-    \ell(z, y) = -\log \frac{n_y e^{z_y}}{\sum_k n_k e^{z_k}}
-
-  It is `logit_adjusted` at temperature 1, under the name of its other paper.
-
-  Args:
-    logits: floating ``[..., num_classes]``.
-    labels: integers ``[...]`` in ``[0, num_classes)``.
-    class_counts: training samples per class, ``[num_classes]``, finite, >= 0.
-      A class of 0 is absent: no part of the softmax.
-    where: boolean ``[...]``, the examples that count. The others give 0 and
-      zero gradients whatever they hold.
-
-  Returns:
-    The loss of each example, ``[...]``; float64 if an input is, else float32.
-    Under ``jit`` an out-of-range label makes its example's loss and gradient
-    NaN.
-
-  Raises:
-    ValueError: if shapes do not match or, outside ``jit``, a label is out of
-      range or a count is negative or not finite.
-
-  Examples:
-    >>> import jax.numpy as jnp
-    >>> from etf_jax import losses
-    >>> jnp.set_printoptions(precision=4)
-    >>> logits = jnp.array([[0.0, 0.0]])
-    >>> labels = jnp.array([1])
-    >>> loss = losses.balanced_softmax(logits, labels, class_counts=[3, 1])
-    >>> print(loss)
-    [1.3863]
-
-  References:
-    Ren et al., `Balanced Meta-Softmax for Long-Tailed Visual Recognition
-    <https://arxiv.org/abs/2007.10740>`_, 2020
-  """
-  return logit_adjusted(logits, labels, class_counts=class_counts, where=where)
-
-
-def adjust_logits(
-  logits: ArrayLike, *, class_counts: ArrayLike, temperature: ArrayLike = 1.0
-) -> jax.Array:
-  r"""Take the classes' training frequency out of a trained model's logits.
-
-  .. math::
-    \tilde z_k = z_k - \tau \log \pi_k , \qquad
-    \pi_k = \frac{n_k}{\sum_j n_j}
-
-  This is for predictions of a model that was trained with plain cross entropy;
-  one trained with `logit_adjusted` needs no adjustment.
-
-  Args:
-    logits: floating ``[..., num_classes]``.
-    class_counts: training samples per class, ``[num_classes]``, finite, >= 0.
-      A class of 0 is absent: its logit becomes -inf.
-    temperature: the scalar :math:`\tau`; 0 changes nothing.
-
-  Returns:
-    The adjusted logits, ``[..., num_classes]``; float64 if an input is, else
-    float32.
-
-  Raises:
-    ValueError: if shapes do not match or, outside ``jit``, a count is
-      negative or not finite.
-
-  Examples:
-    >>> import jax.numpy as jnp
-    >>> from etf_jax import losses
-    >>> jnp.set_printoptions(precision=4)
-    >>> logits = jnp.array([[0.5, 0.0]])
-    >>> print(losses.adjust_logits(logits, class_counts=[3, 1]))
-    [[0.7877 1.3863]]
-
-  References:
-    Menon et al., `Long-tail learning via logit adjustment
-    <https://arxiv.org/abs/2007.07314>`_, 2020
-  """
-  counts = _counts(class_counts, logits)
-  z = jnp.asarray(logits).astype(counts.dtype)
-  shift = _shift(counts, temperature, z)
-  return jnp.where(shift == -jnp.inf, shift, z - shift)
-
-
 def focal(
   logits: ArrayLike,
   labels: ArrayLike,
   *,
   gamma: ArrayLike = 2.0,
+  alpha: ArrayLike | None = None,
   where: ArrayLike | None = None,
 ) -> jax.Array:
   r"""Compute the multiclass focal loss.
 
   .. math::
-    \ell(z, y) = -(1 - p_y)^\gamma \log p_y , \qquad
+    \ell(z, y) = -\alpha_y (1 - p_y)^\gamma \log p_y , \qquad
     p_y = \frac{e^{z_y}}{\sum_k e^{z_k}}
 
   It is exact also where :math:`p_y` rounds to 1, and its gradient is finite
@@ -258,6 +108,7 @@ def focal(
     logits: floating ``[..., num_classes]``, of two classes or more.
     labels: integers ``[...]`` in ``[0, num_classes)``.
     gamma: the scalar :math:`\gamma` >= 0; 0 is cross entropy.
+    alpha: weights of the classes >= 0, a scalar or ``[num_classes]``; None: 1.
     where: boolean ``[...]``, the examples that count. The others give 0 and
       zero gradients whatever they hold.
 
@@ -268,7 +119,8 @@ def focal(
 
   Raises:
     ValueError: if shapes do not match, there is one class only, or, outside
-      ``jit``, a label is out of range or `gamma` is negative.
+      ``jit``, a label is out of range or `gamma` or `alpha`
+      negative.
 
   Examples:
     >>> import jax.numpy as jnp
@@ -291,24 +143,10 @@ def focal(
   # log p and log(1 - p) by softplus: neither cancels when p is near 1 or 0.
   log_miss = -jax.nn.softplus(lead)
   loss = jnp.exp(gamma * log_miss) * jax.nn.softplus(-lead)
+  if alpha is not None:
+    arrays.check_range("alpha", alpha, 0, shapes=[(), z.shape[-1:]])
+    weights = arrays.in_range(alpha, z.dtype, 0)
+    if weights.ndim:
+      weights = ce.pick(ce.along_classes(weights, z.ndim), is_label)
+    loss = weights * loss
   return arrays.finish(loss, valid, mask)
-
-
-def _counts(class_counts: ArrayLike, logits: ArrayLike) -> jax.Array:
-  logits = jnp.asarray(logits)
-  ce.check_logits(logits)
-  return arrays.check_counts(
-    class_counts, logits.shape[-1], logits, allow_absent=True
-  )
-
-
-def _shift(
-  counts: jax.Array, temperature: ArrayLike, logits: jax.Array
-) -> jax.Array:
-  """Return temperature times log priors, -inf for absent classes."""
-  arrays.check_range("temperature", temperature, -np.inf, shapes=[()])
-  present = counts != 0
-  priors = jnp.log(jnp.where(present, counts, 1) / jnp.sum(counts))
-  shift = arrays.in_range(temperature, logits.dtype, -np.inf) * priors
-  shift = jnp.where(present, shift, -jnp.inf)
-  return ce.along_classes(shift, logits.ndim)

@@ -338,7 +338,7 @@ def test_batch_class_lengths_refuse_wrong_labels():
   with pytest.raises(
     ValueError, match=r"where must be boolean of shape \(2,\)"
   ):
-    etf.batch_class_lengths([0, 1], 3, where=jnp.array([True]))
+    etf.batch_class_lengths([0, 1], 3, where=jnp.array([True] * 3))
   with pytest.raises(ValueError, match="num_classes must be at least 1"):
     etf.batch_class_lengths([0, 1], 0)
   traced = jax.jit(lambda y: etf.batch_class_lengths(y, 3))(jnp.array([0, 3]))

@@ -55,6 +55,7 @@ def test_public_names():
     "logit_adjusted",
     "mixup",
     "pull_push",
+    "vector_scaling",
     "weighted_mean",
   ]
   assert etf_jax.losses is losses

@@ -44,6 +44,7 @@ features = {"features": H, "labels": Y, "where": WHERE}
 EXAMPLES = {
   "losses.adjust_logits": {
     "logits": Z, "class_counts": COUNTS, "temperature": ONE,
+    "target_counts": COUNTS[::-1].copy(),
   },
   "losses.balanced_softmax": logits | {"class_counts": COUNTS},
   "losses.class_balanced_weights": {"class_counts": COUNTS, "beta": 0.9},
@@ -59,7 +60,7 @@ EXAMPLES = {
     "feature_length": ONE,
   },
   "losses.feature_length_penalty": {"features": H, "where": WHERE},
-  "losses.focal": logits | {"gamma": HALF},
+  "losses.focal": logits | {"gamma": HALF, "alpha": ONE},
   "losses.hinge_cross_entropy_with_integer_labels": features | {
     "prototypes": W, "tau_plus": HALF, "tau_minus": np.float32(2),
     "label_smoothing": 0.1,
@@ -79,6 +80,9 @@ EXAMPLES = {
     "logits": Z, "labels_a": Y, "labels_b": Y[::-1].copy(), "lam": HALF,
   },
   "losses.pull_push": {"features": H, "labels": Y, "weights": W},
+  "losses.vector_scaling": logits | {
+    "class_counts": COUNTS, "gamma": HALF, "temperature": ONE,
+  },
   "losses.weighted_mean": {
     "values": normal(BATCH), "weights": RNG.random(BATCH, np.float32),
     "where": WHERE,
@@ -119,6 +123,7 @@ TRACED = sorted(EXAMPLES.keys() - HOST - DRAWS)
 # Values out of range of every parameter that is not data, by its name.
 NOT_FINITE = (np.nan, np.inf)
 WRONG = {
+  "alpha": (-1, *NOT_FINITE),
   "class_counts": (-1, *NOT_FINITE),
   "class_lengths": (-1, 0, *NOT_FINITE),
   "feature_length": (-1, 0, *NOT_FINITE),
@@ -129,6 +134,7 @@ WRONG = {
   "tau": (-0.1, 4, np.nan),
   "tau_minus": (-0.1, 4, np.nan),
   "tau_plus": (-0.1, 4, np.nan),
+  "target_counts": (-1, *NOT_FINITE),
   "temperature": NOT_FINITE,
 }
 DATA = {
@@ -265,10 +271,15 @@ def test_counts_beyond_32_bits(name, argument):
 
 @pytest.mark.parametrize(("name", "argument"), with_argument("class_counts"))
 def test_an_absent_class_changes_nothing_for_the_others(name, argument):
-  call, arrays = example(name, class_counts=ABSENT)
+  changes = {"class_counts": ABSENT}
+  if "target_counts" in EXAMPLES[name]:
+    changes["target_counts"] = ABSENT[::-1].copy()
+  call, arrays = example(name, **changes)
   loss = call(**arrays)
   same(jax.jit(call)(**arrays), loss)
   without = {"class_counts": np.delete(ABSENT, 2)}
+  if "target_counts" in arrays:
+    without["target_counts"] = np.delete(arrays["target_counts"], 2)
   if "logits" in arrays:
     without["logits"] = np.delete(Z, 2, axis=1)
   if "labels" in arrays:

@@ -110,6 +110,58 @@ def test_names_of_classes_and_order_do_not_matter(seed):
   close(losses.focal(*renamed), losses.focal(logits, labels)[order], rtol=1e-4)
 
 
+@pytest.mark.parametrize("temperature", [0.5, 1.0])
+def test_adjusting_to_counts_by_hand(temperature):
+  logits, _ = batch(4)
+  targets = COUNTS[::-1]
+  shift = np.log(targets / targets.sum()) - np.log(COUNTS / COUNTS.sum())
+  adjusted = losses.adjust_logits(
+    logits,
+    class_counts=COUNTS,
+    temperature=temperature,
+    target_counts=targets.copy(),
+  )
+  close(adjusted, logits + temperature * shift, rtol=1e-4, atol=1e-4)
+  # Where the model was trained nothing changes.
+  same = losses.adjust_logits(logits, class_counts=COUNTS, target_counts=COUNTS)
+  close(same, logits, atol=1e-5)
+
+
+@given(SEEDS, st.sampled_from([0.0, 0.3]), st.sampled_from([0.0, 1.0]))
+def test_vector_scaling_is_cross_entropy_of_changed_logits(seed, gamma, tau):
+  logits, labels = batch(seed)
+  changed = np.float64(logits) * (COUNTS / COUNTS.max()) ** gamma
+  changed += tau * np.log(COUNTS / COUNTS.sum())
+  expected = [
+    references.cross_entropy(*row) for row in zip(changed, labels, strict=True)
+  ]
+  arguments = {"class_counts": COUNTS, "temperature": tau}
+  loss = losses.vector_scaling(logits, labels, gamma=gamma, **arguments)
+  close(loss, expected, rtol=2e-5, atol=2e-6)
+  if not gamma:
+    close(loss, losses.logit_adjusted(logits, labels, **arguments))
+
+
+def test_focal_with_weights_of_the_classes():
+  logits, labels = batch(5)
+  alpha = np.array([0.2, 0.5, 1.0, 2.0, 4.0], np.float32)
+  plain = losses.focal(logits, labels)
+  close(losses.focal(logits, labels, alpha=alpha), alpha[labels] * plain)
+  close(losses.focal(logits, labels, alpha=0.25), 0.25 * plain)
+  with pytest.raises(ValueError, match=r"alpha must have shape \(\) or \(5,\)"):
+    losses.focal(logits, labels, alpha=alpha[:3])
+
+
+def test_a_mask_broadcasts():
+  logits, labels = batch(6)
+  logits, labels = logits.reshape(2, 8, 5), labels.reshape(2, 8)
+  whole = np.tile(np.arange(8) < 5, (2, 1))
+  expected = losses.focal(logits, labels, where=whole)
+  for where in (whole[0], whole[:1]):
+    close(losses.focal(logits, labels, where=where), expected)
+  assert not np.any(losses.focal(logits, labels, where=np.array(False)))
+
+
 def test_focal_by_hand_and_at_zero():
   # p = 1/4 of four equal classes: (3/4)^2 log 4.
   loss = losses.focal(np.zeros(4, np.float32), 1)
