@@ -7,12 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 import jax
 import jax.numpy as jnp
-from jax.sharding import AxisType, NamedSharding
-from jax.sharding import PartitionSpec as P
 import numpy as np
 import pytest
 
-from etf_jax import arrays, etf, losses, simplex_etf
+from etf_jax import etf, losses, simplex_etf
 
 BATCH, DIM, CLASSES = 24, 7, 5
 PROTOTYPES = simplex_etf(jax.random.key(0), DIM, CLASSES)
@@ -257,22 +255,6 @@ def test_logits_are_never_built(gradient):
     assert re.search(rf"\[{BATCH},{DIM}\]", text)
     assert not re.search(rf"\[{BATCH},{CLASSES}\]", text)
     assert not re.search(rf"\[{CLASSES},{BATCH}\]", text)
-
-
-@pytest.mark.parametrize("kind", [None, AxisType.Auto, AxisType.Explicit])
-def test_other_platforms_gather_the_same_targets(kind):
-  # These tests run on CPUs, where the gather has a form of its own.
-  _, labels = batch(0)
-  expected = np.asarray(PROTOTYPES).T[labels]
-  if kind is None:
-    rows = arrays.take_rows(PROTOTYPES.T, jnp.asarray(labels))
-    np.testing.assert_array_equal(rows, expected)
-    return
-  mesh = jax.make_mesh((8,), ("data",), axis_types=(kind,))
-  with jax.set_mesh(mesh):
-    placed = jax.device_put(labels, NamedSharding(mesh, P("data")))
-    rows = jax.jit(lambda y: arrays.take_rows(PROTOTYPES.T, y))(placed)
-  np.testing.assert_array_equal(rows, expected)
 
 
 def test_prototypes_can_be_learned():

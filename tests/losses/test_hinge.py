@@ -203,19 +203,6 @@ def test_label_smoothing_agrees_with_optax():
   np.testing.assert_allclose(actual, expected, rtol=1e-5)
 
 
-def test_angles_can_be_traced():
-  features, labels = batch(0)
-  fixed = losses.hinge_logits(
-    features, labels, PROTOTYPES, tau_plus=0.7, tau_minus=2.0
-  )
-  traced = jax.jit(
-    lambda plus, minus: losses.hinge_logits(
-      features, labels, PROTOTYPES, tau_plus=plus, tau_minus=minus
-    )
-  )(0.7, 2.0)
-  np.testing.assert_allclose(traced, fixed, rtol=1e-5, atol=1e-6)
-
-
 def test_logits_of_an_out_of_range_label_are_nan():
   features, _ = batch(0)
   logits = jax.jit(

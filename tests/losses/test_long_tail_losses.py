@@ -288,39 +288,6 @@ def test_mixup_takes_a_lambda_for_every_example():
   np.testing.assert_array_equal(mixed[-1], losses.focal(logits, labels)[-1])
 
 
-COUNTED = {
-  "ldam": lambda counts: losses.ldam(*batch(0), class_counts=counts),
-  "logit_adjusted": lambda counts: losses.logit_adjusted(
-    *batch(0), class_counts=counts
-  ),
-  "balanced_softmax": lambda counts: losses.balanced_softmax(
-    *batch(0), class_counts=counts
-  ),
-  "adjust_logits": lambda counts: losses.adjust_logits(
-    batch(0)[0], class_counts=counts
-  ),
-  "class_balanced_weights": lambda counts: losses.class_balanced_weights(
-    counts, beta=0.9
-  ),
-  "inverse_frequency_weights": losses.inverse_frequency_weights,
-}
-
-
-@pytest.mark.parametrize("name", COUNTED)
-def test_wrong_counts(name):
-  function = COUNTED[name]
-  for wrong, shown in ((-2, "-2"), (np.nan, "nan"), (np.inf, "inf")):
-    message = f"finite and not negative, got {shown}.* for class 2"
-    with pytest.raises(ValueError, match=message):
-      function(np.array([5, 4, wrong, 2, 1]))
-  with pytest.raises(ValueError, match=r"must have shape \[num_classes\]"):
-    function(np.ones((5, 1)))
-  if "weights" not in name:
-    with pytest.raises(ValueError, match="has 3 entries for 5 classes"):
-      function(np.ones(3))
-  assert np.isnan(jax.jit(function)(jnp.array([5, 4, -2, 2, 1]))).any()
-
-
 def test_weighted_mean():
   values, weights = np.float32([1, 4, np.nan]), np.float32([0.5, 1, 2])
   where = np.array([True, True, False])
