@@ -59,7 +59,7 @@ def test_scikit_learns_checks():
 )
 def test_every_method_separates_the_classes(method):
   features, labels = blobs(spread=0.3)
-  found = LongTailClassifier(method, epochs=60, random_state=0)
+  found = LongTailClassifier(method, random_state=0)
   found.fit(features, labels)
   test, truth = blobs((20,) * 5, seed=1, spread=0.3)
   assert balanced_accuracy_score(truth, found.predict(test)) > 0.97
