@@ -29,11 +29,15 @@ _log = logging.getLogger(__name__)
 
 _LOCK = ".lock"
 # Names of the files of a directory before it is a run.
-_FIRST = (_LOCK, "class_counts.json", "class_names.json", "config.json.")
-_FIRST += (data_record.NAME, ".seen-")
+_FIRST = (
+  *(_LOCK, "class_counts.json", "class_names.json", "config.json."),
+  *(data_record.NAME, ".seen-"),
+)
 # No space, no quota, no longer file; and disks and shares that fail.
-_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_FULL += (errno.EIO, errno.ESTALE, errno.EROFS)
+_FULL = (
+  *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG),
+  *(errno.EIO, errno.ESTALE, errno.EROFS),
+)
 
 
 def choose(

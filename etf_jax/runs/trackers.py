@@ -113,7 +113,8 @@ class _Guarded:
   def _call(self, when: str, task: Callable[[], None], seconds: float) -> None:
     if self._lost:
       return
-    done, errors = threading.Event(), []
+    done = threading.Event()
+    errors: list[BaseException] = []
     self._tasks.put((task, done, errors))
     if not done.wait(seconds):
       problem = f"no answer in {seconds:.0f} s"
