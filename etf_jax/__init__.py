@@ -28,12 +28,14 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "etf", "load", "losses", "simplex_etf", "train"]
 
 
-def load(workdir: str | os.PathLike, step: str = "last") -> "Trained":
+def load(
+  workdir: str | os.PathLike, step: str = "last", *, trust_code: bool = False
+) -> "Trained":
   """Load the trained model of a run; see `etf_jax.serving.trained.load`."""
   # Not before it is asked for, since it imports all of the package.
   from etf_jax.serving import trained
 
-  return trained.load(os.fspath(workdir), step)
+  return trained.load(os.fspath(workdir), step, trust_code=trust_code)
 
 
 def train(

@@ -15,6 +15,7 @@ COMMANDS = {
   "main": "train the runs of an experiment file",
   "evaluate": "measure a trained model: accuracy, calibration, abstaining",
   "predict": "classify photographs",
+  "serve": "open a local page, and JSON, for photographs",
   "export": "write a trained model for use elsewhere, with its card",
   "convert": "turn a PyTorch file of weights into safetensors",
   "reporting": "write a table and a report of runs",

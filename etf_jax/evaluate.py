@@ -6,6 +6,8 @@ In use::
     python -m etf_jax.evaluate --workdir=runs/my_run
     python -m etf_jax.evaluate --workdir=runs/my_run --step=best \
       --output=rows.json
+    python -m etf_jax.evaluate --workdir=runs/my_run --output=images.csv
+    python -m etf_jax.evaluate --workdir=runs/my_run --output=mistakes.html
     python -m etf_jax.evaluate --workdir=runs/my_run --images=FOLDER
     python -m etf_jax.evaluate --workdir=runs/my_run \
       --config.data.name=folder --config.data.dir=DIR
@@ -16,9 +18,14 @@ folder CLASS/IMAGE of others; --config.data.FIELD=VALUE names another data set,
 as in training. Classes go by their names; many, medium and few are those of the
 training images.
 
+--output writes the numbers as .json; the images as .csv (path, label,
+prediction, probability, margin); or the surest mistakes as a page, .html, that
+holds its pictures.
+
 --fit_temperature fits the temperature of the softmax to the run's validation
-images, or to those of --images, and keeps it in calibration.json. From then on
-it is used wherever this checkpoint is loaded. The run's own test images show
+images, or to those of --images. If it makes images more likely to which it was
+not fitted (five folds), it is kept in calibration.json, and from then on it is
+used wherever this checkpoint is loaded. The run's own test images show
 the effect.
 """
 
@@ -30,7 +37,13 @@ import sys
 
 from etf_jax.errors import InputError
 from etf_jax.runs import commands, files
-from etf_jax.serving import evaluation, run_directory, splits, trained
+from etf_jax.serving import (
+  evaluation,
+  gallery,
+  run_directory,
+  splits,
+  trained,
+)
 
 _log = logging.getLogger("etf_jax")
 
@@ -52,10 +65,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     "--batch_size", type=int, help="images in a batch (default: the run's)"
   )
   parser.add_argument(
-    "--output", type=Path, metavar="FILE.json", help="write the rows"
+    "--output",
+    type=Path,
+    metavar="FILE",
+    help="write rows (.json), images (.csv) or the surest mistakes (.html)",
   )
   options, overrides = parser.parse_known_args(argv)
-  model = trained.load(options.workdir, options.step)
+  output = options.output
+  if output and output.suffix not in (".json", ".csv", ".html"):
+    raise InputError(
+      f"--output={output}: unknown kind of file; must end in .json (rows), .csv"
+      " (images) or .html (mistakes)"
+    )
+  model = trained.load(
+    options.workdir, options.step, trust_code=options.trust_code
+  )
   _log.info(model.description)
   size = options.batch_size
   if size is None:
@@ -67,16 +91,21 @@ def main(argv: Sequence[str] | None = None) -> None:
     # --images is for the fit, and the run's own images show its effect.
     splits.require_own(overrides)
     images = None
+  chosen = splits.choose(model, overrides, images)
   outputs = {
     name: evaluation.classify(model, split, size)
-    for name, split in splits.choose(model, overrides, images).items()
+    for name, split in chosen.items()
   }
   if options.fit_temperature:
     _fit(model, outputs, options.images, size)
   rows = evaluation.metric_rows(model, outputs)
-  print(evaluation.text(rows, model.class_counts))
-  if options.output:
-    files.write(options.output, json.dumps(rows, indent=1) + "\n")
+  print(evaluation.text(rows, model.class_counts, model.class_names))
+  if output and output.suffix == ".json":
+    files.write(output, json.dumps(rows, indent=1) + "\n")
+  elif output and output.suffix == ".csv":
+    files.write(output, evaluation.images(model, chosen, outputs))
+  elif output:
+    gallery.write(output, model, chosen, outputs)
 
 
 def _fit(
@@ -98,6 +127,14 @@ def _fit(
       " config.data.validation_fraction"
     )
   record = evaluation.fit_temperature(model, held_out, name, outputs)
+  if "ece" not in record:
+    print(
+      f"temperature {record['temperature']:.4g} is not kept: folds of"
+      f" {record['images']} images of {name} are not more likely with it"
+      f" (negative log-likelihood {record['nll_before']:.4f} without,"
+      f" {record['nll_after']:.4f} with); give more images"
+    )
+    return
   path = run_directory.keep_calibration(model.run, model.step, record)
   print(
     f"temperature {record['temperature']:.4g}, fitted on {record['images']}"

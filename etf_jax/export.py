@@ -7,13 +7,14 @@ In use::
     python -m etf_jax.export --workdir=runs/my_run --format=safetensors
     python -m etf_jax.export --workdir=runs/my_run --format=card
 
-`stablehlo` makes one program for CPUs, CUDA GPUs and TPUs that takes uint8
-images, any number of them, and needs jax alone::
+`stablehlo` makes one program for CPUs, CUDA GPUs and TPUs. It takes uint8
+images of any height and width, scales and crops them as the run does, and needs
+jax and flatbuffers alone::
 
     from jax import export
 
     program = export.deserialize(open("model.stablehlo", "rb").read())
-    program.call(images)["probabilities"]
+    program.call(images)["probabilities"]    # images [B, H, W, C]
 
 `safetensors` makes named tensors: in torchvision's layout for resnet18, 34, 50
 and 101, otherwise under the names of the variables here. Beside each lies a
@@ -45,7 +46,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     help="(default: export, in the run's directory)",
   )
   options = parser.parse_args(argv)
-  model = trained.load(options.workdir, options.step)
+  model = trained.load(
+    options.workdir, options.step, trust_code=options.trust_code
+  )
   _log.info(model.description)
   folder = options.output or model.run.directory / "export"
   for path in exported.write(model, options.format, folder):

@@ -13,11 +13,17 @@ channels, color gray by its luma), and to its size.
 Of a run on features, files of features (.npz with `x` or `test_x`, .npy or
 .parquet) take the place of images.
 
-A line holds the image; its class and the probability; the angle in degrees
+A row holds the image; its class and the probability; the angle in degrees
 between the image's feature and the nearest classifier vector, of a fixed frame
-the prototype of the class; the second class and its probability; and with
---abstain_angle whether the angle is larger, when the model should not be asked.
-`evaluate` says what accuracy an angle gives.
+the prototype of the class; the next classes and their probabilities (--top);
+and with --abstain_angle whether the angle is larger, when the model should not
+be asked. `evaluate` says what accuracy an angle gives. Probabilities are "not
+calibrated" until `evaluate --fit_temperature` has fitted a temperature.
+
+A file that cannot be read gets a row with the reason, and the last line says
+how many there are; the exit code is 0. With --corrupt=error the first one ends
+the command with exit code 2. Rows come as images are classified; the file of
+--output appears when it is complete.
 """
 
 from collections.abc import Sequence
@@ -26,7 +32,7 @@ from pathlib import Path
 import sys
 
 from etf_jax.errors import InputError
-from etf_jax.runs import commands, files
+from etf_jax.runs import commands
 from etf_jax.serving import image_files, prediction, run_directory, trained
 
 _log = logging.getLogger("etf_jax")
@@ -44,13 +50,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     "--output", type=Path, help="write a .csv or a .json, not the terminal"
   )
   parser.add_argument(
+    "--top", type=int, default=2, help="classes in a row (default: 2)"
+  )
+  parser.add_argument(
     "--batch_size", type=int, default=64, help="images a batch (default: 64)"
   )
   parser.add_argument(
     "--corrupt",
-    choices=("error", "skip"),
-    default="error",
-    help="an image that cannot be read is this (default: error)",
+    choices=("skip", "error"),
+    default="skip",
+    help="an image that cannot be read: a row with the reason, or the end"
+    " (default: skip)",
   )
   parser.add_argument(
     "--abstain_angle",
@@ -58,44 +68,42 @@ def main(argv: Sequence[str] | None = None) -> None:
     metavar="DEGREES",
     help="mark the images whose angle is larger",
   )
-  options = parser.parse_args(argv)
-  if options.batch_size < 1:
-    raise InputError(
-      f"--batch_size={options.batch_size}: must be at least 1; name more"
-    )
-  angle, output = options.abstain_angle, options.output
+  arguments = parser.parse_args(argv)
+  output = arguments.output
   if output and output.suffix not in prediction.FORMATS:
     raise InputError(
       f"--output={output}: unknown kind of file; must end in"
       f" {' or '.join(prediction.FORMATS)}"
     )
-  if angle is not None and not 0 <= angle <= 180:
-    raise InputError(
-      f"--abstain_angle={angle}: no such angle; must lie in [0, 180] degrees"
-    )
-  model = trained.load(options.workdir, options.step)
+  options = prediction.Options(
+    top=arguments.top,
+    batch_size=arguments.batch_size,
+    corrupt=arguments.corrupt,
+    abstain_angle=arguments.abstain_angle,
+  )
+  model = trained.load(
+    arguments.workdir, arguments.step, trust_code=arguments.trust_code
+  )
+  options.check(len(model.class_names))
   _log.info(model.description)
-  if model.pixels.features:
-    paths = options.images
-    found = prediction.predict_features(model, paths, abstain_angle=angle)
-  else:
-    paths = image_files.find(options.images)
-    found = prediction.predict(
-      model,
-      paths,
-      batch_size=options.batch_size,
-      corrupt=options.corrupt,
-      abstain_angle=angle,
+  paths = arguments.images
+  if not model.pixels.features:
+    paths = image_files.find(paths)
+  unread = prediction.write(model, paths, options, output)
+  if not model.calibrated:
+    _log.info(
+      "probabilities are not calibrated: python -m etf_jax.evaluate"
+      " --workdir=%s --fit_temperature fits a temperature",
+      arguments.workdir,
     )
-  rows = list(found)
-  if not rows:
-    raise InputError(
-      f"none of the {len(paths)} images can be read; name others"
+  if unread:
+    _log.warning(
+      "%d of %d files could not be read, the first %s: their rows hold the"
+      " reason",
+      len(unread),
+      len(paths),
+      unread[0],
     )
-  if output is None:
-    print(prediction.text(rows))
-  else:
-    files.write(output, prediction.FORMATS[output.suffix](rows))
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ import sys
 
 from etf_jax.probing import command, downstream, features, linear
 from etf_jax.runs import commands
+from etf_jax.serving import run_directory
 from etf_jax.training.checkpoints import restore
 
 
@@ -80,6 +81,7 @@ def _parser() -> argparse.ArgumentParser:
     " data set; may be given again",
   )
   add("--output", default="probe", help="the folder to write to")
+  run_directory.add_trust(parser)
   return parser
 
 

@@ -1,18 +1,23 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Trained models on the images of their runs and on others; temperatures."""
 
+import base64
+import csv
+import io
 import json
+import re
 import shutil
 
 import numpy as np
 from PIL import Image
 import pytest
-from scipy import special
+from scipy import special, stats
 from sklearn.datasets import load_digits
 import trained_runs
 
 import etf_jax
 from etf_jax import evaluate
+from etf_jax.evaluation import calibration
 
 pytestmark = pytest.mark.slow
 
@@ -71,9 +76,79 @@ def test_numbers_are_those_of_the_run(run, tmp_path, capsys, step):
     assert found["test"]["confusion"] == final["confusion"]
   assert found["test"]["images"] == 355
   shown = capsys.readouterr().out.splitlines()
-  heading, _, test = (line.split() for line in shown[:3])
+  heading, _, _, test, ends = (line.split() for line in shown[:5])
   assert heading[2] == "accuracy"
   assert test[:3] == ["test", "355", f"{100 * expected['accuracy']:.1f}"]
+  right = round(355 * expected["accuracy"])
+  wilson = stats.binomtest(right, 355).proportion_ci(method="wilson")
+  low, high = found["test"]["intervals"]["accuracy"]
+  assert (low, high) == pytest.approx((wilson.low, wilson.high))
+  assert ends[:3] == ["95", "%", f"{100 * low:.1f}-{100 * high:.1f}"]
+  scores = found["test"]["per_class"]
+  assert scores["recall"] == expected["per_class_accuracy"]
+  at = shown.index("test: by class")
+  assert shown[at + 1].split()[:4] == ["class", "training", "test", "precision"]
+  assert shown[at + 2].split()[:3] == [
+    "0",
+    str(etf_jax.load(run).class_counts[0]),
+    str(scores["support"][0]),
+  ]
+
+
+def test_images_as_csv(run, tmp_path, test_images):
+  output = tmp_path / "images.csv"
+  folder = test_images / "test"
+  argv = [f"--workdir={run}", f"--images={folder}", f"--output={output}"]
+  assert evaluate.main(argv) == 0
+  with output.open(newline="") as file:
+    found = list(csv.DictReader(file))
+  paths = sorted(folder.glob("*/*.png"))
+  assert [row["path"] for row in found] == [str(path) for path in paths]
+  model = etf_jax.load(run)
+  images = np.stack([np.asarray(Image.open(path)) for path in paths])
+  expected = model(images[..., None])
+  second, first = np.sort(expected.probabilities, axis=1)[:, -2:].T
+  for place, row in enumerate(found):
+    assert row["label"] == paths[place].parent.name
+    assert row["prediction"] == expected.names[place]
+    assert float(row["probability"]) == pytest.approx(first[place], rel=1e-4)
+    margin = first[place] - second[place]
+    assert float(row["margin"]) == pytest.approx(margin, abs=1e-5)
+    assert row["calibrated"] == "False"
+    assert row["split"] == str(folder)
+  # The run's own images have the names of their data set.
+  argv = [f"--workdir={run}", f"--output={output}"]
+  assert evaluate.main(argv) == 0
+  with output.open(newline="") as file:
+    splits = [row["split"] for row in csv.DictReader(file)]
+  assert splits == ["validation"] * 357 + ["test"] * 355
+
+
+def test_a_page_of_mistakes(run, tmp_path, test_images):
+  folder = tmp_path / "<b>&images"
+  shutil.copytree(test_images / "test", folder)
+  output = tmp_path / "mistakes.html"
+  argv = [f"--workdir={run}", f"--images={folder}", f"--output={output}"]
+  assert evaluate.main(argv) == 0
+  text = output.read_text()
+  confusion = np.array(trained_runs.final_row(run)["confusion"])
+  wrong = confusion.sum() - confusion.trace()
+  assert f"{wrong} of 355 images are wrong." in text
+  pictures = re.findall(r'<img src="data:image/webp;base64,([^"]+)"', text)
+  assert len(pictures) >= min(24, wrong)
+  image = Image.open(io.BytesIO(base64.b64decode(pictures[0])))
+  assert image.size == (8, 8)
+  # The largest cell of the confusion beside the diagonal heads the pairs.
+  np.fill_diagonal(confusion, 0)
+  true, taken = divmod(int(confusion.argmax()), 10)
+  heads = re.findall(r"<h4>(.*?)</h4>", text)
+  assert heads[0].startswith(
+    f"{true} taken for {taken}: {confusion[true, taken]} of "
+  )
+  # Nothing else is loaded, and names are text.
+  assert not re.search(r"(?:src|href)=\"(?!data:)", text)
+  assert "<b>&images" not in text
+  assert "&lt;b&gt;&amp;images" in text
 
 
 def test_averaged_weights_and_photographs_too(tmp_path):
@@ -189,6 +264,23 @@ def test_a_temperature_from_other_images(tmp_path, test_images):
   assert list(record["ece"]) == ["test"]
 
 
+def test_a_temperature_that_does_not_help_is_not_kept(
+  run, tmp_path, capsys, monkeypatch
+):
+  place = trained_runs.copy(run, tmp_path / "run")
+  monkeypatch.setattr(
+    calibration, "held_out_likelihoods", lambda *_: (1.25, 1.5)
+  )
+  assert evaluate.main([f"--workdir={place}", "--fit_temperature"]) == 0
+  out = capsys.readouterr().out
+  said, heading, *_ = out.splitlines()
+  assert "is not kept: folds of 357 images of validation" in said
+  assert "1.2500 without, 1.5000 with" in said
+  assert "ECE (not calibrated)" in heading
+  assert not (place / "calibration.json").exists()
+  assert not etf_jax.load(place).calibrated
+
+
 @pytest.mark.parametrize(
   ("arguments", "said"),
   [
@@ -201,6 +293,7 @@ def test_a_temperature_from_other_images(tmp_path, test_images):
     (["--config.data.dir=/none"], "/none"),
     (["--images=/none"], "--images=/none is no folder"),
     (["--batch_size=0"], "must be at least 1"),
+    (["--output=rows.txt"], "--output=rows.txt: unknown kind of file"),
     (["--config.data.imbalance=0.5"], "or others of each class"),
     (
       ["--fit_temperature", "--config.data.name=x"],

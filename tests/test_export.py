@@ -1,19 +1,26 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Exported models give the same answers, with and without this package."""
 
+import configparser
+import io
 import json
+import os
+import pathlib
 import subprocess
 import sys
 
 import jax
 import numpy as np
 import optax
+from PIL import Image
 import pytest
 import safetensors.numpy
+from sklearn.datasets import load_sample_image
 import trained_runs
 
 import etf_jax
 from etf_jax import evaluate, export, models
+from etf_jax.data.decode import image
 from etf_jax.models import pretrained
 from etf_jax.serving import exported
 from etf_jax.training import state
@@ -30,14 +37,63 @@ with open(sys.argv[1], "rb") as file:
   program = export.deserialize(bytearray(file.read()))
 given = np.load(sys.argv[2])
 found = {}
-for number in (1, 2, 3, 7):
-  names = [name for name in ("images", "sizes") if name in given]
-  arguments = [given[name][:number] for name in names]
-  for name, array in program.call(*arguments).items():
-    found[f"{name}{number}"] = array
+for name, images in given.items():
+  for key, array in program.call(images).items():
+    found[f"{name} {key}"] = array
 np.savez(sys.argv[3], **found)
 imported = {name.split(".")[0] for name in sys.modules}
-print(sorted(imported & {"flax", "etf_jax"}))
+print(sorted(imported & {"flax", "etf_jax", "tensorflow"}))
+"""
+
+# A command without the packages that a plain install does not bring.
+PLAIN = """
+import importlib.metadata as metadata
+import sys
+
+from packaging import requirements, utils
+
+def closure(names):
+  found, left = set(), [requirements.Requirement(name) for name in names]
+  while left:
+    one = left.pop()
+    extras = {"", *one.extras}
+    if one.marker and not one.marker.evaluate({"extra": ""}):
+      continue
+    key = (utils.canonicalize_name(one.name), *sorted(one.extras))
+    if key in found:
+      continue
+    found.add(key)
+    for text in metadata.requires(one.name) or ():
+      inner = requirements.Requirement(text)
+      marker = inner.marker
+      if not marker or any(marker.evaluate({"extra": e}) for e in extras):
+        inner.marker = None
+        left.append(inner)
+  return {name for name, *_ in found}
+
+plain = closure(sys.argv[1].split(";;"))
+others = {
+  module
+  for module, owners in metadata.packages_distributions().items()
+  if not any(utils.canonicalize_name(owner) in plain for owner in owners)
+}
+assert "tensorflow" in others and "jax" not in others, sorted(others)
+
+class Plain:
+  def __init__(self, finder):
+    self.finder = finder
+
+  def __getattr__(self, name):
+    return getattr(self.finder, name)
+
+  def find_spec(self, name, path=None, target=None):
+    if name.split(".")[0] in others - {"etf_jax", "trained_runs"}:
+      return None
+    return self.finder.find_spec(name, path, target)
+
+sys.meta_path[:] = [Plain(finder) for finder in sys.meta_path]
+from etf_jax import export
+sys.exit(export.main(sys.argv[2:]))
 """
 
 
@@ -56,9 +112,9 @@ def written(run, tmp_path, kind):
   return tmp_path / f"model.{kind}"
 
 
-def alone(program, tmp_path, **arguments):
+def alone(program, tmp_path, **images):
   """What the program gives in a process that has only jax."""
-  np.savez(tmp_path / "given.npz", **arguments)
+  np.savez(tmp_path / "given.npz", **images)
   done = subprocess.run(
     [sys.executable, "-c", ALONE, program, "given.npz", "found.npz"],
     cwd=tmp_path,
@@ -70,15 +126,12 @@ def alone(program, tmp_path, **arguments):
   return np.load(tmp_path / "found.npz")
 
 
-def check_same(found, model, images, sizes=None):
-  for number in (1, 2, 3, 7):
-    part = None if sizes is None else sizes[:number]
-    expected = model(images[:number], part)
-    for name in ("probabilities", "angles"):
-      np.testing.assert_allclose(
-        found[f"{name}{number}"], getattr(expected, name), rtol=1e-4, atol=1e-6
-      )
-    assert found[f"logits{number}"].shape == (number, len(model.class_names))
+def check_same(found, name, expected):
+  for key in ("probabilities", "angles"):
+    np.testing.assert_allclose(
+      found[f"{name} {key}"], getattr(expected, key), rtol=1e-4, atol=1e-6
+    )
+  assert found[f"{name} logits"].shape == expected.probabilities.shape
 
 
 def test_the_program_runs_where_only_jax_is(run, tmp_path, capsys):
@@ -91,11 +144,14 @@ def test_the_program_runs_where_only_jax_is(run, tmp_path, capsys):
   images = np.random.default_rng(5).integers(0, 256, (7, 8, 8, 1), np.uint8)
   model = etf_jax.load(run)
   assert model.temperature < 0.5
-  check_same(alone(program, tmp_path, images=images), model, images)
+  numbers = {f"first{n}": images[:n] for n in (1, 2, 3, 7)}
+  found = alone(program, tmp_path, **numbers)
+  for name, part in numbers.items():
+    check_same(found, name, model(part))
   facts = json.loads((tmp_path / "model.stablehlo.json").read_text())
   assert facts["class_names"] == list("0123456789")
   assert facts["inputs"] == {
-    "images": {"dtype": "uint8", "shape": ["batch", 8, 8, 1]}
+    "images": {"dtype": "uint8", "shape": ["batch", "height", "width", 1]}
   }
   assert facts["outputs"]["probabilities"]["shape"] == ["batch", 10]
   assert facts["platforms"] == ["cpu", "cuda", "tpu"]
@@ -103,14 +159,51 @@ def test_the_program_runs_where_only_jax_is(run, tmp_path, capsys):
   assert facts["largest_difference"] < 1e-5
 
 
-def test_a_program_that_crops_photographs(tmp_path):
+def encoded(pixels, kind="PNG", **options):
+  file = io.BytesIO()
+  Image.fromarray(pixels).save(file, kind, **options)
+  return file.getvalue()
+
+
+def test_a_program_that_scales_and_crops_photographs(tmp_path):
   run = trained_runs.photographs()
   program = written(run, tmp_path, "stablehlo")
-  rng = np.random.default_rng(5)
-  images = rng.integers(0, 256, (7, 20, 20, 3), np.uint8)
-  sizes = rng.integers(10, 21, (7, 2)).astype(np.int32)
-  found = alone(program, tmp_path, images=images, sizes=sizes)
-  check_same(found, etf_jax.load(run), images, sizes)
+  model, photo = etf_jax.load(run), load_sample_image("china.jpg")
+  images = {
+    f"{height}x{width}": photo[100 : 100 + height, :width]
+    for height, width in ((225, 300), (300, 225), (20, 20), (12, 17), (9, 40))
+  }
+  found = alone(program, tmp_path, **{k: v[None] for k, v in images.items()})
+  for name, pixels in images.items():
+    # Losslessly as JPEGs are scaled, and as Pillow scales the file's content.
+    plan = image._plan(*pixels.shape[:2], 1, 20, "longer")
+    pixels = np.ascontiguousarray(pixels)
+    array, size = image._finish(
+      pixels, pixels.shape[:2], 1, plan, 1, 20, "longer"
+    )
+    check_same(found, name, model(array[None], np.array([size])))
+    array, size = model.decode(encoded(pixels))
+    expected = model(array[None], np.array([size]))
+    np.testing.assert_allclose(
+      found[f"{name} probabilities"], expected.probabilities, atol=0.01
+    )
+
+
+def test_a_plain_install_can_export(run, tmp_path):
+  setup = configparser.ConfigParser()
+  setup.read(pathlib.Path(etf_jax.__file__).parents[1] / "setup.cfg")
+  names = setup["options"]["install_requires"].splitlines()
+  names = [name for name in names if name and not name.startswith("#")]
+  argv = [f"--workdir={run}", "--format=stablehlo", f"--output={tmp_path}"]
+  done = subprocess.run(
+    [sys.executable, "-c", PLAIN, ";;".join(names), *argv],
+    env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    capture_output=True,
+    text=True,
+    check=False,
+  )
+  assert done.returncode == 0, done.stderr
+  assert (tmp_path / "model.stablehlo").exists()
 
 
 def test_tensors_have_the_names_of_the_variables(run, tmp_path):
@@ -153,7 +246,8 @@ def test_a_program_that_differs_is_not_written(run, tmp_path):
   wrong = model.scores
 
   def call(images):
-    return {"logits": wrong(images).logits + np.float32(1e-3)}
+    logits = wrong(*exported.scaled(model, images)).logits
+    return {"logits": logits + np.float32(1e-3)}
 
   with pytest.raises(RuntimeError, match="differ by"):
     exported.check(model, call)

@@ -17,7 +17,7 @@ PACKAGE = ROOT / "etf_jax"
 
 # Lines of etf_jax, configs and launch, and of tests. Raise a number only in a
 # commit that gives the reason in CHANGELOG.md; lower it after a cut.
-MAX_LINES = {"etf_jax configs launch": 42_500, "tests": 35_800}
+MAX_LINES = {"etf_jax configs launch": 43_500, "tests": 37_000}
 MAX_FILE_LINES = 400
 
 MAX_MODULES = 12
@@ -28,8 +28,8 @@ PARTS = ["errors", "configs", "arrays", "etf", "losses", "collapse", "runs"]
 PARTS += ["data", "theory", "models", "evaluation", "training", "reporting"]
 PARTS += ["sklearn", "serving", "probing", "reproductions", "benchmarks"]
 COMMANDS = {"main", "prepare", "evaluate", "predict", "export", "convert"}
-COMMANDS |= {"probe", "reproduce", "benchmark", "theory_lab", "__init__"}
-COMMANDS |= {"__main__"}
+COMMANDS |= {"probe", "reproduce", "benchmark", "theory_lab", "serve"}
+COMMANDS |= {"__init__", "__main__"}
 IMPORTS_BACKWARD = {
   ("benchmarks", "main"),
   ("training", "reporting"),

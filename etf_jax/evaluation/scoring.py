@@ -42,6 +42,30 @@ def create(
   return score
 
 
+def nearest_vectors(
+  features: jax.Array, weights: jax.Array, number: int
+) -> tuple[jax.Array, jax.Array]:
+  """Return the classifier vectors at the smallest angles to each feature.
+
+  Args:
+    features: floats `[B, d]`.
+    weights: floats `[d, K]`, a column per class.
+    number: of vectors, at most K.
+
+  Returns:
+    int32 `[B, number]`, their columns, the nearest first; and `[B, number]`
+    radians, see `nearest_angles`.
+  """
+  features, columns = _unit(features), _unit(weights.T)
+  cosines = jnp.matmul(features, columns.T, precision=jax.lax.Precision.HIGHEST)
+  nearest = jax.lax.top_k(cosines, number)[1]
+  vectors = columns[nearest]
+  return nearest, 2 * jnp.arctan2(
+    jnp.linalg.norm(features[:, None] - vectors, axis=-1),
+    jnp.linalg.norm(features[:, None] + vectors, axis=-1),
+  )
+
+
 def nearest_angles(features: jax.Array, weights: jax.Array) -> jax.Array:
   r"""Return the angle between each feature and the nearest classifier vector.
 

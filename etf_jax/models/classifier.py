@@ -5,11 +5,14 @@ model = create_model(config)
 output = model.apply(variables, images)   # .features .logits .weights
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+import contextlib
 import dataclasses
 import functools
 import importlib
 import inspect
+import os
+import sys
 from typing import Any
 
 from flax import linen as nn
@@ -113,7 +116,9 @@ def keywords(backbone: nn.Module) -> frozenset[str]:
   return frozenset(p.name for p in parameters) & {"train", "mask"}
 
 
-def create_model(config: ConfigDict) -> Classifier:
+def create_model(
+  config: ConfigDict, *, search_current_folder: bool = True
+) -> Classifier:
   """Build the model that a resolved config describes.
 
   Args:
@@ -121,6 +126,8 @@ def create_model(config: ConfigDict) -> Classifier:
       `config.head` (`name`, `batch_norm`, `l2_normalize`, `projector`,
       `num_prototypes`, `frame`, `length`, `learn_length`),
       `config.bn_group_size` and `config.dtype`; see configs/base.py.
+    search_current_folder: False to import a backbone of another package from
+      what is installed and from PYTHONPATH only, for configs of other people.
 
   Raises:
     InputError: an unknown name, arguments that the backbone does not take, or
@@ -133,7 +140,8 @@ def create_model(config: ConfigDict) -> Classifier:
     projector=config.head.projector,
     **_classes(config),
   )
-  return Classifier(_create_backbone(config), head, config.bn_group_size)
+  backbone = _create_backbone(config, search_current_folder)
+  return Classifier(backbone, head, config.bn_group_size)
 
 
 def _classes(config: ConfigDict) -> dict[str, Any]:
@@ -173,7 +181,9 @@ def _classes(config: ConfigDict) -> dict[str, Any]:
   }
 
 
-def _create_backbone(config: ConfigDict) -> nn.Module:
+def _create_backbone(
+  config: ConfigDict, search_current_folder: bool
+) -> nn.Module:
   name, kwargs = config.model.name, dict(config.model.kwargs)
   dtype = jnp.dtype(config.dtype)
   if ":" not in name:
@@ -192,7 +202,7 @@ def _create_backbone(config: ConfigDict) -> nn.Module:
     if widens := name.startswith("resnet"):
       build = functools.partial(build, width=config.model.width)
   else:
-    build, widens = _import_module(name), False
+    build, widens = _import_module(name, search_current_folder), False
     if "dtype" in {field.name for field in dataclasses.fields(build)}:
       kwargs.setdefault("dtype", dtype)
   if config.model.width != 1 and not widens:
@@ -208,7 +218,7 @@ def _create_backbone(config: ConfigDict) -> nn.Module:
     ) from error
 
 
-def _import_module(name: str) -> type[nn.Module]:
+def _import_module(name: str, search_current_folder: bool) -> type[nn.Module]:
   module_name, _, class_name = name.partition(":")
   if not all(
     part.isidentifier() for part in (*module_name.split("."), class_name)
@@ -216,14 +226,39 @@ def _import_module(name: str) -> type[nn.Module]:
     raise InputError(
       f"config.model.name={name!r} must look like package.module:Class"
     )
+  hint = ""
+  searched = contextlib.nullcontext()
+  if not search_current_folder:
+    hint = "; code in the current folder is imported only with --trust_code"
+    searched = _without_current_folder()
   try:
-    found = getattr(importlib.import_module(module_name), class_name)
+    with searched:
+      found = getattr(importlib.import_module(module_name), class_name)
   except (ImportError, AttributeError) as error:
     raise InputError(
-      f"config.model.name={name!r} cannot be imported: {error}"
+      f"config.model.name={name!r} cannot be imported: {error}{hint}"
     ) from error
   if not (isinstance(found, type) and issubclass(found, nn.Module)):
     raise InputError(
       f"config.model.name={name!r} must name a flax.linen.Module class"
     )
   return found
+
+
+@contextlib.contextmanager
+def _without_current_folder() -> Iterator[None]:
+  """Leave the current folder out of the search, unless PYTHONPATH names it."""
+  current = os.path.realpath(os.curdir)
+  named = os.environ.get("PYTHONPATH", "").split(os.pathsep)
+  if current in {os.path.realpath(path) for path in named if path}:
+    yield
+    return
+  before = sys.path[:]
+  sys.path[:] = [
+    path for path in before if path and os.path.realpath(path) != current
+  ]
+  importlib.invalidate_caches()
+  try:
+    yield
+  finally:
+    sys.path[:] = before

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
   panels: list[dict[str, figures.View]] = [{} for _ in views]
   for group in groups:
     for one in group.runs:
-      trained = Trained(one, options.step)
+      trained = Trained(one, options.step, options.trust_code)
       _log.info(trained.description)
       # Of several seeds the first is in a picture.
       wanted = dict(enumerate(views)) if one is group.first else {}
@@ -234,7 +234,8 @@ def _probe(
   }
   config = run_directory.config(trained.run).data
   config.data_dir = options.data_dir or config.data_dir
-  source = splits.of_run(trained, config)
+  given = {"data_dir"} if options.data_dir else set()
+  source = splits.of_run(trained, config, given)
   start = time.perf_counter()
   assert isinstance(source.train, Encoded)
   assert isinstance(source.test, Encoded)

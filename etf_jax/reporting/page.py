@@ -150,7 +150,39 @@ class Figures:
   figures: Sequence[ReportFigure]
 
 
-Block = Heading | Paragraph | Notes | Preformatted | Details | Table | Figures
+@dataclasses.dataclass(frozen=True)
+class Picture:
+  """A picture with its texts.
+
+  Attributes:
+    source: data URI; "" for none.
+    title: plain text, which stands for the picture too.
+    caption: plain text, small.
+  """
+
+  source: str
+  title: str
+  caption: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+  """Pictures side by side."""
+
+  kind: ClassVar[str] = "gallery"
+  pictures: Sequence[Picture]
+
+
+Block = (
+  Heading
+  | Paragraph
+  | Notes
+  | Preformatted
+  | Details
+  | Table
+  | Figures
+  | Gallery
+)
 
 
 def table(

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 
 from etf_jax.errors import InputError
-from etf_jax.evaluation import shots
 from etf_jax.reporting import (
   accuracy,
+  classes,
   collapse,
   collapse_table,
   page,
@@ -91,6 +91,13 @@ def summary(section: reader.Section) -> str:
   if not others:
     return text + "."
   second = others[0]
+  if not classes.separated(first, second, metric):
+    return (
+      f"{first.label} and {second.label} lead with {_percent(first, metric)}"
+      f" and {_percent(second, metric)} test {results.WORDS[metric]} at their"
+      " last epoch; one seed on these test images does not tell which is"
+      " better."
+    )
   text += f"; {second.label} follows with {_percent(second, metric)}."
   ours, theirs = (
     {run.seed: run.result["last"][metric] for run in group.finished}
@@ -138,6 +145,7 @@ def _section(section: reader.Section, prefix: str) -> Iterable[page.Block]:
   yield page.Heading("Results")
   yield results.html(section)
   yield page.Notes(results.notes(section))
+  yield from classes.scores(section)
   figures = accuracy.figures(section, prefix)
   if figures:
     yield page.Heading("Figures")
@@ -158,7 +166,7 @@ def _section(section: reader.Section, prefix: str) -> Iterable[page.Block]:
   yield page.Details(
     "Training images and test accuracy of all"
     f" {len(section.class_counts):,} classes",
-    [_classes(section)],
+    [classes.recalls(section)],
   )
 
 
@@ -256,34 +264,6 @@ def _runs(section: reader.Section) -> page.Table:
       row.append(_command(run.meta.get("command")))
     rows.append(row)
   return page.table(header + ["command"] * has_command, rows)
-
-
-def _classes(section: reader.Section) -> page.Table:
-  counts = np.asarray(section.class_counts)
-  groups = shots.of(counts)
-  finished = [group for group in section.groups if group.finished]
-  fractions = [
-    [run.result["last"]["per_class_accuracy"] for run in group.finished]
-    for group in finished
-  ]
-  return page.table(
-    [
-      "class",
-      "training images",
-      "group",
-      *(f"{group.label}, %" for group in finished),
-    ],
-    [
-      [
-        section.class_names[c],
-        f"{counts[c]:,}",
-        shots.NAMES[groups[c]],
-        *(str(tables.stat([seed[c] for seed in seeds])) for seeds in fractions),
-      ]
-      for c in np.argsort(-counts, kind="stable")
-    ],
-    is_tall=True,
-  )
 
 
 def _versions(sections: Sequence[reader.Section]) -> page.Table:

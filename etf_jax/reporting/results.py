@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from etf_jax.evaluation import shots
-from etf_jax.reporting import page, tables
+from etf_jax.reporting import classes, page, tables
 from etf_jax.reporting.tables import Stat, stat
 from etf_jax.runs import reader
 
@@ -27,7 +27,6 @@ _METRICS = {
   **_SHOTS,
   "balanced_accuracy": "balanced",
   "macro_f1": "macro F1",
-  "ece": "ECE",
 }
 # In words, the metrics that may head a table or choose the best evaluation.
 WORDS = {
@@ -153,6 +152,18 @@ def notes(section: reader.Section) -> list[str]:
       f"{' and '.join(same)} are the same runs by two names (balanced softmax"
       " is logit adjustment at temperature 1): their difference means nothing."
     )
+  if any(len(group.finished) == 1 for group in section.groups):
+    lines.append(
+      "A single seed is not ranked within the 95 % intervals that the number of"
+      " test images gives"
+      + "".join(
+        f"; {group.label}: accuracy {tables.interval(ends)}"
+        for group in section.groups
+        if len(group.finished) == 1
+        and (ends := classes.interval(group, "accuracy")) is not None
+      )
+      + "."
+    )
   unfinished = sum(len(group.unfinished) for group in section.groups)
   if unfinished:
     lines.append(
@@ -264,7 +275,7 @@ def html(section: reader.Section) -> page.Table:
   """Create the table of a section for a page, the best means in bold."""
   table = rows(section)
   headings = metrics(section.class_counts, heading_of(section))
-  best = _best_means(table, list(headings))
+  best = _best_means(section, table, list(headings))
   lines = []
   for row in table:
     cells = [
@@ -347,13 +358,20 @@ def _unfinished(
 
 
 def _best_means(
-  table: Sequence[ResultRow], keys: Sequence[str]
+  section: reader.Section, table: Sequence[ResultRow], keys: Sequence[str]
 ) -> list[float | None]:
+  """Return the mean to print in bold by metric; None if none stands out."""
+  groups = [group for group in section.groups if group.finished]
   last = [row for row in table if row.kind == "last"]
-  best = []
+  best: list[float | None] = []
   for column, key in enumerate(keys):
     means = [row.stats[column].mean for row in last]
-    known = [mean for mean in means if mean is not None]
-    choose = min if key == "ece" else max
-    best.append(choose(known) if len(known) > 1 else None)
+    order = sorted(
+      (k for k, mean in enumerate(means) if mean is not None),
+      key=lambda k: -(means[k] or 0),
+    )
+    stands_out = len(order) > 1 and classes.separated(
+      groups[order[0]], groups[order[1]], key
+    )
+    best.append(means[order[0]] if stands_out else None)
   return best

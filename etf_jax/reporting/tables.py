@@ -55,6 +55,13 @@ def percent(value: float | None) -> str:
   return "-" if value is None else f"{100 * value:.1f}"
 
 
+def interval(ends: Sequence[float | None] | None) -> str:
+  """Format two fractions in percent, as 41.0-55.2; none are a dash."""
+  if ends is None or None in ends:
+    return "-"
+  return "-".join(map(percent, ends))
+
+
 def significant(value: float, digits: int = 3) -> str:
   """Format a number of any size, such as 1.2e-5, 0.0123, 4.57 and 12,345."""
   if value and abs(value) < 1e-3:

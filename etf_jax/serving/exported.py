@@ -3,7 +3,7 @@
 
 write(trained, "stablehlo", Path("export"))
 program = stablehlo(trained)
-program.call(images)["probabilities"]      # uint8 [any number, H, W, C]
+program.call(images)["probabilities"]      # uint8 [B, H, W, C], any B, H, W
 check(trained, export.deserialize(program.serialize()).call)
 """
 
@@ -23,40 +23,52 @@ import safetensors.numpy
 from etf_jax.evaluation import scoring
 from etf_jax.models import pretrained, resnet
 from etf_jax.runs import files
-from etf_jax.serving import model_card
+from etf_jax.serving import model_card, resize
 from etf_jax.serving.trained import Trained
 
 FORMATS = ("stablehlo", "safetensors", "card")
 PLATFORMS = ("cpu", "cuda", "tpu")
 _TORCHVISION = tuple(f"resnet{depth}" for depth in resnet.BLOCKS)
-# Batch sizes that an exported model is tried with.
-_TRIED = (1, 2, 5)
+# Images, and pixels beyond the model's shape, that an export is tried with.
+_TRIED = ((1, 0), (2, 3), (5, 0))
 
 
 def stablehlo(trained: Trained) -> export.Exported:
-  """Create the program: normalization, crop, model, softmax; weights inside.
+  """Create the program: scaling, crop, normalization, model, softmax.
 
   Returns:
-    It maps uint8 images `[batch, H, W, C]`, and int32 sizes `[batch, 2]` where
-    `trained.pixels.has_sizes`, to a dictionary of float arrays: `logits` and
-    `probabilities` `[batch, K]`, and `angles` `[batch]` in radians; see
-    `trained.Prediction`. `batch` is any number.
+    It maps uint8 images `[batch, height, width, C]` to a dictionary of float
+    arrays: `logits` and `probabilities` `[batch, K]`, and `angles` `[batch]` in
+    radians; see `trained.Prediction`. `batch`, `height` and `width` are any
+    numbers; of a model without `trained.pixels.size` height and width are its
+    own.
   """
   score = scoring.create(trained.model, trained.inputs)
 
-  def program(images: jax.Array, sizes: jax.Array | None = None):
-    logits, angles = score(trained.variables, images, sizes)
+  def program(images: jax.Array) -> dict[str, jax.Array]:
+    squares, sizes = scaled(trained, images)
+    logits, angles = score(trained.variables, squares, sizes)
     probabilities = jax.nn.softmax(logits / trained.temperature, axis=-1)
     return {"logits": logits, "probabilities": probabilities, "angles": angles}
 
-  (batch,) = export.symbolic_shape("batch")
-  arguments = [
-    jax.ShapeDtypeStruct((batch, *trained.image_shape), trained.pixels.dtype),
-    jax.ShapeDtypeStruct((batch, 2), jnp.int32),
-  ]
+  batch, height, width = export.symbolic_shape("batch, height, width")
+  shape = trained.image_shape
+  if trained.pixels.size is not None:
+    shape = (height, width, shape[2])
   return export.export(jax.jit(program), platforms=PLATFORMS)(
-    *arguments[: 1 + trained.pixels.has_sizes]
+    jax.ShapeDtypeStruct((batch, *shape), trained.pixels.dtype)
   )
+
+
+def scaled(
+  trained: Trained, images: jax.Array
+) -> tuple[jax.Array, jax.Array | None]:
+  """Return images of the model's shape, and their sizes where it takes them."""
+  if trained.pixels.size is None:
+    return images, None
+  fit = trained.pixels.fit
+  squares, sizes = resize.to_square(images, trained.pixels.size, fit)
+  return squares, sizes if trained.pixels.has_sizes else None
 
 
 def write_tensors(trained: Trained, path: Path) -> str:
@@ -97,15 +109,14 @@ def check(trained: Trained, call: Callable[..., dict[str, jax.Array]]) -> float:
     RuntimeError: it is more than rounding makes.
   """
   rng, worst = np.random.default_rng(0), 0.0
-  for number in _TRIED:
-    shape = (number, *trained.image_shape)
-    images = rng.integers(0, 256, shape).astype(trained.pixels.dtype)
-    arguments = [images]
-    if trained.pixels.has_sizes:
-      height = rng.integers(1, trained.image_shape[0] + 1, (number, 1))
-      arguments.append(np.repeat(height, 2, axis=1).astype(np.int32))
-    expected = np.asarray(trained.scores(*arguments).logits)
-    found = np.asarray(call(*arguments)["logits"])
+  for number, larger in _TRIED:
+    shape = trained.image_shape
+    if trained.pixels.size is not None:
+      shape = (shape[0] + larger, shape[1] + 2 * larger, shape[2])
+    images = rng.integers(0, 256, (number, *shape)).astype(trained.pixels.dtype)
+    squares, sizes = jax.device_get(scaled(trained, images))
+    expected = np.asarray(trained.scores(squares, sizes).logits)
+    found = np.asarray(call(images)["logits"])
     scale = max(1.0, float(np.max(np.abs(expected))))
     worst = max(worst, float(np.max(np.abs(found - expected))) / scale)
   # The dtype of the backbone decides how far rounding goes.
@@ -139,7 +150,7 @@ def write(trained: Trained, format: str, folder: Path) -> list[Path]:
     program = export.deserialize(content)
     difference = check(trained, program.call)
     files.write(path, bytes(content))
-    particular = _program_facts(program)
+    particular = _program_facts(trained, program)
   else:
     layout = write_tensors(trained, path)
     difference = _check_tensors(trained, path)
@@ -150,24 +161,31 @@ def write(trained: Trained, format: str, folder: Path) -> list[Path]:
   return [path, described, card]
 
 
-def _program_facts(program: export.Exported) -> dict[str, Any]:
+def _program_facts(
+  trained: Trained, program: export.Exported
+) -> dict[str, Any]:
   def described(shapes: Any) -> dict[str, Any]:
     shape = [n if isinstance(n, int) else str(n) for n in shapes.shape]
     return {"dtype": str(shapes.dtype), "shape": shape}
 
-  names = ("images", "sizes")[: len(program.in_avals)]
   outputs = jax.tree.unflatten(program.out_tree, program.out_avals)
+  size, fit = trained.pixels.size, trained.pixels.fit
   return {
-    "call": "jax.export.deserialize(content of model.stablehlo).call("
-    + ", ".join(names)
-    + ")",
-    "inputs": {
-      name: described(aval)
-      for name, aval in zip(names, program.in_avals, strict=True)
-    },
+    "call": "jax.export.deserialize(content of model.stablehlo).call(images)",
+    "inputs": {"images": described(program.in_avals[0])},
     "outputs": {name: described(aval) for name, aval in outputs.items()},
     "platforms": list(program.platforms),
-    "inside": ["center crop", "normalization", "softmax at the temperature"],
+    "inside": [
+      *([f"scaling to {size} x {size}, fit={fit!r}"] if size else []),
+      "center crop",
+      "normalization",
+      "softmax at the temperature",
+    ],
+    "outside": [
+      "decoding",
+      "turning by the Exif orientation",
+      f"conversion to {trained.image_shape[2]} channel(s)",
+    ],
   }
 
 
@@ -185,6 +203,7 @@ def _facts(trained: Trained) -> dict[str, Any]:
     "mean": list(trained.mean),
     "std": list(trained.std),
     "temperature": trained.temperature,
+    "calibrated": trained.calibrated,
     "run": {
       "name": trained.run.name,
       "method": trained.run.method,
@@ -200,4 +219,6 @@ def _facts(trained: Trained) -> dict[str, Any]:
 def _check_tensors(trained: Trained, path: Path) -> float:
   again = copy.copy(trained)
   again.variables = read_tensors(trained, path)
-  return check(trained, lambda *arguments: again.scores(*arguments)._asdict())
+  return check(
+    trained, lambda images: again.scores(*scaled(trained, images))._asdict()
+  )

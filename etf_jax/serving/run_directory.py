@@ -2,6 +2,7 @@
 """From a run's directory: its config, its model, its images, its variables."""
 
 import argparse
+from collections.abc import Collection
 import json
 import math
 import os
@@ -49,6 +50,41 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     default="last",
     help="which checkpoint (default: last, the result of a finished run)",
   )
+  add_trust(parser)
+
+
+def add_trust(parser: argparse.ArgumentParser) -> None:
+  """Add --trust_code, for the directories of runs that one trusts."""
+  parser.add_argument(
+    "--trust_code",
+    action="store_true",
+    help="import the run's backbone from the current folder too, and read from"
+    " addresses in its config",
+  )
+
+
+def opens_data(config: ConfigDict) -> bool:
+  """Return True if `images` has to open the training images."""
+  known = splits.appearance(config.data)["image_shape"]
+  return config.data.image_size is None and known is None
+
+
+def refuse_addresses(data: ConfigDict, given: Collection[str] = ()) -> None:
+  """Refuse addresses that only a run's directory names.
+
+  Args:
+    data: `config.data`.
+    given: its fields that the command line gives.
+
+  Raises:
+    InputError: one has an address.
+  """
+  for field, value in data.items():
+    if isinstance(value, str) and "://" in value and field not in given:
+      raise InputError(
+        f"config.data.{field}={value}: an address of the run's directory, which"
+        " is not read from unasked; give --trust_code if you trust the run"
+      )
 
 
 def find(workdir: str | Path) -> Path:

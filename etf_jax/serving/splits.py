@@ -4,7 +4,7 @@
 Images are decoded while the model works, so nothing but them is read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 import re
 
 from absl import flags
@@ -43,8 +43,10 @@ def choose(
     return {images: of_folder(trained, images)}
   fields, config = _overridden(trained, overrides)
   if fields & set(_OTHER) and not _moved(trained, fields, config):
+    if not trained.trust_code:
+      run_directory.refuse_addresses(config, fields)
     return _others(trained, config)
-  found = of_run(trained, config)
+  found = of_run(trained, config, fields)
   chosen = {"validation": found.validation, "test": found.test}
   return {k: split for k, split in chosen.items() if isinstance(split, Encoded)}
 
@@ -73,17 +75,23 @@ def of_folder(trained: Trained, folder: str) -> Encoded:
   return Encoded(source, trained.pixels)
 
 
-def of_run(trained: Trained, config: ConfigDict) -> data.Dataset:
+def of_run(
+  trained: Trained, config: ConfigDict, given: Collection[str] = ()
+) -> data.Dataset:
   """Open the run's data, to be decoded when they are needed.
 
   Args:
     trained: the model.
     config: `config.data` of the run, or one with other places; its `feed` is
       changed.
+    given: fields of it that the command line gives.
 
   Raises:
-    InputError: they are missing, or not what they were.
+    InputError: they are missing, or not what they were; or the run's directory
+      names an address, see `run_directory.refuse_addresses`.
   """
+  if not trained.trust_code:
+    run_directory.refuse_addresses(config, given)
   config.feed = "stream"
   recorded = data_record.read(trained.run.directory)
   found = data.load(config, recorded and data_record.summary(recorded))

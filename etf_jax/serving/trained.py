@@ -61,6 +61,7 @@ class Trained:
     image_shape: `(H, W, C)` of the images that it takes.
     pixels: how encoded images become such arrays, as in the run.
     which: "last" or "best".
+    trust_code: see `load`.
     step: of the checkpoint.
     temperature: that logits are divided by; 1 unless one was fitted.
     calibrated: True if a temperature was fitted.
@@ -71,11 +72,18 @@ class Trained:
     inputs: (images, sizes or None) to what the module takes.
   """
 
-  def __init__(self, run: reader.RunRecord, which: str):
+  def __init__(
+    self, run: reader.RunRecord, which: str, trust_code: bool = False
+  ):
     self.run, self.which = run, which
     self.config: ConfigDict = run_directory.config(run)
     self.class_names, self.class_counts = run.class_names, run.class_counts
-    self.model = models.create_model(self.config)
+    self.trust_code = trust_code
+    self.model = models.create_model(
+      self.config, search_current_folder=trust_code
+    )
+    if not trust_code and run_directory.opens_data(self.config):
+      run_directory.refuse_addresses(self.config.data)
     self.pixels, self.mean, self.std = run_directory.images(self.config)
     self.image_shape = self.pixels.shape
     self.inputs = augment.evaluation(
@@ -90,6 +98,12 @@ class Trained:
     self.calibrated = fitted is not None
     self.temperature = fitted["temperature"] if fitted else 1.0
     self._score = jax.jit(scoring.create(self.model, self.inputs))
+    self._nearest = jax.jit(self._nearest_of, static_argnums=3)
+
+  def _nearest_of(self, variables, images, sizes, number):
+    inputs = self.inputs(images, sizes)
+    output = self.model.apply(variables, inputs, train=False)
+    return scoring.nearest_vectors(output.features, output.weights, number)
 
   @property
   def description(self) -> str:
@@ -166,13 +180,29 @@ class Trained:
     """
     return self._score(self.variables, images, sizes)
 
+  def nearest(
+    self, images: np.ndarray, sizes: np.ndarray | None, number: int
+  ) -> tuple[np.ndarray, np.ndarray]:
+    """Return the classifier vectors nearest to the feature of each image.
+
+    Args:
+      images: uint8 `[B, H, W, C]`.
+      sizes: int32 `[B, 2]` or None.
+      number: of vectors, at most K.
+
+    Returns:
+      int32 `[B, number]`, the classes, the nearest first; floats
+      `[B, number]`, radians.
+    """
+    rows = len(images)
+    images, sizes = _pad(images, sizes)
+    found = self._nearest(self.variables, images, sizes, number)
+    classes, angles = jax.device_get(found)
+    return classes[:rows], angles[:rows]
+
   def _padded(self, images, sizes):
     rows = len(images)
-    missing = (1 << (rows - 1).bit_length()) - rows
-    images = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0)))
-    if sizes is not None:
-      sizes = np.pad(np.asarray(sizes, np.int32), ((0, missing), (0, 0)))
-    found = jax.device_get(self.scores(images, sizes))
+    found = jax.device_get(self.scores(*_pad(images, sizes)))
     return found.logits[:rows], found.angles[:rows]
 
   def _checked(self, images):
@@ -226,15 +256,33 @@ class Trained:
     return self.pixels.decode(encoded)
 
 
-def load(workdir: str | Path, step: str = "last") -> Trained:
+def _pad(
+  images: np.ndarray, sizes: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray | None]:
+  """Pad a batch to a power of two, so that few programs are compiled."""
+  rows = len(images)
+  missing = (1 << (rows - 1).bit_length()) - rows
+  images = np.pad(images, ((0, missing), (0, 0), (0, 0), (0, 0)))
+  if sizes is not None:
+    sizes = np.pad(np.asarray(sizes, np.int32), ((0, missing), (0, 0)))
+  return images, sizes
+
+
+def load(
+  workdir: str | Path, step: str = "last", *, trust_code: bool = False
+) -> Trained:
   """Load the trained model of a run.
 
   Args:
     workdir: of a run, or the one above its `seed=N` if there is one only.
     step: "last", the newest checkpoint, which is the result of a finished run;
       or "best", that of the best evaluation.
+    trust_code: True for the directory of a run that you trust: a backbone that
+      is not of this package is imported from the current folder too, and
+      addresses in the config are read from.
 
   Raises:
     InputError: there is no such run, or nothing of it that can be used.
   """
-  return Trained(reader.load_run(run_directory.find(workdir)), step)
+  run = reader.load_run(run_directory.find(workdir))
+  return Trained(run, step, trust_code)

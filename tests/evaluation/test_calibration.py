@@ -99,3 +99,31 @@ def test_cosines_of_drawn_labels_give_their_temperature():
 def test_no_temperature_is_an_error(labels, why):
   with pytest.raises(ValueError, match=why):
     calibration.fit_temperature(np.eye(2), np.array(labels))
+
+
+def test_a_temperature_is_judged_on_images_it_was_not_fitted_to():
+  # By hand: folds of one image. Three margins of 2 are right and one is wrong.
+  logits = np.array([[2.0, 0.0], [2.0, 0.0], [2.0, 0.0], [0.0, 2.0]])
+  labels = np.array([0, 0, 0, 0])
+  before, after = calibration.held_out_likelihoods(logits, labels, folds=4)
+  right, wrong = np.log1p(np.exp(-2)), np.log1p(np.exp(2))
+  assert before == pytest.approx((3 * right + wrong) / 4)
+  # The others of a right one are 2 right of 3: the margin is log 2. The others
+  # of the wrong one are all right, so no temperature fits, and 1 stays.
+  assert after == pytest.approx((3 * np.log(1.5) + wrong) / 4)
+
+
+def test_a_temperature_helps_logits_of_the_wrong_scale_only():
+  # Labels drawn from the softmax itself: on average no temperature beats 1 on
+  # other images.
+  gains = []
+  for seed in range(30):
+    rng = np.random.default_rng(seed)
+    logits = 3 * rng.normal(size=(60, 4))
+    chances = special.softmax(logits, axis=1)
+    labels = np.array([rng.choice(4, p=p) for p in chances])
+    for scale in (0.05, 1.0):
+      before, after = calibration.held_out_likelihoods(logits * scale, labels)
+      gains.append(before - after)
+  assert min(gains[::2]) > 0.1
+  assert -0.05 < np.mean(gains[1::2]) < 0
