@@ -205,10 +205,10 @@ def load(config: Any, record: Mapping[str, Any] | None = None) -> Dataset:
       )
   opened = opening.open_splits(config)
   described = fingerprint.describe(opened.by_name)
-  known: Mapping[str, list[str]] | None = None
+  recorded: Mapping[str, list[str]] | None = None
   if record and record["digest"] == data_record.digest({"splits": described}):
-    known = record["left_out"]
-  skip = config.corrupt == "skip" or known is not None
+    recorded = record["left_out"]
+  skip = config.corrupt == "skip" or recorded is not None
   names, labels = opened.train.class_names, opened.train.labels
   # 1. Validation: the data set's own, or a share of every class.
   training, held_out = long_tail.hold_out(
@@ -236,7 +236,7 @@ def load(config: Any, record: Mapping[str, Any] | None = None) -> Dataset:
   left_out: dict[str, list[str]] = {}
   for name, source in splits.items():
     if source is not None:
-      listed = None if known is None else known.get(name, [])
+      listed = None if recorded is None else recorded.get(name, [])
       ready[name], left_out[name] = _ready(source, pixels, config, listed)
   if len(ready["train"].labels) != len(train.labels):  # corrupt ones are gone
     counts = np.bincount(ready["train"].labels, minlength=len(names))

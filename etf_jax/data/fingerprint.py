@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from etf_jax.data import sources
-from etf_jax.data.sources.folders import FileSource
+from etf_jax.data.sources.features import FeatureSource
 from etf_jax.data.sources.prepared import Prepared
+from etf_jax.data.sources.source import FileSource
 
 # Threads that ask for the sizes of files, which may lie on a slow disk.
 _THREADS = 16
+# Rows of features that are hashed at once.
+_ROWS = 2**14
 
 
 def describe(
@@ -59,6 +62,10 @@ def _describe(source):
   if not isinstance(base, FileSource):
     order.update(np.asarray(indices, np.int64).tobytes())
     prepared = isinstance(base, Prepared)
+    if isinstance(base, FeatureSource):
+      for start in range(0, len(base.features), _ROWS):
+        part = np.ascontiguousarray(base.features[start : start + _ROWS])
+        order.update(part.tobytes())
     return {
       "prepared": base.version if prepared else type(base).__name__,
       "split": base.split if prepared else "",
