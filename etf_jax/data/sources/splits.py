@@ -92,10 +92,10 @@ def _open(config) -> dict[str, Any]:
   if config.name == FOLDER:
     return _open_files(config, {})
   if config.name == FEATURES:
-    found = features.open_files(
+    opened = features.open_files(
       config.dir, test_fraction=config.test_fraction, seed=config.seed
     )
-    return {**found, "validation": None}
+    return {**opened, "validation": None}
   info = catalog.lookup(config.name)
   if config.dir is not None or info.tfds_name is None:
     splits = _open_files(config, info.lists)
