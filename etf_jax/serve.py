@@ -78,7 +78,7 @@ def main(argv: Sequence[str] | None = None) -> None:
       megapixels=options.max_megapixels,
       top=options.top,
     )
-    hosts = ["localhost", "127.0.0.1", "::1", options.host]
+    hosts: list[str] | None = ["localhost", "127.0.0.1", "::1", options.host]
     if not _is_loopback(options.host):
       _log.warning(
         "--host=%s: everybody who reaches this address can use the page",

@@ -227,7 +227,7 @@ def _import_module(name: str, search_current_folder: bool) -> type[nn.Module]:
       f"config.model.name={name!r} must look like package.module:Class"
     )
   hint = ""
-  searched = contextlib.nullcontext()
+  searched: contextlib.AbstractContextManager = contextlib.nullcontext()
   if not search_current_folder:
     hint = "; code in the current folder is imported only with --trust_code"
     searched = _without_current_folder()

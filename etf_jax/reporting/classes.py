@@ -74,10 +74,10 @@ def separated(one: reader.Group, other: reader.Group, key: str) -> bool:
   groups = (one, other)
   if all(len(group.finished) > 1 for group in groups):
     return True
-  ends = [interval(group, key) for group in groups]
-  if None in ends:
+  first, second = (interval(group, key) for group in groups)
+  if first is None or second is None:
     return False
-  (low, high), (least, most) = ends
+  (low, high), (least, most) = first, second
   return high < least or most < low
 
 

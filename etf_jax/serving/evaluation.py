@@ -84,7 +84,8 @@ def classify(trained: Trained, split: Encoded, batch_size: int) -> Outputs:
       " not finite, so no metric means anything; train with a lower"
       " config.optimizer.learning_rate"
     )
-  return Outputs(*columns, jax.device_get(sums))
+  indices, labels, logits, angles = columns
+  return Outputs(indices, labels, logits, angles, jax.device_get(sums))
 
 
 def metric_rows(
