@@ -384,9 +384,8 @@ def _left_out(source, good) -> tuple[sources.Source, list[str]]:
   """Return the good images, and the names of the others."""
   _log.info(f"{np.sum(~good)} images are left out, {np.sum(good)} remain")
   chosen = sources.choose(source, np.flatnonzero(good))
-  return chosen, fingerprint.names(
-    sources.choose(source, np.flatnonzero(~good))
-  )
+  left_out = sources.choose(source, np.flatnonzero(~good))
+  return chosen, fingerprint.names(left_out)
 
 
 def _options(pixels) -> dict[str, Any]:
