@@ -52,7 +52,7 @@ def stablehlo(trained: Trained) -> export.Exported:
     return {"logits": logits, "probabilities": probabilities, "angles": angles}
 
   batch, height, width = export.symbolic_shape("batch, height, width")
-  shape = trained.image_shape
+  shape: tuple[Any, ...] = trained.image_shape
   if trained.pixels.size is not None:
     shape = (height, width, shape[2])
   return export.export(jax.jit(program), platforms=PLATFORMS)(
@@ -60,9 +60,7 @@ def stablehlo(trained: Trained) -> export.Exported:
   )
 
 
-def scaled(
-  trained: Trained, images: jax.Array
-) -> tuple[jax.Array, jax.Array | None]:
+def scaled(trained: Trained, images: jax.Array) -> tuple[Any, Any]:
   """Return images of the model's shape, and their sizes where it takes them."""
   if trained.pixels.size is None:
     return images, None
@@ -113,7 +111,8 @@ def check(trained: Trained, call: Callable[..., dict[str, jax.Array]]) -> float:
     shape = trained.image_shape
     if trained.pixels.size is not None:
       shape = (shape[0] + larger, shape[1] + 2 * larger, shape[2])
-    images = rng.integers(0, 256, (number, *shape)).astype(trained.pixels.dtype)
+    images: Any = rng.integers(0, 256, (number, *shape))
+    images = images.astype(trained.pixels.dtype)
     squares, sizes = jax.device_get(scaled(trained, images))
     expected = np.asarray(trained.scores(squares, sizes).logits)
     found = np.asarray(call(images)["logits"])

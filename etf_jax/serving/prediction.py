@@ -146,7 +146,7 @@ def predict_features(
     part = "x" if "x" in arrays else "test_x"
     if part not in arrays:
       raise InputError(f"{path}: has no x; give the rows to classify that name")
-    names = arrays.get(part.replace("x", "files"))
+    names: Any = arrays.get(part.replace("x", "files"))
     try:
       found = trained(arrays[part])
     except ValueError as error:

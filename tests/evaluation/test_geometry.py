@@ -57,7 +57,12 @@ def measure(problem, devices, batch, train=False, **options):
 
 @pytest.mark.parametrize(
   ("devices", "batch", "train"),
-  [(1, 45, False), (1, 7, True), (8, 16, False), (8, 16, True)],
+  [
+    pytest.param(1, 45, False, marks=pytest.mark.slow),
+    (1, 7, True),
+    pytest.param(8, 16, False, marks=pytest.mark.slow),
+    (8, 16, True),
+  ],
 )
 def test_a_row_is_that_of_all_features_at_once(problem, devices, batch, train):
   split, _, variables, features = problem

@@ -103,6 +103,7 @@ def test_coarse_classes_and_then_fine_ones():
   assert number_of_runs(plan("hinge_figure1")) == 5 * 2 * 3
 
 
+@pytest.mark.slow
 def test_every_network_can_be_built():
   """The papers' own, not the small ones that tests train: d >= K - 1."""
   widths = {}
