@@ -4,47 +4,11 @@
 Covers data/sources, data/decode and data/dataset through the main command.
 """
 
-import json
-
-import guides
+from colored_images import COUNTS, evaluation, photographs, run
 import numpy as np
-from PIL import Image
 import pytest
 
-from etf_jax import main
-
 pytestmark = pytest.mark.slow
-
-COUNTS = {"cat": 12, "dog": 8, "emu": 5, "fox": 2, "gnu": 1}
-
-
-def photographs(folder, suffix=".png", counts=COUNTS):
-  """Write images of each class, in the color of the class."""
-  rng = np.random.default_rng(0)
-  for k, (name, count) in enumerate(counts.items()):
-    (folder / name).mkdir(parents=True, exist_ok=True)
-    for i in range(count):
-      pixels = rng.integers(0, 90, (24, 24, 3))
-      pixels[..., k % 3] += 120
-      image = Image.fromarray(pixels.astype("uint8"))
-      image.save(folder / name / f"{i}{suffix}")
-  return folder
-
-
-def run(workdir, directory, *arguments):
-  """Train two steps; returns the exit code."""
-  argv = ["main", "--config=etf_jax:folder:cpu", *guides.SHORT]
-  argv += [*guides.PHOTOGRAPHS, *guides.SMALL, "--config.collapse.splits=()"]
-  argv += [f"--config.data.dir={directory}", f"--workdir={workdir}"]
-  return main.main([*argv, *arguments])
-
-
-def evaluation(workdir, split):
-  """The last evaluation of a split, and the training images of each class."""
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  rows = [json.loads(line) for line in lines]
-  (*_, row) = [r for r in rows if r["kind"] == "eval" and r["split"] == split]
-  return row, json.loads((workdir / "class_counts.json").read_text())
 
 
 def test_folders_of_classes_are_split(tmp_path, capsys):

@@ -8,9 +8,9 @@ through the main command, with images that move, change or are corrupt.
 import json
 import shutil
 
+import colored_images
 import numpy as np
 import pytest
-import test_own_images
 
 from etf_jax import evaluate
 from etf_jax.training.parallel import distributed
@@ -25,13 +25,13 @@ STEPS = ("--config.total_steps=4",)
 @pytest.fixture
 def photos(tmp_path):
   root = tmp_path / "photos"
-  test_own_images.photographs(root / "train", counts=COUNTS)
-  test_own_images.photographs(root / "test", counts=dict.fromkeys(COUNTS, 2))
+  colored_images.photographs(root / "train", counts=COUNTS)
+  colored_images.photographs(root / "test", counts=dict.fromkeys(COUNTS, 2))
   return root
 
 
 def run(workdir, directory, *arguments):
-  return test_own_images.run(workdir, directory, *STEPS, *arguments)
+  return colored_images.run(workdir, directory, *STEPS, *arguments)
 
 
 def rows(workdir):
