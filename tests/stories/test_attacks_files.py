@@ -38,9 +38,10 @@ def victim(tmp_path):
 
 
 @pytest.mark.parametrize(
-  "name", ["report.html.tmp", f"report.html.{os.getpid()}.tmp", "report.html"]
+  "name", ["report.html.tmp", "report.html.{}.tmp", "report.html"]
 )
 def test_no_link_is_written_through(tmp_path, victim, name):
+  name = name.format(os.getpid())
   (tmp_path / "out").mkdir()
   (tmp_path / "out" / name).symlink_to(victim)
   files.write(tmp_path / "out" / "report.html", "page")
