@@ -43,8 +43,6 @@ _SECOND_STAGE = {
 _FLAGS = {
   "method": "--methods",
   "seeds": "--seeds",
-  "learning_rates": "--config.optimizer.learning_rate",
-  "imbalances": "--imbalance",
 }
 
 

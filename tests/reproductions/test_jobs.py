@@ -407,12 +407,6 @@ def test_a_second_stage_has_a_learned_classifier_in_its_first():
                                                   " 'published_svhn'?"),
     ("table1", {"variants": ("published_svhn",)}, "changes no run of table1"),
     ("table1", {"overrides": ("--config.seeds=4",)}, "use --seeds"),
-    (
-      "table1",
-      {"overrides": ("--config.learning_rates=1,2",)},
-      "use --config.optimizer.learning_rate",
-    ),
-    ("table1", {"overrides": ("--config.imbalances=.1",)}, "use --imbalance"),
     ("table1", {"overrides": ("--config.method=ce",)}, "use --methods"),
     ("table1", {"overrides": ("--config.total_epoch=1",)},
      "did you mean config.total_epoch"),
