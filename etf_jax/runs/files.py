@@ -51,8 +51,7 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
   # that somebody laid for us is not followed.
   temporary = path.with_name(f"{path.name}.{secrets.token_hex(8)}.tmp")
   try:
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with open(os.open(temporary, flags | os.O_CLOEXEC, 0o666), "wb") as file:
+    with open(temporary, "xb", opener=_without_links) as file:
       yield file
       file.flush()
       os.fsync(file.fileno())
@@ -60,6 +59,10 @@ def replacing(path: str | os.PathLike) -> Iterator[BinaryIO]:
     sync_folder(path.parent)
   finally:
     temporary.unlink(missing_ok=True)
+
+
+def _without_links(path: str, flags: int) -> int:
+  return os.open(path, flags | os.O_NOFOLLOW, 0o666)
 
 
 def sync_folder(folder: Path) -> None:
