@@ -269,12 +269,16 @@ def cosines(a: ArrayLike, b: ArrayLike | None = None) -> jax.Array:
   dtype = arrays.result_dtype(a, b)
   a, zero_a = unit(a.astype(dtype), axis=0)
   b, zero_b = unit(b.astype(dtype), axis=0)
-  product = jax.lax.dot_general(
-    a,
-    b,
-    (((0,), (0,)), ((), ())),
-    precision=EXACT,
-    out_sharding=arrays.replicated(a),
-  )
+
+  def products(x, y):
+    return jax.lax.dot_general(
+      x,
+      y,
+      (((0,), (0,)), ((), ())),
+      precision=EXACT,
+      out_sharding=arrays.replicated(a),
+    )
+
   # NaN as late as this: with NaN in a factor the gradients of all columns are.
-  return jnp.where(zero_a.T | zero_b, jnp.nan, jnp.clip(product, -1, 1))
+  known = products((~zero_a).astype(dtype), (~zero_b).astype(dtype)) > 0
+  return jnp.where(known, jnp.clip(products(a, b), -1, 1), jnp.nan)
