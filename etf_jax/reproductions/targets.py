@@ -16,6 +16,7 @@ METHOD_LABELS = {
   "etf_hinge": "HingeCE",
   "ldam_drw": "LDAM-DRW",
   "logit_adjusted": "Logit adjustment (balanced softmax)",
+  "etf_logit_adjusted": "ETF classifier + logit adjustment",
   "balanced_softmax": "Balanced softmax",
   "focal": "Focal loss",
   "class_balanced": "Class-balanced CE",
