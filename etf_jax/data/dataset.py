@@ -46,7 +46,7 @@ class Split:
 
 @dataclasses.dataclass(frozen=True)
 class Pixels:
-  """How encoded images become arrays of one shape.
+  """The shape to which encoded images are decoded.
 
   Attributes:
     shape: Height, width and channels of the arrays.
@@ -73,7 +73,7 @@ class Pixels:
 
   @property
   def has_sizes(self) -> bool:
-    """Whether an image may be smaller than its array."""
+    """Return True if an image may be smaller than its array."""
     return self.size is not None and self.fit == "longer"
 
   def decode(self, encoded: bytes) -> tuple[np.ndarray, tuple[int, int]]:

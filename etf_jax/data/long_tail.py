@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""How many images a class keeps, and which.
+"""Long-tailed subsets: counts of the classes and the images chosen.
 
     counts = exponential_counts(5000, num_classes=10, imbalance=0.01)
     indices = select(labels, counts, seed=0)

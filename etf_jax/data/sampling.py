@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Which examples an epoch visits, in which order: (seed, epoch) -> indices.
+"""Order of the examples of an epoch: (seed, epoch) -> indices.
 
     sampler = make_sampler("instance", labels)
     order = sampler.order(seed=0, epoch=3)    # int32 [sampler.size]

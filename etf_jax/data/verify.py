@@ -33,7 +33,7 @@ _NAMED = 3  # Of many things of one kind, so many are named in a message.
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-  """What was found.
+  """The findings of a check.
 
   Attributes:
     lines: For people to read.
@@ -106,7 +106,7 @@ def verify(
 
 
 def _find(name, info, data_dir, cache_dir):
-  """How many images each split has, what opens one, and where they are."""
+  """Return the images of each split, their opener, and their place."""
   if info.tfds_name is None:
     if data_dir is None:
       raise InputError(

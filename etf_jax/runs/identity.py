@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What makes two runs the same: the fields and the images that decide a result.
+"""The identity of a run: the fields and the images that decide a result.
 
 A run is known by the fields of its config that are not at their default, but
 for those that change where it reads and writes, and by its images.

@@ -57,7 +57,7 @@ class RunRecord:
 
   @property
   def epoch(self) -> float:
-    """How far the run came, in epochs."""
+    """Return the epoch that the run came to."""
     return max((row["epoch"] for row in (*self.train, *self.tests)), default=0)
 
 

@@ -75,7 +75,7 @@ class Steady:
     """Return True on a terminal."""
     try:
       return self._stream.isatty()
-    except Exception:
+    except (AttributeError, OSError, ValueError):  # None, broken or closed
       return False
 
   def __getattr__(self, name: str) -> Any:

@@ -82,7 +82,7 @@ def shares(
   mixup_alpha: float,
   cutmix_alpha: float,
 ) -> tuple[jax.Array, jax.Array]:
-  """How much of each pixel, and of the label, is the example's own.
+  """Return the share of each pixel, and of the label, that an example keeps.
 
   With both alphas positive, mixup or CutMix is drawn with probability 1/2.
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What a row of the catalog holds."""
+"""Rows of the catalog."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -7,7 +7,7 @@ import dataclasses
 
 @dataclasses.dataclass(frozen=True)
 class DatasetInfo:
-  """What is known about one data set.
+  """The catalog's facts about one data set.
 
   Attributes:
     tfds_name: Name of the TFDS builder; None where there is none, and the

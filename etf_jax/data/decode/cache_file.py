@@ -37,7 +37,7 @@ _UNREADABLE = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
 
 @dataclasses.dataclass
 class State:
-  """What is known of N images.
+  """Decoded images and their sizes, as far as they are known.
 
   Attributes:
     done: booleans `[N]`, whether an image is decoded.

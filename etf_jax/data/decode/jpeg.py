@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What the header of a JPEG says, read without decoding it (ITU-T T.81, B)."""
+"""The header of a JPEG, read without decoding the image (ITU-T T.81, B)."""
 
 import struct
 from typing import NamedTuple

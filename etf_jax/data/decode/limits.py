@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""How large an image may be, so that none takes all memory, or minutes."""
+"""Limits on an image's size, so that none takes all memory, or minutes."""
 
 import dataclasses
 from typing import Any
@@ -11,7 +11,7 @@ _WHOLE_SCANS = 8
 
 
 class CorruptImage(ValueError):
-  """Why an image cannot be decoded, in one line."""
+  """An image that cannot be decoded, with the reason in one line."""
 
 
 @dataclasses.dataclass(frozen=True)

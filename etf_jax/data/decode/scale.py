@@ -155,7 +155,7 @@ def _bands(
 
 
 def _reach(full, step, outputs):
-  """How many inputs bear on some outputs side by side."""
+  """Return the number of inputs that bear on adjacent outputs."""
   return min(full, math.ceil((outputs - 1) * step + 2 * max(step, 1.0)))
 
 

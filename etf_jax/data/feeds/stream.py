@@ -35,7 +35,7 @@ _AHEAD_PER_WORKER = 1
 
 
 class BatchPlan(Protocol):
-  """Which images the batch of a step holds; it can be pickled."""
+  """The images that the batch of a step holds; it can be pickled."""
 
   @property
   def steps(self) -> int:
@@ -269,7 +269,7 @@ class Stream:
 
   @property
   def images_per_second(self) -> float:
-    """What decoding alone could deliver: images by busy time of a worker."""
+    """Return the rate of decoding alone: images by busy time of a worker."""
     if not self._seconds:
       return float("nan")
     return self.images * self._parallel / self._seconds

@@ -15,7 +15,7 @@ from etf_jax.runs import files
 def _names_file(
   builder: tfds.core.DatasetBuilder, info: catalog.DatasetInfo
 ) -> epath.Path:
-  """Where TFDS looks for the names of the classes."""
+  """Return the file in which TFDS looks for the names of the classes."""
   return builder.data_path / f"{info.label_key}.labels.txt"
 
 

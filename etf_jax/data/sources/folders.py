@@ -326,7 +326,7 @@ def some(names: Sequence[str]) -> str:
 
 
 def _is(check: Callable[[], bool]) -> bool:
-  """Whether an entry is of a kind; one that cannot be looked up is of none."""
+  """Return True if an entry is of a kind, False if it cannot be looked up."""
   try:
     return check()
   except OSError:  # A link to itself.

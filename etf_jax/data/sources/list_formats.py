@@ -28,7 +28,7 @@ _INTEGER = re.compile(r"-?[0-9]{1,9}")
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Listing:
-  """What a list says, line by line.
+  """The lines of a list, by column.
 
   Attributes:
     name: The list, in messages.

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Where encoded images come from; prepared data are read without TensorFlow.
+"""Prepared data as sources of encoded images, read without TensorFlow.
 
     builder = make_builder("cifar10", data_dir=None)
     source = open_prepared(builder, "train", catalog.lookup("cifar10"))

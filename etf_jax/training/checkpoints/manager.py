@@ -194,7 +194,7 @@ class Checkpoints:
 
 
 class _MissingRowsError(Exception):
-  """What is not there of the rows that a step builds on."""
+  """Rows of metrics that a step builds on are missing."""
 
 
 def place_aside(workdir: Path, name: str) -> Path:
@@ -205,7 +205,7 @@ def place_aside(workdir: Path, name: str) -> Path:
 
 
 def _problem(folder: Path, like: TrainState) -> Exception | None:
-  """Why a checkpoint cannot be read, by reading all of it in this process."""
+  """Read all of a checkpoint; return the error that it ends in, or None."""
   abstract = jax.tree.map(
     lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), like
   )

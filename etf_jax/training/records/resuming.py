@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What a run needs to go on: looked at before a step, named where it is gone.
+"""The files that a run needs to go on, looked at before a step.
 
 problem = resuming.lost_checkpoints(workdir, rows, every=400)
 problem = resuming.lacking(rows, step, every=100, total=1000, splits=("test",))
