@@ -101,16 +101,19 @@ def frame_margin(prototypes: ArrayLike) -> jax.Array:
       f" two classes or more, got {x.dtype} of shape {x.shape}"
     )
   x = x.astype(arrays.result_dtype(x))
-  lengths = arrays.root(jnp.sum(x * x, axis=0))
-  rows = arrays.ratio(x, lengths[None]).T
+  lengths = arrays.root(jnp.sum(x * x, axis=0, keepdims=True))
+  zero = lengths == 0
+  # NaN enters at the end: in a row the gradients of all columns would have it.
+  rows = jnp.where(zero, 0, x / jnp.where(zero, 1, lengths)).T
   size = len(rows)
 
   def largest(row, index):
     cosines = jnp.matmul(rows, row, precision=jax.lax.Precision.HIGHEST)
     return jnp.max(jnp.where(jnp.arange(size) == index, -jnp.inf, cosines))
 
-  return 1 - jnp.max(
+  cosine = jnp.max(
     jax.lax.map(
       lambda pair: largest(*pair), (rows, jnp.arange(size)), batch_size=256
     )
   )
+  return jnp.where(jnp.any(zero), jnp.nan, 1 - cosine)
