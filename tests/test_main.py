@@ -5,6 +5,7 @@ import json
 import os
 import pathlib
 import shutil
+import sys
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -385,6 +386,8 @@ def test_the_package_lists_its_commands_and_runs_one(capsys, monkeypatch):
   monkeypatch.setattr("sys.argv", ["etf-jax", "convrt"])
   assert package.main() == 2
   assert "did you mean 'convert'?" in capsys.readouterr().err
+  # Other tests have imported it, which runpy warns of.
+  monkeypatch.delitem(sys.modules, "etf_jax.convert", raising=False)
   monkeypatch.setattr("sys.argv", ["etf-jax", "convert", "--help"])
   with pytest.raises(SystemExit) as end:
     package.main()

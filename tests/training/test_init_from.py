@@ -216,9 +216,10 @@ def test_a_run_is_known_by_what_it_starts_from(source, made, digits, tmp_path):
   here = [made(digits, init_from=str(p)).setup.config for p in (parent, moved)]
   assert [config.init_hash for config in here] == [facts["hash"]] * 2
   # One run for all seeds is not that of each seed.
-  one = made(digits, init_from=str(parent / "seed=1"), seeds=(0, 1)).config
-  assert one.init_hash == f"{facts['hash']}/seed=1"
-  assert made(digits, init_hash=facts["hash"]).config.init_hash == facts["hash"]
+  one = made(digits, init_from=str(parent / "seed=1"), seeds=(0, 1)).setup
+  assert one.config.init_hash == f"{facts['hash']}/seed=1"
+  known = made(digits, init_hash=facts["hash"]).setup
+  assert known.config.init_hash == facts["hash"]
 
 
 def test_a_state_that_is_cut_over_devices(source, made, digits):
