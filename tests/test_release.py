@@ -93,7 +93,7 @@ def modules_of_the_checkout():
   """Paths in a wheel of all code of the package."""
   files = (
     path
-    for pattern in ("*.py", "*.pyi", "*.j2", "py.typed")
+    for pattern in ("*.py", "*.pyi", "*.j2", "web.*", "py.typed")
     for path in (ROOT / "etf_jax").rglob(pattern)
   )
   found = {str(path.relative_to(ROOT)): path for path in files}

@@ -181,12 +181,11 @@ def test_imagenet_lt_is_checked_by_its_lists(official, tmp_path, monkeypatch):
   assert [line.partition(";")[0] for line in report.lines[1:-1]] == [
     "train list: 1,010 images, 1 to 2 in a class (imbalance 0.5)",
     "  20 decoded: 10x14x3",
-    f"validation list: not checked (list {tmp_path}/nowhere.txt does not "
-    "exist)",
+    f"validation list: not checked (list {tmp_path}/nowhere.txt does not exist",
     # The split that such a list would choose from, whole.
     "train: 2,002 images, 2 to 3 in a class (imbalance 0.667)",
     "  20 decoded: 10x14x3",
-    f"test list: not checked (list {tmp_path}/nowhere.txt does not exist)",
+    f"test list: not checked (list {tmp_path}/nowhere.txt does not exist",
     "validation: 1,000 images, 0 to 5 in a class (imbalance 0)",
     "  20 decoded: 10x14x3",
   ]

@@ -159,7 +159,7 @@ def test_a_job_that_fails_ends_no_other(tmp_path):
   assert failure.code == 2
   assert "did you mean 'cifar10_lt'? " in failure.line
   assert failure.line.endswith("(exit code 2)")
-  assert "error: no experiment is named" in failure.log.read_text()
+  assert "error: --config='cifar10_tl'" in failure.log.read_text()
   assert outcome.failed["second"].line == "starts from wrong"
   assert seen[-1] == ["other", "wrong"]
   assert [line for line in said if line.startswith("start: second")] == []

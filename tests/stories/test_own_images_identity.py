@@ -188,6 +188,7 @@ def test_before_the_first_save_a_run_begins_again(photos, tmp_path, capsys):
   workdir = tmp_path / "run"
   assert run(workdir, photos) == 0
   shutil.rmtree(workdir / "checkpoints")
+  (workdir / "metrics.jsonl").unlink()
   (photos / "train/cat/0.png").unlink()
   capsys.readouterr()
   assert run(workdir, photos) == 0

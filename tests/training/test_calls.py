@@ -86,7 +86,7 @@ def test_a_signal_is_answered_after_the_call(build, single, tmp_path):
 
 
 def with_config(trainer, **fields):
-  config = ConfigDict(trainer.setup.config)
+  config = ConfigDict(trainer.setup.config.to_dict())
   config.update_from_flattened_dict(fields)
   setup = dataclasses.replace(trainer.setup, config=FrozenConfigDict(config))
   return dataclasses.replace(trainer, setup=setup)

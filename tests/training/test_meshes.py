@@ -162,7 +162,7 @@ def test_any_mesh_gives_the_run_of_one_device(run, method, mesh):
 def test_evaluation_and_collapse_do_not_see_the_mesh(run):
   one, current, _ = run("ce", "one")
   many, *_ = run("ce", "data2_fsdp2_model2")
-  placed = jax.device_put(jax.device_get(current), many.state_sharding)
+  placed = jax.device_put(jax.device_get(current), many.setup.state_sharding)
   evaluated = many.evaluate(placed.eval_variables, "test")
   row, measured = many.measure(placed.eval_variables, "train")
   for split, sums in (("test", evaluated), ("train", measured)):
@@ -184,7 +184,7 @@ def test_a_checkpoint_is_restored_on_another_mesh(run, tmp_path):
   for mesh in ("one", "data8", "data2_fsdp2_model2"):
     other, like, _ = run("etf_dr", mesh)
     like = jax.tree.map(jnp.zeros_like, like)
-    folder = manager.Checkpoints(tmp_path, other.config.checkpoint)
+    folder = manager.Checkpoints(tmp_path, other.setup.config.checkpoint)
     restored, step = folder.restore(like)
     folder.close()
     assert step == STEPS

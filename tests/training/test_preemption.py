@@ -6,6 +6,7 @@ had been (of several processes: test_processes.py).
 import dataclasses
 import json
 import os
+import shutil
 import signal
 
 import jax
@@ -15,6 +16,7 @@ import tiny_process_config
 import tiny_runs
 
 from etf_jax import data, main
+from etf_jax.errors import InputError
 from etf_jax.training import loop, state
 from etf_jax.training.parallel import distributed
 from etf_jax.training.setup import make_trainer
@@ -103,13 +105,25 @@ def test_a_window_of_another_step_is_left(trainer, tmp_path):
   assert kept["step"] == 3
   assert kept["first"] == 0
   assert len(kept["metrics"]) == 3
-  # As if a later checkpoint had been saved, and the process killed.
   (workdir / "window.json").write_text(json.dumps(kept | {"step": 2}))
+  with pytest.raises(InputError, match=r"window\.json.*put it back"):
+    loop.train_seed(trainer, 0, workdir)
+
+
+def test_killed_while_it_stops_a_second_time(trainer, tmp_path):
+  """The window of step 6 is written, and its checkpoint not complete."""
+  straight, workdir = tmp_path / "straight", tmp_path / "run"
+  loop.train_seed(trainer, 0, straight)
+  with pytest.raises(distributed.Preempted):
+    loop.train_seed(stopped_in(trainer, 2), 0, workdir)
+  first = tmp_path / "first"
+  shutil.copytree(workdir / "checkpoints", first)
+  with pytest.raises(distributed.Preempted):
+    loop.train_seed(stopped_in(trainer, 5), 0, workdir)
+  shutil.rmtree(workdir / "checkpoints")
+  first.rename(workdir / "checkpoints")
   loop.train_seed(trainer, 0, workdir)
-  first = tiny_runs.rows(workdir, "train")[0]
-  assert first["step"] == 4  # eval.every_steps closes the window
-  losses = [loss for loss, _ in kept["metrics"]]
-  assert first["loss"] != pytest.approx(np.mean(losses), rel=1e-3)
+  assert tiny_runs.rows(workdir) == tiny_runs.rows(straight)
 
 
 @pytest.mark.parametrize(("number", "code"), [("TERM", 75), ("INT", 130)])

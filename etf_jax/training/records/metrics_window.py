@@ -80,20 +80,24 @@ class MetricsWindow:
   def save(self, path: Path, step: int) -> None:
     """Save the open window of a run that is stopped at a step.
 
-    The run that continues then writes the rows of one that was not stopped.
+    The run that continues then writes the rows of one that was not stopped. The
+    window of the checkpoint before is kept beside it: a process that is killed
+    before the new checkpoint is complete goes on from that one.
     """
     fetched = self._fetch(self._open)
     self._check_finite(self._step, fetched.loss)
     if distributed.is_writer():
       values = np.stack(fetched, axis=1).tolist()
       saved = {"step": step, "first": self._step, "metrics": values}
+      if (before := _read(path, self._checkpoints.latest)) is not None:
+        saved["before"] = before
       with files.replacing(path) as file:
         file.write(json.dumps(saved).encode())
 
   def resume(self, path: Path) -> None:
     """Continue the window that was saved at this step, if there is one."""
-    saved = _read(path)
-    if saved and saved["step"] == self._step and saved["metrics"]:
+    saved = _read(path, self._step)
+    if saved and saved["metrics"]:
       self._step = saved["first"]
       values = np.array(saved["metrics"])
       self._open = [(StepMetrics(*values.T), len(values))]
@@ -173,13 +177,18 @@ def _images(epoch, first, last):
 
 def saved_window(path: Path, step: int) -> int | None:
   """Return where the window begins that was saved at a step, or None."""
-  saved = _read(path)
-  return saved["first"] if saved and saved["step"] == step else None
+  saved = _read(path, step)
+  return saved and saved["first"]
 
 
-def _read(path: Path) -> dict[str, Any] | None:
+def _read(path: Path, step: int | None) -> dict[str, Any] | None:
+  """Read the window that was saved at a step."""
   try:
     saved = json.loads(path.read_bytes())
-    return saved if {"step", "first", "metrics"} <= saved.keys() else None
+    for window in (saved, saved.get("before", {})):
+      known = {"step", "first", "metrics"} <= window.keys()
+      if known and window["step"] == step:
+        return {key: window[key] for key in ("step", "first", "metrics")}
   except (OSError, ValueError, AttributeError, RecursionError):
-    return None
+    pass
+  return None

@@ -249,9 +249,9 @@ def test_label_outside_the_classes_is_named(tmp_path):
 def test_data_in_a_format_without_random_access(digits_dir, tmp_path):
   prepared = tmp_path / "scikit_digits" / "1.0.0"
   shutil.copytree(digits_dir / "scikit_digits" / "1.0.0", prepared)
-  info = prepared / "dataset_info.json"
-  info = json.loads(info.read_text())
-  info.write_text(json.dumps(info | {"fileFormat": "tfrecord"}))
+  path = prepared / "dataset_info.json"
+  info = json.loads(path.read_text())
+  path.write_text(json.dumps(info | {"fileFormat": "tfrecord"}))
   for shard in prepared.glob("*array_record*"):
     shard.rename(
       shard.with_name(shard.name.replace("array_record", "tfrecord"))
