@@ -178,7 +178,7 @@ def _images(epoch, first, last):
 def saved_window(path: Path, step: int) -> int | None:
   """Return where the window begins that was saved at a step, or None."""
   saved = _read(path, step)
-  return saved and saved["first"]
+  return saved["first"] if saved else None
 
 
 def _read(path: Path, step: int | None) -> dict[str, Any] | None:
