@@ -13,6 +13,12 @@ class InputError(ValueError):
   """One line for the user: `FIELD=VALUE: what is wrong; what to do`."""
 
 
+def one_line(error: BaseException) -> str:
+  """Return the message of an error on one line that steers no terminal."""
+  text = " ".join(str(error).splitlines())
+  return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def did_you_mean(name: object, known: Iterable[str]) -> str:
   """Return "; did you mean 'NEAREST'?", or "" where no known name is near."""
   near = difflib.get_close_matches(str(name), list(known), 1)

@@ -22,7 +22,7 @@ import sys
 import textwrap
 
 from etf_jax import configs
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, one_line
 from etf_jax.runs import command_line, commands
 from etf_jax.training.parallel import bootstrap, distributed
 
@@ -51,7 +51,7 @@ def main(argv: list[str]) -> int:
     print("interrupted; the same command continues", file=sys.stderr)
     return commands.EXIT_INTERRUPTED
   except InputError as error:
-    print(f"error: {error}", file=sys.stderr)
+    print(f"error: {one_line(error)}", file=sys.stderr)
     return 2
   return 0
 

@@ -10,6 +10,7 @@ print(markdown(lines))
 
 from collections.abc import Sequence
 import dataclasses
+import re
 
 import numpy as np
 
@@ -108,5 +109,12 @@ def markdown(lines: Sequence[Sequence[str]]) -> str:
 
 
 def markdown_row(cells: Sequence[str]) -> str:
-  """Format a row of a Markdown table, the bars in its cells escaped."""
-  return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+  """Format a row of a Markdown table, see `markdown_text`."""
+  return "| " + " | ".join(map(markdown_text, cells)) + " |"
+
+
+def markdown_text(text: str) -> str:
+  """Escape what would be markup, a link, or the end of a line in Markdown."""
+  text = " ".join(text.split())
+  text = re.sub(r"([\\`\[\]<>|]|&(?=\S))", r"\\\1", text)
+  return re.sub(r"(?<=:)//", r"\/\/", text).replace("www.", r"www\.")

@@ -18,7 +18,7 @@ import logging
 import re
 import sys
 
-from etf_jax.errors import InputError, did_you_mean
+from etf_jax.errors import InputError, did_you_mean, one_line
 from etf_jax.runs import streams
 
 # 128 and the number of SIGINT, as shells have it.
@@ -45,7 +45,7 @@ def command(
         raise InputError(f"standard output: {error}; make room")
       return code
     except InputError as error:
-      print(f"error: {error}", file=sys.stderr, flush=True)
+      print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
       return 2
     except KeyboardInterrupt:
       print("interrupted", file=sys.stderr, flush=True)

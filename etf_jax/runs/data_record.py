@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from etf_jax.errors import InputError
+from etf_jax.runs import files
 
 NAME = "data.json"
 _NAMED_AT_MOST = 3
@@ -29,17 +30,35 @@ def read(workdir: Path) -> dict[str, Any] | None:
   """
   path = workdir / NAME
   try:
-    record = json.loads(path.read_text())
-    if not isinstance(record["splits"], dict) or "left_out" not in record:
+    record = files.read_json(path)
+    left_out = record["left_out"] or {}
+    if not (
+      all(map(_is_split, record["splits"].values()))
+      and all(_is_texts(names) for names in left_out.values())
+    ):
       raise ValueError("it holds no splits")
   except FileNotFoundError:
     return None
-  except (OSError, ValueError, KeyError, TypeError) as error:
+  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise InputError(
       f"{path}: cannot be read ({error}); restore it or choose another"
       " --workdir"
     ) from error
   return record
+
+
+def _is_split(split: Mapping[str, Any]) -> bool:
+  if "files" not in split:
+    return {"prepared", "split", "images", "order"} <= split.keys()
+  return all(
+    isinstance(size, int)
+    for images in split["files"].values()
+    for size in images.values()
+  )
+
+
+def _is_texts(value: Any) -> bool:
+  return isinstance(value, list) and all(isinstance(x, str) for x in value)
 
 
 def find(

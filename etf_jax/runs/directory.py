@@ -264,7 +264,7 @@ def _images(config) -> str:
 def _check_counts(workdir, config, class_counts) -> None:
   """Compare with the counts of a version that recorded nothing else."""
   with contextlib.suppress(OSError, ValueError):
-    recorded = json.loads((workdir / "class_counts.json").read_text())
+    recorded = files.read_json(workdir / "class_counts.json")
     if recorded != class_counts.tolist():
       raise InputError(
         f"{_images(config)}: the run in {workdir} has {sum(recorded)} training"
@@ -292,15 +292,13 @@ def _check_same(
 ) -> dict[str, Any]:
   """Compare a config with a recorded one; `located`: also the data's place."""
   try:
-    description = json.loads(path.read_bytes())
+    description = files.read_json(path)
     different = identity.conflicts(
       description["config"], config, located=located
     )
     if description["seed"] != seed:
       different.append(f"seed: {description['seed']} there, {seed} here")
-  except (
-    OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError
-  ) as error:  # fmt: skip
+  except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise InputError(
       f"{path} cannot be read ({error}); choose another --workdir"
     ) from error

@@ -1,11 +1,12 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Files that appear whole, locks, and the folder of caches.
+"""Files that appear whole, JSON, locks, and the folder of caches.
 
 files.write(out / "rows.json", text)
 with files.replacing(path) as file:
   np.savez(file, labels=labels)
 with files.lock(folder / ".lock", waiting=f"waiting for {folder}"):
   ...
+description = files.read_json(workdir / "config.json")
 place = files.cache_folder("lists")
 """
 
@@ -13,19 +14,27 @@ from collections.abc import Iterator
 import contextlib
 import errno
 import fcntl
+import json
 import logging
+import math
 import os
 from pathlib import Path
 import re
 import secrets
 import socket
-from typing import BinaryIO
+import stat
+from typing import Any, BinaryIO
 
 from etf_jax.errors import InputError
 
 _log = logging.getLogger(__name__)
 # The names of `replacing`, and those of earlier versions.
 _TEMPORARY = re.compile(r".+\.([0-9a-f]{16}|\d+)\.tmp")
+
+_JSON_BYTES = 2**30
+_JSON_DEPTH = 32
+# Numbers beyond these have no place in int64 or float64 arrays.
+_MOST = 2**63
 
 
 class LockedError(Exception):
@@ -94,11 +103,68 @@ def write(path: str | os.PathLike, content: str | bytes) -> None:
   """
   try:
     with replacing(path) as file:
-      file.write(content.encode() if isinstance(content, str) else content)
+      # Names of files are bytes, and so are those of classes after them.
+      file.write(
+        content.encode(errors="backslashreplace")
+        if isinstance(content, str)
+        else content
+      )
   except OSError as error:
     raise InputError(
       f"cannot write {path}: {error.strerror}; make room, or give another path"
     ) from error
+
+
+def read_json(path: Path) -> Any:
+  """Read a JSON file that anybody may have written, see `parse_json`.
+
+  Raises:
+    OSError: the file cannot be read.
+    ValueError: it is not what it should be.
+  """
+  return parse_json(read_bytes(path))
+
+
+def read_bytes(path: Path) -> bytes:
+  """Read a regular file of at most a gigabyte.
+
+  Raises:
+    OSError: the file cannot be read.
+    ValueError: it is a pipe or a device, or larger.
+  """
+  found = path.stat()
+  if not stat.S_ISREG(found.st_mode):
+    raise ValueError("it is no regular file")
+  if found.st_size > _JSON_BYTES:
+    raise ValueError(f"it has {found.st_size:,} bytes")
+  return path.read_bytes()
+
+
+def parse_json(text: str | bytes) -> Any:
+  """Parse JSON that anybody may have written.
+
+  Raises:
+    ValueError: it is no JSON, is nested more than 32 deep, or holds a number
+      that is not finite or no 64 bits hold.
+  """
+  try:
+    value = json.loads(text)
+  except RecursionError as error:
+    raise ValueError("it is nested too deeply") from error
+  _check_json(value, _JSON_DEPTH)
+  return value
+
+
+def _check_json(value: Any, depth: int) -> None:
+  if isinstance(value, (dict, list)):
+    if not depth:
+      raise ValueError("it is nested too deeply")
+    for part in value.values() if isinstance(value, dict) else value:
+      _check_json(part, depth - 1)
+  elif isinstance(value, float) and not math.isfinite(value):
+    raise ValueError(f"it holds {value}, which is no number")
+  elif isinstance(value, int) and not -_MOST <= value < _MOST:
+    raise ValueError("it holds an integer of more than 64 bits")
 
 
 def out_folder(path: str | os.PathLike, flag: str = "--output") -> Path:

@@ -9,25 +9,24 @@ groups that saw the same training set, so that their numbers compare.
 
 from collections.abc import Iterable, Mapping, Sequence
 import dataclasses
-import json
 import os
 from pathlib import Path
 from typing import Any
 
 from etf_jax.errors import InputError
-from etf_jax.runs import writers
+from etf_jax.runs import files, metrics_rows
 
-_IDENTITY = ("config", "name", "seed", "hash")
-# Without these a row cannot be shown; everything else may be missing.
-_REQUIRED = {
-  "train": ("epoch",),
-  "eval": ("epoch", "split", "accuracy", "per_class_accuracy"),
-  "final": ("last", "best", "best_selected_on"),
-  "collapse": ("epoch", "split"),
-}
-# The lists of a collapse row: an entry a class, and of matrices a row a class.
-_BY_CLASS = ("classifier_norms", "classifier_nearest", "feature_nearest")
-_BY_PAIR = ("classifier_cosines", "feature_cosines")
+# Fields of config.json, or of the config in it, and their types.
+_FIELDS = (
+  ("", "config", dict),
+  ("", "name", str),
+  ("", "seed", int),
+  ("", "hash", str),
+  ("config", "method", str),
+  ("", "versions", (dict, type(None))),
+  ("", "command", (str, list, type(None))),
+  ("", "device", (str, type(None))),
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,7 +118,7 @@ def find(paths: Iterable[str | os.PathLike]) -> list[Path]:
   for path in map(Path, paths):
     if not path.is_dir():
       raise InputError(f"no such directory: {path}")
-    below = list(_walk(path))
+    below = sorted(_walk(path))
     if not below:
       raise InputError(
         f"no run in {path}: a run has config.json with class_counts.json or"
@@ -147,13 +146,13 @@ def load_run(directory: str | os.PathLike) -> RunRecord:
   """
   directory = Path(directory)
   meta = _read_json(directory / "config.json", dict)
-  lacking = [key for key in _IDENTITY if key not in meta]
-  if lacking or "method" not in meta["config"]:
-    missing = lacking[0] if lacking else "config.method"
-    raise InputError(
-      f"{directory / 'config.json'} has no {missing!r}; it was not written by"
-      " etf_jax.main"
-    )
+  for place, key, kind in _FIELDS:
+    value = meta.get(place, {}).get(key) if place else meta.get(key)
+    if not isinstance(value, kind):
+      raise InputError(
+        f"{directory / 'config.json'} has no {f'{place}.{key}'.strip('.')!r};"
+        " it was not written by etf_jax.main: copy it again"
+      )
   counts = _read_json(directory / "class_counts.json", list)
   names = _read_json(directory / "class_names.json", list)
   if not counts or len(counts) != len(names):
@@ -161,8 +160,17 @@ def load_run(directory: str | os.PathLike) -> RunRecord:
       f"{directory}: class_counts.json has {len(counts)} classes and"
       f" class_names.json {len(names)}; they must agree"
     )
-  rows = _read_metrics(directory / "metrics.jsonl", len(counts))
-  finals = [row for row in rows if row["kind"] == "final"]
+  for name, good in (
+    ("counts", all(isinstance(n, int) and n >= 0 for n in counts)),
+    ("names", all(isinstance(n, str) for n in names)),
+  ):
+    if not good:
+      raise InputError(
+        f"cannot read {directory / f'class_{name}.json'}: not a list of"
+        f" {name}; copy it again"
+      )
+  found = metrics_rows.read(directory / "metrics.jsonl", len(counts))
+  finals = [row for row in found if row["kind"] == "final"]
   return RunRecord(
     directory=directory,
     name=meta["name"],
@@ -173,12 +181,12 @@ def load_run(directory: str | os.PathLike) -> RunRecord:
     meta=meta,
     class_counts=tuple(counts),
     class_names=tuple(names),
-    train=tuple(row for row in rows if row["kind"] == "train"),
+    train=tuple(row for row in found if row["kind"] == "train"),
     tests=tuple(
-      row for row in rows if row["kind"] == "eval" and row["split"] == "test"
+      row for row in found if row["kind"] == "eval" and row["split"] == "test"
     ),
     final=finals[-1] if finals else None,
-    collapse=tuple(row for row in rows if row["kind"] == "collapse"),
+    collapse=tuple(row for row in found if row["kind"] == "collapse"),
   )
 
 
@@ -252,87 +260,47 @@ def differences(groups: Sequence[Group]) -> dict[str, list[str]]:
 
 
 def _walk(path: Path) -> Iterable[Path]:
-  names = ("class_counts.json", "metrics.jsonl")
-  if (path / "config.json").is_file() and any(
-    (path / name).is_file() for name in names
-  ):
-    yield path
-    return
-  for child in sorted(path.iterdir()):
-    if child.is_dir():
-      yield from _walk(child)
+  """Yield the runs at or below a directory.
+
+  A link is followed to a run and no further: it may lead anywhere, or back.
+  """
+
+  def refuse(error: OSError) -> None:
+    raise InputError(
+      f"cannot read {error.filename}: {error.strerror}; name the directories"
+      " of runs"
+    ) from error
+
+  for folder, names, _ in os.walk(path, onerror=refuse):
+    if _is_run(Path(folder)):
+      yield Path(folder)
+      names.clear()
+    for name in names:
+      linked = Path(folder, name)
+      if linked.is_symlink() and _is_run(linked):
+        yield linked
+
+
+def _is_run(path: Path) -> bool:
+  return (path / "config.json").is_file() and any(
+    (path / name).is_file() for name in ("class_counts.json", "metrics.jsonl")
+  )
 
 
 def _read_json(path: Path, kind: type) -> Any:
   try:
-    content = json.loads(path.read_bytes())
+    content = files.read_json(path)
   except FileNotFoundError as error:
     raise InputError(
       f"{path} is missing; this is no complete run directory"
     ) from error
   except (OSError, ValueError) as error:
-    raise InputError(f"cannot read {path}: {error}") from error
+    raise InputError(f"cannot read {path}: {error}; copy it again") from error
   if not isinstance(content, kind):
-    raise InputError(f"cannot read {path}: it does not hold a {kind.__name__}")
+    raise InputError(
+      f"cannot read {path}: it does not hold a {kind.__name__}; copy it again"
+    )
   return content
-
-
-def _read_metrics(path: Path, num_classes: int) -> list[dict[str, Any]]:
-  try:
-    lines = path.read_bytes().splitlines()
-  except FileNotFoundError:
-    # A run writes its configuration first: it has only just begun.
-    return []
-  except OSError as error:
-    raise InputError(f"cannot read {path}: {error}") from error
-  rows, _ = writers.parse_lines(lines, path)
-  for number, row in enumerate(rows, 1):
-    if row is not None:
-      _check_row(row, num_classes, f"{path}, line {number}")
-  return [row for row in rows if row]
-
-
-def _check_row(row: Mapping[str, Any], num_classes: int, where: str) -> None:
-  lacking = [
-    key for key in _REQUIRED.get(row["kind"], ()) if row.get(key) is None
-  ]
-  if lacking:
-    raise InputError(
-      f"cannot read {where}: {row['kind']} row without {', '.join(lacking)}"
-    )
-  if row["kind"] == "final":
-    for part in ("last", "best"):
-      _check_row(row[part], num_classes, f"{where}, {part}")
-  elif row["kind"] == "eval":
-    found = len(row["per_class_accuracy"])
-    if found != num_classes:
-      raise InputError(
-        f"cannot read {where}: accuracies of {found} classes, but the run has"
-        f" {num_classes}"
-      )
-  elif row["kind"] == "collapse":
-    _check_collapse(row, num_classes, where)
-
-
-def _check_collapse(
-  row: Mapping[str, Any], num_classes: int, where: str
-) -> None:
-  lists = [(key, row[key]) for key in _BY_CLASS if row.get(key) is not None]
-  for key in _BY_PAIR:
-    if row.get(key) is not None:
-      lists += [(key, row[key]), *((key, part) for part in row[key])]
-  for key, found in lists:
-    if not isinstance(found, list) or len(found) != num_classes:
-      raise InputError(
-        f"cannot read {where}: {key} is not a list of the run's {num_classes}"
-        " classes"
-      )
-  outside = [c for c in row.get("absent_classes") or () if c >= num_classes]
-  if outside:
-    raise InputError(
-      f"cannot read {where}: absent class {outside[0]}, but the run's classes"
-      f" are 0 to {num_classes - 1}"
-    )
 
 
 def _data(run: RunRecord) -> tuple[str, tuple[int, ...], tuple[str, ...]]:

@@ -28,7 +28,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from etf_jax.errors import InputError
-from etf_jax.runs import files
+from etf_jax.runs import files, metrics_rows
 
 Row = Mapping[str, Any]
 
@@ -76,56 +76,16 @@ def truncate_after(path: str | os.PathLike, step: int) -> int:
   if not path.exists():
     return 0
   lines = path.read_bytes().splitlines()
-  rows, torn = parse_lines(lines, path)
+  found, torn = metrics_rows.parse(lines, path)
   kept = [
     line
-    for line, row in zip(lines, rows, strict=False)
+    for line, row in zip(lines, found, strict=False)
     if row and row["kind"] != "final" and row["step"] <= step
   ]
-  dropped = sum(row is not None for row in rows) + torn - len(kept)
+  dropped = sum(row is not None for row in found) + torn - len(kept)
   with files.replacing(path) as file:
     file.writelines(line + b"\n" for line in kept)
   return dropped
-
-
-def parse_lines(
-  lines: Sequence[bytes], path: Path
-) -> tuple[list[dict[str, Any] | None], bool]:
-  """Read metrics lines; the last one may be torn, no other may.
-
-  Args:
-    lines: the file's lines, without their ends.
-    path: named in errors.
-
-  Returns:
-    One row per line (None for an empty line), and whether a torn last line
-    was left out.
-  """
-  rows: list[dict[str, Any] | None] = []
-  for number, line in enumerate(lines, 1):
-    if not line.strip():
-      rows.append(None)
-      continue
-    row = _parse(line)
-    if row is None:
-      if number == len(lines):
-        return rows, True
-      raise InputError(
-        f"cannot read {path}, line {number}: not a row of metrics (a JSON"
-        " object with kind and step); remove that line"
-      )
-    rows.append(row)
-  return rows, False
-
-
-def _parse(line: bytes) -> dict[str, Any] | None:
-  try:
-    row = json.loads(line)
-  except ValueError:
-    return None
-  # Everything that reads a row relies on these two.
-  valid = isinstance(row, dict) and "kind" in row
-  return row if valid and isinstance(row.get("step"), int) else None
 
 
 def tensorboard(

@@ -19,7 +19,7 @@ def walk(folder: str) -> list[str]:
   Raises:
     InputError: a folder cannot be read, or there is no image.
   """
-  found = _below(folder, frozenset())
+  found = _below(folder, set())
   if not found:
     raise InputError(
       f"{folder} holds no image: they end in {', '.join(folders.SUFFIXES)}"
@@ -92,17 +92,21 @@ def class_numbers(
   return np.array([numbers[name] for name in found], np.int64)
 
 
-def _below(folder: str, above: frozenset[str]) -> list[str]:
+def _below(folder: str, known: set[str]) -> list[str]:
   real = os.path.realpath(folder)
-  if real in above:
-    raise InputError(f"{folder} is a link to a folder above it; remove it")
+  if real in known:
+    raise InputError(
+      f"{folder} is a link to a folder above it, or to one that is read"
+      " already; remove it"
+    )
+  known.add(real)
   found = []
   for entry in folders.read_folder(folder):
     path = os.path.join(folder, entry.name)
     if folders.is_hidden(entry.name):
       continue
     if os.path.isdir(path):
-      found += _below(path, above | {real})
+      found += _below(path, known)
     elif os.path.isfile(path) and entry.name.lower().endswith(folders.SUFFIXES):
       found.append(path)
   return found

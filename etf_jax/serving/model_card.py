@@ -75,7 +75,7 @@ def text(trained: Trained) -> str:
 
 @functools.cache
 def _template() -> jinja2.Template:
-  # Markdown, not HTML: cells escape their bars.
+  # Markdown, not HTML: the filters escape.
   environment = jinja2.Environment(
     loader=jinja2.FileSystemLoader(Path(__file__).parent),
     trim_blocks=True,
@@ -84,6 +84,7 @@ def _template() -> jinja2.Template:
     keep_trailing_newline=True,
   )
   environment.filters["row"] = tables.markdown_row
+  environment.filters["text"] = tables.markdown_text
   return environment.get_template("model_card.md.j2")
 
 

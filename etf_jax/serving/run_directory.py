@@ -230,9 +230,17 @@ def calibration(run: reader.RunRecord, step: int) -> dict | None:
   if not path.exists():
     return None
   try:
-    record = json.loads(path.read_text()).get(str(step))
-    if record is not None and not 0 < record["temperature"] < math.inf:
-      raise ValueError(f"the temperature is {record['temperature']}")
+    record = files.read_json(path).get(str(step))
+    if record is not None:
+      if not 0 < record["temperature"] < math.inf:
+        raise ValueError(f"the temperature is {record['temperature']}")
+      numbers = [record["nll_before"], record["nll_after"]]
+      for before, after in record["ece"].values():
+        numbers += [before, after]
+      if not all(isinstance(n, (int, float)) for n in numbers):
+        raise ValueError("it lacks numbers")
+      if [*map(type, (record["images"], record["fitted_on"]))] != [int, str]:
+        raise ValueError("images and fitted_on are not a number and a text")
   except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
     raise InputError(
       f"cannot read {path} ({error}): remove it, and fit again with python -m"
@@ -249,7 +257,7 @@ def keep_calibration(run: reader.RunRecord, step: int, record: dict) -> Path:
   """
   calibration(run, step)
   path = run.directory / CALIBRATION
-  known = json.loads(path.read_text()) if path.exists() else {}
+  known = files.read_json(path) if path.exists() else {}
   known[str(step)] = record
   files.write(path, json.dumps(known, indent=1) + "\n")
   return path

@@ -308,18 +308,18 @@ def test_the_report_has_the_section_where_runs_have_rows(tmp_path):
 @pytest.mark.parametrize(
   ("wrong", "message"),
   [
-    ({"split": None}, "line 1: collapse row without split$"),
+    ({"split": None}, "line 1: collapse row without split;"),
     (
       {"classifier_norms": [1.0]},
-      "line 1: classifier_norms is not a list of the run's 3 classes$",
+      "line 1: collapse row with another classifier_norms than .* 3 classes",
     ),
     (
       {"feature_cosines": [[1.0, 0.5, 0.5], [0.5, 1.0], [0.5, 0.5, 1.0]]},
-      "line 1: feature_cosines is not a list of the run's 3 classes$",
+      "line 1: collapse row with another feature_cosines than .* 3 classes",
     ),
     (
       {"absent_classes": [3]},
-      "absent class 3, but the run's classes are 0 to 2$",
+      "line 1: collapse row with another absent_classes than .* 3 classes",
     ),
   ],
 )

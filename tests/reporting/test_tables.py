@@ -64,3 +64,22 @@ def test_markdown_escapes_the_bars():
   assert tables.markdown([["a", "b|c"], ["1", "2"]]) == (
     "| a | b\\|c |\n|---|---|\n| 1 | 2 |"
   )
+
+
+@pytest.mark.parametrize(
+  ("text", "escaped"),
+  [
+    ("a|b", r"a\|b"),
+    ("a\n| b |\r\n# c", r"a \| b \| # c"),
+    ("[x](https://host.example)", r"\[x\](https:\/\/host.example)"),
+    ("<img src=x>", r"\<img src=x\>"),
+    ("&lt;", r"\&lt;"),
+    ("a & b", "a & b"),
+    ("www.host.example", r"www\.host.example"),
+    ("`a`\\", r"\`a\`\\"),
+    ("snow_leopard 95 %", "snow_leopard 95 %"),
+  ],
+)
+def test_text_is_no_markup(text, escaped):
+  assert tables.markdown_text(text) == escaped
+  assert tables.markdown_row([text, "b"]) == f"| {escaped} | b |"

@@ -117,3 +117,41 @@ def test_caches_are_where_the_environment_says(monkeypatch):
   )
   with pytest.raises(InputError, match="set XDG_CACHE_HOME"):
     files.cache_folder()
+
+
+@pytest.mark.parametrize(
+  ("text", "reason"),
+  [
+    ("[" * 200_000, "nested too deeply"),
+    ("[" * 33 + "]" * 33, "nested too deeply"),
+    ("[NaN]", "nan, which is no number"),
+    ('{"a": 1e999}', "inf, which is no number"),
+    (f"[{2**63}]", "more than 64 bits"),
+    ("{,", "Expecting"),
+    (b'"\xff\xfe"', "decode"),
+  ],
+)
+def test_json_that_means_nothing_is_refused(text, reason):
+  with pytest.raises(ValueError, match=reason):
+    files.parse_json(text)
+
+
+def test_json_within_the_limits_is_what_it_says(tmp_path):
+  deep = "[" * 32 + "1" + "]" * 32
+  assert str(files.parse_json(deep)) == deep
+  assert files.parse_json(f"[{-(2**63)}, {2**63 - 1}]") == [-(2**63), 2**63 - 1]
+  (tmp_path / "a.json").write_text('{"a": [1.5, null]}')
+  assert files.read_json(tmp_path / "a.json") == {"a": [1.5, None]}
+
+
+def test_no_pipe_is_waited_for(tmp_path):
+  os.mkfifo(tmp_path / "a.json")
+  with pytest.raises(ValueError, match="no regular file"):
+    files.read_json(tmp_path / "a.json")
+  with pytest.raises(ValueError, match="no regular file"):
+    files.read_json(Path("/dev/zero"))
+
+
+def test_names_that_are_no_text_are_written(tmp_path):
+  files.write(tmp_path / "page", "class \udcff\n")
+  assert (tmp_path / "page").read_bytes() == b"class \\udcff\n"

@@ -8,7 +8,7 @@ import synthetic_runs
 
 from etf_jax.errors import InputError
 from etf_jax.evaluation import shots
-from etf_jax.runs import reader
+from etf_jax.runs import metrics_rows, reader
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_missing_and_broken_files_are_named(run_dir):
         "accuracy": 0.5,
         "per_class_accuracy": [0.5, 0.5],
       },
-      "line 1: accuracies of 2 classes, but the run has 10",
+      "line 1: eval row with another per_class_accuracy than a run of 10",
     ),
     (
       {
@@ -223,3 +223,52 @@ def test_other_counts_are_another_section(tmp_path):
 def test_shots_have_their_bounds():
   found = shots.of([5000, 101, 100, 50, 20, 19, 1])
   assert found.tolist() == [0, 0, 1, 1, 1, 2, 2]
+
+
+def test_links_are_followed_to_runs_and_no_further(tmp_path, runs_dir):
+  tree, elsewhere = tmp_path / "tree", tmp_path / "elsewhere"
+  (tree / "a").mkdir(parents=True)
+  (tree / "a" / "loop").symlink_to(tree)
+  (tree / "a" / "itself").symlink_to("itself")
+  run = runs_dir / "digits_lt-ce" / "seed=0"
+  (tree / "run").symlink_to(run)
+  elsewhere.mkdir()
+  (elsewhere / "run").symlink_to(runs_dir / "digits_lt-ce" / "seed=1")
+  (tree / "outside").symlink_to(elsewhere)
+  assert reader.find([tree]) == [tree / "run"]
+  with pytest.raises(InputError, match="no run in"):
+    reader.find([tree / "a"])
+
+
+@pytest.mark.parametrize(
+  ("file", "content", "message"),
+  [
+    ("class_counts.json", [1.5] + [1] * 9, "counts; copy it again"),
+    ("class_counts.json", [-1] + [1] * 9, "counts; copy it again"),
+    ("class_names.json", [["a"]] + ["a"] * 9, "names; copy it again"),
+    ("config.json", {"config": {"method": []}}, "has no 'name'"),
+  ],
+)
+def test_wrong_types_are_named(run_dir, file, content, message):
+  (run_dir / file).write_text(json.dumps(content))
+  with pytest.raises(InputError, match=message):
+    reader.load_run(run_dir)
+
+
+@pytest.mark.parametrize(
+  ("field", "value"),
+  [
+    ("loss", "low"),
+    ("epoch", [1]),
+    ("split", 1),
+    ("per_class_accuracy", ["a"] * 10),
+    ("confusion", [[0.5] * 10] * 10),
+    ("last", []),
+    ("sample_mean", {"nc1": []}),
+  ],
+)
+def test_a_field_of_another_type_is_named(field, value):
+  row = {"kind": "train", "step": 1, "epoch": 1.0, "loss": 0.5}
+  metrics_rows.check(row, 10, "line 1")
+  with pytest.raises(InputError, match=f"line 1: train row with .*{field}"):
+    metrics_rows.check(row | {field: value}, 10, "line 1")

@@ -124,7 +124,7 @@ def _digests(
   except InputError:  # no home directory
     return _read_digests(keys, candidates)
   try:
-    found = dict(json.loads(kept.read_text()))
+    found = dict(files.read_json(kept))
     return {p: found[key[0]] for p, key in keys.items() if key[0] in found}
   except (OSError, ValueError, TypeError):
     digests = _read_digests(keys, candidates)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 import csv
 import dataclasses
 import io
-import json
 import logging
 import os
 import re
@@ -18,6 +17,7 @@ import numpy as np
 
 from etf_jax.data.prepare import fetch
 from etf_jax.errors import InputError
+from etf_jax.runs import files
 
 _log = logging.getLogger(__name__)
 
@@ -203,7 +203,7 @@ def _read_txt(name: str, text: str):
 def _read_json(name: str, text: str):
   """Images, annotations and categories, tied together by ids."""
   try:
-    content = json.loads(text)
+    content = files.parse_json(text)
   except ValueError as error:
     raise InputError(f"{name} is not JSON: {error}") from error
   parts = ("images", "annotations", "categories")

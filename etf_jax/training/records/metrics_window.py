@@ -184,11 +184,11 @@ def saved_window(path: Path, step: int) -> int | None:
 def _read(path: Path, step: int | None) -> dict[str, Any] | None:
   """Read the window that was saved at a step."""
   try:
-    saved = json.loads(path.read_bytes())
+    saved = files.read_json(path)
     for window in (saved, saved.get("before", {})):
       known = {"step", "first", "metrics"} <= window.keys()
       if known and window["step"] == step:
         return {key: window[key] for key in ("step", "first", "metrics")}
-  except (OSError, ValueError, AttributeError, RecursionError):
+  except (OSError, ValueError, AttributeError):
     pass
   return None

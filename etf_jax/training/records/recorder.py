@@ -6,7 +6,6 @@ state, start = recorder.restore(fixed)    # unless recorder.final is set
 recorder.open(start, feed, place=0)
 """
 
-import json
 import math
 from pathlib import Path
 import time
@@ -17,7 +16,14 @@ import numpy as np
 from etf_jax.errors import InputError
 from etf_jax.evaluation import metrics
 from etf_jax.models import mlp
-from etf_jax.runs import console, directory, trackers, writers
+from etf_jax.runs import (
+  console,
+  directory,
+  files,
+  metrics_rows,
+  trackers,
+  writers,
+)
 from etf_jax.training import durations
 from etf_jax.training.checkpoints import two_stage
 from etf_jax.training.checkpoints.manager import Checkpoints
@@ -80,7 +86,7 @@ class RunRecorder:
     """Return the final row, if it and the state that belongs to it exist."""
     final = None
     if distributed.is_writer():
-      rows = _read(self._rows_path)
+      rows = metrics_rows.read(self._rows_path)
       is_final = rows and rows[-1]["kind"] == "final"
       if is_final and self._checkpoints.latest == rows[-1]["step"]:
         final = rows[-1]
@@ -130,7 +136,7 @@ class RunRecorder:
     if distributed.is_writer() and self._checkpoints.latest is None:
       every = durations.interval(setup.config.checkpoint, "every", setup.epoch)
       if setup.total_steps:
-        rows = _read(self._rows_path)
+        rows = metrics_rows.read(self._rows_path)
         problem = resuming.lost_checkpoints(self.workdir, rows, every)
     distributed.check_all(problem)
 
@@ -140,7 +146,7 @@ class RunRecorder:
       self._setup.config.eval, "every", self._setup.epoch
     )
     return resuming.lacking(
-      _read(self._rows_path),
+      metrics_rows.read(self._rows_path),
       step,
       every=every,
       total=self._setup.total_steps,
@@ -158,8 +164,8 @@ class RunRecorder:
     """
     self._started = time.perf_counter()
     if distributed.is_writer():
-      rows, newest = _read(self._rows_path), self._checkpoints.latest
-      resuming.keep_ended(self._rows_path, rows, newest)
+      rows = metrics_rows.read(self._rows_path)
+      resuming.keep_ended(self._rows_path, rows, self._checkpoints.latest)
       writers.truncate_after(self._rows_path, start or -1)
     self._history = _history(self._rows_path, self.best_metric)
     if self._history and self._setup.config.checkpoint.best:
@@ -341,7 +347,7 @@ def _best_metric(path: Path) -> str:
 
   Versions that had no choice took the accuracy.
   """
-  config = json.loads(path.read_bytes())["config"]
+  config = files.read_json(path)["config"]
   return config.get("eval", {}).get("best_metric", "accuracy")
 
 
@@ -367,7 +373,7 @@ def _open_writers(setup, workdir, start):
 def _history(path, metric):
   """Read the evaluations so far; other processes get what chooses the best."""
   if distributed.is_writer():
-    rows = [row for row in _read(path) if row["kind"] == "eval"]
+    rows = [row for row in metrics_rows.read(path) if row["kind"] == "eval"]
     distributed.from_writer(
       lambda: [
         {name: row[name] for name in ("split", "step", metric)} for row in rows
@@ -375,11 +381,3 @@ def _history(path, metric):
     )
     return rows
   return distributed.from_writer(list)
-
-
-def _read(path: Path) -> list[dict]:
-  """Read the rows of a metrics file; a torn last line is left out."""
-  if not path.exists():
-    return []
-  rows, _ = writers.parse_lines(path.read_bytes().splitlines(), path)
-  return [row for row in rows if row]
