@@ -66,13 +66,13 @@ def of_bytes(content: bytes, number: int, seed: int) -> Iterator[bytes]:
   for _ in range(number):
     changed = bytearray(content)
     for _ in range(draw.choice((1, 1, 2, 8, 32))):
-      place = draw.randrange(len(changed))
+      place = draw.randrange(max(len(changed), 1))
       # Headers hold what steers a decoder.
       if draw.random() < 0.5:
-        place = draw.randrange(min(len(changed), 128))
+        place = draw.randrange(min(place, 127) + 1)
       size = draw.choice((1, 2, 4, 64))
       change = draw.randrange(6)
-      if change == 0:
+      if change == 0 and changed:
         changed[place] ^= 1 << draw.randrange(8)
       elif change == 1:
         changed[place : place + size] = draw.randbytes(size)
