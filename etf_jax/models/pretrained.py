@@ -137,6 +137,7 @@ def from_state_dict(
       f" resnet{depth} has no place"
     )
   _check_shapes(given, names, wanted, source)
+  _check_numbers({name: given[name] for name in names}, source)
   arrays = {}
   for name, place in names.items():
     leaf = wanted[place]
@@ -281,6 +282,20 @@ def _check_shapes(given, names, wanted, source):
       f"{source}: {first} is {list(given[first].shape)}, and the model's is"
       f" {list(shapes[first])}{_others(different, 'differ')}"
     )
+
+
+def _check_numbers(tensors, source):
+  """Refuse weights that give no numbers: not finite, or variances below 0."""
+  for name, tensor in tensors.items():
+    problem = None
+    if not np.isfinite(tensor).all():
+      problem = "is not finite"
+    elif name.endswith(".running_var") and np.min(tensor) < 0:
+      problem = "is a negative variance"
+    if problem:
+      raise InputError(
+        f"{source}: {name} holds what {problem}; take another file"
+      )
 
 
 def _torch_shape(shape):

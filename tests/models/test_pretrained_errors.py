@@ -2,6 +2,7 @@
 """Weights that do not fit, and the command that converts them: a line each."""
 
 import functools
+import json
 import sys
 
 from golden import resnets
@@ -285,3 +286,56 @@ class TestConvert:
     for saved in ({}, {"epoch": 3}, [torch.zeros(3)]):
       assert "holds no state dict: not a table of tensors" in line(saved)
     assert "cannot write" in line(tensors, "/dev/null/x.safetensors")
+
+
+@pytest.mark.parametrize(
+  ("name", "value", "line"),
+  [
+    ("conv1.weight", np.nan, "conv1.weight holds what is not finite"),
+    ("fc.bias", -np.inf, "fc.bias holds what is not finite"),
+    ("bn1.running_var", -1e-3, "bn1.running_var .* negative variance"),
+    ("bn1.running_mean", -1.0, None),
+  ],
+)
+def test_numbers_that_give_none_are_refused(name, value, line):
+  model = models.Classifier(models.ResNet(18), models.LinearHead(3))
+  tensors = {
+    key: np.zeros(shape, np.float32)
+    for key, shape in resnets.shapes(18, classes=3).items()
+  }
+  tensors[name].flat[-1] = value
+  if line is None:
+    pretrained.from_state_dict(tensors, shapes(model))
+    return
+  with pytest.raises(InputError, match=f"W: {line}; take another"):
+    pretrained.from_state_dict(tensors, shapes(model), source="W")
+
+
+def header(**tensors):
+  """A file of float32 tensors with a header that says where they lie."""
+  entries = {
+    name: {"dtype": "F32", "shape": shape, "data_offsets": offsets}
+    for name, (shape, offsets) in tensors.items()
+  }
+  text = json.dumps(entries).encode()
+  return len(text).to_bytes(8, "little") + text + bytes(8)
+
+
+@pytest.mark.parametrize(
+  "content",
+  [
+    header(a=([1], [0, 4]), b=([2], [0, 8])),  # they overlap
+    header(a=([1], [0, 4])),  # and a hole
+    header(a=([1000], [0, 4000])),
+    header(a=([2**40, 2**40], [0, 8])),
+    header(a=([2], [8, 0])),
+    header(a=([-2], [0, 8])),
+    (2**62).to_bytes(8, "little") + b"{}",
+    b"\x02",
+  ],
+)
+def test_headers_that_lie_are_refused(tmp_path, content):
+  path = tmp_path / "model.safetensors"
+  path.write_bytes(content)
+  with pytest.raises(InputError, match=r"cannot read .* a whole safetensors"):
+    pretrained.load(path, shapes(BACKBONE))

@@ -21,6 +21,8 @@ from etf_jax.runs import files
 
 _SECONDS = (5, 30)  # to connect, and between two parts of an answer
 _DIGITS = {"sha256": 64, "git": 40}
+# iNaturalist's longest list has a third of it.
+_MOST_BYTES = 2**30
 
 
 def fetch(
@@ -90,10 +92,15 @@ def split(location: str) -> tuple[str, tuple[str, str] | None]:
   Raises:
     InputError: the checksum has not the right digits.
   """
-  found = re.fullmatch(r"(.*)#(sha256|git)=(.*)", location, re.DOTALL)
+  found = re.fullmatch(r"(.*)#(\w+)=(.*)", location, re.DOTALL)
   if found is None:
     return location, None
   address, kind, digits = found.groups()
+  if kind not in _DIGITS:
+    raise InputError(
+      f"list {address}: #{kind}= is no checksum that is known, so nothing would"
+      " be checked; give #sha256= or #git="
+    )
   if not re.fullmatch(f"[0-9a-fA-F]{{{_DIGITS[kind]}}}", digits):
     raise InputError(
       f"list {address}: #{kind}={digits} must have {_DIGITS[kind]} "
@@ -124,6 +131,11 @@ def _download(
       response.raise_for_status()
       for chunk in response.iter_content(1 << 20):
         file.write(chunk)
+        if file.tell() > _MOST_BYTES:
+          raise InputError(
+            f"list {address} has more than {_MOST_BYTES >> 20:,} MiB; fetch it"
+            " elsewhere, and give the path of a shorter one"
+          )
       file.flush()
       _check(pathlib.Path(file.name), address, checksum)
   except requests.RequestException as error:

@@ -6,6 +6,7 @@ listing.paths[0], listing.labels[0], listing.place(0)
 """
 
 from collections.abc import Sequence
+import contextlib
 import csv
 import dataclasses
 import io
@@ -81,9 +82,13 @@ def read(
       "paths and that of the labels"
     )
   try:
-    text = _text(name, path.read_bytes())
-  except OSError as error:
-    raise InputError(f"{name} cannot be read ({error.strerror})") from error
+    text = _text(name, files.read_bytes(path))
+  except InputError:
+    raise
+  except (OSError, ValueError) as error:
+    raise InputError(
+      f"{name} cannot be read ({error}); give another"
+    ) from error
   suffix = os.path.splitext(path.name)[1].lower()
   from_url = fetch.is_url(address)
   if from_url and suffix not in _SUFFIXES:
@@ -133,7 +138,9 @@ def _rows(text: str, wanted: Sequence[str]):
   for separator in _SEPARATORS:
     lines = io.StringIO(text.lstrip(), newline="")
     rows = csv.reader(lines, delimiter=separator, skipinitialspace=True)
-    first[separator] = [cell.strip().lower() for cell in next(rows, [])]
+    first[separator] = []
+    with contextlib.suppress(csv.Error):  # met again by whoever reads on
+      first[separator] = [cell.strip().lower() for cell in next(rows, [])]
   chosen = next(
     (s for s in _SEPARATORS if set(wanted) <= set(first[s])),
     next((s for s in _SEPARATORS if len(first[s]) > 1), ","),

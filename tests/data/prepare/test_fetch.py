@@ -171,3 +171,17 @@ def test_an_address_that_is_not_read(tmp_path):
     "list gs://bucket/train.txt: gs:// is not read; give a path or an https:// "
     "URL"
   )
+
+
+@pytest.mark.parametrize("kind", ["md5", "SHA256", "sha512"])
+def test_a_checksum_that_is_not_checked_is_refused(server, kind):
+  said = message(f"{server}/train.txt#{kind}={'0' * 32}")
+  assert f"#{kind}= is no checksum that is known" in said
+  assert "#sha256=" in said
+
+
+def test_a_list_has_a_limit(server, tmp_path, monkeypatch):
+  monkeypatch.setattr(fetch, "_MOST_BYTES", len(TEXT) - 1)
+  said = message(f"{server}/train.txt", tmp_path / "cache")
+  assert "has more than 0 MiB; fetch it elsewhere" in said
+  assert not any((tmp_path / "cache" / "lists").iterdir())
