@@ -38,9 +38,9 @@ def get_config(experiment: str = "base"):
   c.augment.randaugment_magnitude = 5.0
   c.ema_decay = 0.9998
   c.schedule.name = "cosine"
-  for field in ("total_epochs", "total_steps", "total_examples"):
-    if c[field] is not None:
-      c[field] *= 2
+  for unit in ("epochs", "steps", "examples", "min_steps"):
+    if c[f"total_{unit}"] is not None:
+      c[f"total_{unit}"] *= 2
   return c
 
 

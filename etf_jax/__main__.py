@@ -12,6 +12,7 @@ from etf_jax.errors import unknown_name
 
 COMMANDS = {
   "prepare": "make a data set ready for training",
+  "advise": "describe a data set, and say what to begin with",
   "main": "train the runs of an experiment file",
   "evaluate": "measure a trained model: accuracy, calibration, abstaining",
   "predict": "classify photographs",

@@ -28,7 +28,7 @@ PARTS = ["errors", "configs", "arrays", "etf", "losses", "collapse", "runs"]
 PARTS += ["data", "theory", "models", "evaluation", "training", "reporting"]
 PARTS += ["sklearn", "serving", "probing", "reproductions", "benchmarks"]
 COMMANDS = {"main", "prepare", "evaluate", "predict", "export", "convert"}
-COMMANDS |= {"probe", "reproduce", "benchmark", "theory_lab", "serve"}
+COMMANDS |= {"advise", "probe", "reproduce", "benchmark", "theory_lab", "serve"}
 COMMANDS |= {"__init__", "__main__"}
 IMPORTS_BACKWARD = {
   ("benchmarks", "main"),

@@ -112,6 +112,7 @@ def main(argv: list[str]) -> int:
     whole = config.copy_and_resolve_references()
     config.total_epochs = float(epochs)
     config.total_steps = config.total_examples = None
+    config.total_min_steps = None
     made = create(config, dataset)
     setup = made.setup
     facts["steps"], facts["epoch_steps"] = setup.total_steps, setup.epoch.steps

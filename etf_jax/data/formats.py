@@ -5,7 +5,9 @@ FORMATS is the one list: folders take files with these suffixes, and the decoder
 takes what begins with these bytes.
 """
 
+import importlib
 import importlib.util
+import io
 from typing import NamedTuple
 
 from PIL import features
@@ -104,3 +106,15 @@ def find(encoded: bytes) -> Format | None:
     ):
       return known
   return None
+
+
+def size(encoded: bytes) -> tuple[int, int] | None:
+  """Return the width and height that a file's header names; None: no image."""
+  known = find(encoded)
+  if known is None or not is_readable(known):
+    return None
+  reader = getattr(importlib.import_module(known.module), known.reader)
+  try:
+    return reader(io.BytesIO(encoded)).size
+  except Exception:  # Libraries raise anything on damaged files.
+    return None

@@ -70,7 +70,8 @@ def fraction(output: Path, job: Job, seed: int) -> float:
   config = job.config
   if config.total_steps:
     return min(1.0, row["step"] / config.total_steps)
-  return min(1.0, row["epoch"] / (config.total_epochs or 1))
+  epochs = row["epoch"] / (config.total_epochs or 1)
+  return min(1.0, epochs, row["step"] / (config.total_min_steps or 1))
 
 
 def shard(jobs: Mapping[str, Job], index: int, number: int) -> dict[str, Job]:

@@ -20,7 +20,10 @@ from etf_jax.runs import commands
 
 _OVERRIDE = re.compile(r"--?(no)?config\.([\w.]+)(?:=(.*))?", re.DOTALL)
 # Units of durations that decide over one, see `training.durations`.
-_FINER = {"epochs": ("examples", "steps"), "examples": ("steps",)}
+_FINER = {
+  "epochs": ("examples", "steps", "min_steps"),
+  "examples": ("steps", "min_steps"),
+}
 _USAGE = "usage: --config=FILE.py [--config.field=value ...] [--workdir=DIR]"
 
 

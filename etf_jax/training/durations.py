@@ -2,7 +2,8 @@
 """Durations in epochs, steps or examples, converted to steps in one place.
 
 A duration NAME is three fields of a config node, NAME_epochs, NAME_steps and
-NAME_examples; the finest unit that is set decides.
+NAME_examples; the finest unit that is set decides. A node may have a floor
+under the other two, NAME_min_steps.
 """
 
 import math
@@ -57,7 +58,9 @@ def steps(
     if not 0 <= value < math.inf:
       raise InputError(f"{field}={value} must not be negative, infinite or NaN")
     # 0.1 epochs of 230 steps are 23 steps, not the 24 of a rounding error.
-    return math.ceil(value * steps_per_unit - 1e-6)
+    whole = math.ceil(value * steps_per_unit - 1e-6)
+    floor = 0 if unit == "steps" else node.get(f"{name}_min_steps") or 0
+    return max(whole, floor)
   if default is not None:
     return default
   raise InputError(

@@ -8,11 +8,12 @@ from etf_jax.configs import base
 from etf_jax.errors import InputError
 from etf_jax.training import durations
 
+UNITS = ("epochs", "steps", "examples", "min_steps")
 EPOCH = durations.Epoch(examples=1797, batch_size=128)
 
 
 def node(**fields):
-  given = {f"total_{unit}": None for unit in ("epochs", "steps", "examples")}
+  given = {f"total_{unit}": None for unit in UNITS}
   for unit, value in fields.items():
     given[f"total_{unit}"] = value
   return ml_collections.ConfigDict(given)
@@ -54,6 +55,10 @@ def test_each_unit_rounds_up_to_steps(fields, steps):
     ({"steps": 7, "examples": 1280, "epochs": 2.0}, 7),
     ({"examples": 1280, "epochs": 2.0}, 10),
     ({"steps": 0, "epochs": 2.0}, 0),
+    ({"epochs": 2.0, "min_steps": 29}, 30),
+    ({"epochs": 2.0, "min_steps": 31}, 31),
+    ({"examples": 1280, "min_steps": 11}, 11),
+    ({"steps": 7, "min_steps": 11}, 7),
   ],
 )
 def test_the_finest_unit_decides(fields, steps):

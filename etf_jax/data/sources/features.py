@@ -20,7 +20,7 @@ import numpy as np
 from etf_jax.data.sources import unsplit
 from etf_jax.errors import InputError
 
-_SUFFIXES = (".npz", ".npy", ".parquet")
+SUFFIXES = (".npz", ".npy", ".parquet")
 _LABEL_COLUMNS = ("y", "label", "class")
 _CHUNK = 2**14
 
@@ -73,7 +73,7 @@ def open_files(
   if path.is_dir():
     parts: dict[str, Any] = {}
     for split in ("train", "test"):
-      found = [path / f"{split}{end}" for end in _SUFFIXES]
+      found = [path / f"{split}{end}" for end in SUFFIXES]
       found = [file for file in found if file.exists()]
       if len(found) != 1:
         raise _error(path, f"holds {len(found)} files {split}.npz, .npy or"
