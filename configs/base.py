@@ -7,8 +7,9 @@ means "not given" wherever it is the default.
 
 A duration NAME is three fields, NAME_epochs, NAME_steps and NAME_examples. Set
 one; where several are set the finest unit decides (steps, then examples, then
-epochs), so that a command line can override a file. NAME_min_steps, of the
-whole run, is a floor under the other two units.
+epochs), so that a command line can override a file. NAME_min_steps is a floor
+under examples and epochs, which have few steps where images are few; a command
+line that gives examples or epochs replaces it too.
 """
 
 import math
@@ -56,10 +57,6 @@ def get_config() -> ml_collections.ConfigDict:
   # device of its own (PyTorch's default on several); None: the whole batch.
   c.bn_group_size = placeholder(int)
   _duration(c, "total", epochs=200.0)
-  # Steps that a run has at least, >= 0, where epochs or examples decide: a few
-  # hundred images make epochs of few steps. Epochs or examples on the command
-  # line replace this too.
-  c.total_min_steps = placeholder(int)
   # Steps that the devices go without the host, >= 1, of images that lie there;
   # never past an evaluation, a row of metrics or a checkpoint. None: 1 on CPUs
   # and for streamed images, 100 elsewhere. It changes rounding at most.
@@ -292,6 +289,7 @@ def get_config() -> ml_collections.ConfigDict:
 
 
 def _duration(node, name, *, epochs=None, steps=None):
-  for unit, kind in (("epochs", float), ("steps", int), ("examples", int)):
-    node[f"{name}_{unit}"] = placeholder(kind)
+  node[f"{name}_epochs"] = placeholder(float)
+  for unit in ("steps", "examples", "min_steps"):
+    node[f"{name}_{unit}"] = placeholder(int)
   node.update({f"{name}_epochs": epochs, f"{name}_steps": steps})

@@ -65,7 +65,6 @@ _RANGES = {
     ),
   ),
   "batch_size": _COUNT,
-  "total_min_steps": ("be at least 0", lambda x: x is None or x >= 0),
   "ema_decay": _BELOW_1,
   "accumulate_steps": _COUNT,
   "steps_per_call": _OPTIONAL_COUNT,

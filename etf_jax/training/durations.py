@@ -43,8 +43,8 @@ def steps(
     default: steps where no unit is set; None: one must be.
 
   Raises:
-    InputError: none of its fields is set, or the one that decides is negative
-      or not finite.
+    InputError: none of its fields is set, or the one that decides, or the
+      floor, is negative or not finite.
   """
   for unit, steps_per_unit in (
     ("steps", 1),
@@ -59,8 +59,10 @@ def steps(
       raise InputError(f"{field}={value} must not be negative, infinite or NaN")
     # 0.1 epochs of 230 steps are 23 steps, not the 24 of a rounding error.
     whole = math.ceil(value * steps_per_unit - 1e-6)
-    floor = 0 if unit == "steps" else node.get(f"{name}_min_steps") or 0
-    return max(whole, floor)
+    floor = node.get(f"{name}_min_steps") or 0
+    if floor < 0:
+      raise InputError(f"{name}_min_steps={floor} must not be negative")
+    return whole if unit == "steps" else max(whole, floor)
   if default is not None:
     return default
   raise InputError(

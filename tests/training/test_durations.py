@@ -92,6 +92,7 @@ def test_a_field_of_the_config_is_read():
     ({"epochs": float("inf")}, "total_epochs=inf must not be .* infinite"),
     # A bad value is not hidden by a good one of a coarser unit.
     ({"examples": -3, "epochs": 2.0}, "total_examples=-3 must not"),
+    ({"epochs": 2.0, "min_steps": -1}, "total_min_steps=-1 must not"),
   ],
 )
 def test_bad_durations(fields, message):
