@@ -16,13 +16,12 @@ import dataclasses
 import functools
 import importlib
 import importlib.util
-import json
 import math
+import multiprocessing
 import os
 import pathlib
 import random
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -41,46 +40,43 @@ FIXED = "config/cifar10/Res_cifar10_imb001_ETF_DR.yaml"
 FILES = {"etf_dr": FIXED, "etf_ce": FIXED, "ce_frozen": LEARNED}
 NEEDED = ("train.py", "methods.py", "models/resnet_cifar.py", LEARNED, FIXED)
 MODELS = ("resnet8", "resnet20", "resnet32", "resnet44", "resnet56")
-# Their recipe, in fields of our config.
-RECIPE = {
-  **{"accumulate_steps": 1, "bn_group_size": None, "ema_decay": 0.0},
-  **{"data.feed": "resident", "data.sampler": None},
-  **{"augment.crop_size": None, "augment.brightness": 0.0},
-  **{"augment.contrast": 0.0, "augment.saturation": 0.0},
-  **{"augment.randaugment_layers": 0, "augment.cutout": 0},
-  **{"augment.cutmix_alpha": 0.0, "loss.class_lengths": "batch"},
-  **{"loss.scaling": "class_balanced", "loss.label_smoothing": 0.0},
-  **{"optimizer.nesterov": False, "optimizer.decayed": "all"},
+# Their recipe, in fields of our config; of these they have nothing.
+ABSENT = ("ema_decay", "loss.label_smoothing", "augment.randaugment_layers")
+ABSENT += ("augment.cutout", "augment.cutmix_alpha", "augment.brightness")
+ABSENT += ("augment.contrast", "augment.saturation", "optimizer.nesterov")
+RECIPE = dict.fromkeys(ABSENT, 0) | {
+  **{"accumulate_steps": 1, "bn_group_size": None, "data.feed": "resident"},
+  **{"data.sampler": None, "augment.crop_size": None},
+  **{"loss.class_lengths": "batch", "loss.scaling": "class_balanced"},
+  "optimizer.decayed": "all",
 }
 
 
 def check(folder, config):
   """Raise InputError if their code is missing or cannot run the config."""
+
+  def require(holds, field, problem):
+    if not holds:
+      raise InputError(f"{field}: {problem}")
+
   for name in NEEDED:
-    if not (folder / name).is_file():
-      raise InputError(
-        f"--peer_dir={folder}: no {name} there; run git clone {PLACE}"
-      )
-  if config.method not in FILES:
-    raise InputError(
-      f"config.method={config.method!r}: not in their code; use one of"
-      f" {', '.join(FILES)}"
-    )
-  model = config.model
-  if model.name not in MODELS or model.width != 1 or model.kwargs:
-    raise InputError(
-      f"config.model.name={model.name!r} with width {model.width}: not in"
-      f" their code; use width 1 and one of {', '.join(MODELS)}"
-    )
-  for field, theirs in RECIPE.items():
-    value = functools.reduce(getattr, field.split("."), config)
-    if value != theirs:
-      raise InputError(
-        f"config.{field}={value!r}: not in their code; use {theirs!r}"
-      )
+    problem = f"no {name} there; run git clone {PLACE}"
+    require((folder / name).is_file(), f"--peer_dir={folder}", problem)
+  model, lacking = config.model, "not in their code; use"
+  field = f"config.method={config.method!r}"
+  problem = f"{lacking} one of {', '.join(FILES)}"
+  require(config.method in FILES, field, problem)
+  field = f"config.model.name={model.name!r} with width {model.width}"
+  problem = f"{lacking} width 1 and one of {', '.join(MODELS)}"
+  known = model.name in MODELS and model.width == 1 and not model.kwargs
+  require(known, field, problem)
+  for name, theirs in RECIPE.items():
+    value = functools.reduce(getattr, name.split("."), config)
+    field = f"config.{name}={value!r}"
+    require(value == theirs, field, f"{lacking} {theirs!r}")
   for name in ("torch", "torchvision", "yacs"):
-    if not importlib.util.find_spec(name):
-      raise InputError(f"{name} is missing; run pip install {name}")
+    found = importlib.util.find_spec(name)
+    require(found, name, f"is missing; run pip install {name}")
 
 
 def as_theirs(dataset):
@@ -93,99 +89,61 @@ def as_theirs(dataset):
     )
 
   def convert(split):
-    padding = [(0, 0)]
-    for side in (height, width):
-      before = (SIDE - side) // 2
-      padding.append((before, SIDE - side - before))
-    images = np.pad(split.images, [*padding, (0, 0)])
+    free = [SIDE - height, SIDE - width]
+    padding = [(0, 0), *((n // 2, n - n // 2) for n in free), (0, 0)]
+    images = np.pad(split.images, padding)
     images = np.broadcast_to(images, (*images.shape[:3], 3))
     return dataclasses.replace(split, images=np.ascontiguousarray(images))
 
-  return dataclasses.replace(
-    dataset,
-    train=convert(dataset.train),
-    test=convert(dataset.test),
-    validation=None,
-    mean=MEAN,
-    std=STD,
-    image_shape=(SIDE, SIDE, 3),
-  )
+  parts = {"train": convert(dataset.train), "test": convert(dataset.test)}
+  shape = {"image_shape": (SIDE, SIDE, 3), "mean": MEAN, "std": STD}
+  return dataclasses.replace(dataset, validation=None, **parts, **shape)
 
 
-def their_options(config, num_classes, workers):
-  """Return the fields of their config that follow from ours."""
-  alpha = config.augment.mixup_alpha
-  return {
-    "dataset": "cifar10",
-    "num_classes": num_classes,
-    "imb_factor": 1.0,  # the images are long-tailed already
-    "batch_size": config.batch_size,
-    "workers": workers,
-    "num_epochs": max(1, math.ceil(config.total_epochs)),
-    "momentum": config.optimizer.momentum,
-    "weight_decay": config.optimizer.weight_decay,
-    "mixup": alpha > 0,
-    "alpha": float(alpha),
-    "reg_dot_loss": config.method == "etf_dr",
-    "deterministic": False,
-    "print_freq": 10**9,
-  }
+@contextlib.contextmanager
+def peer(request, seed, learning_rates):
+  """Run their training in a process; give functions `answer` and `turn`."""
+  context = multiprocessing.get_context("spawn")
+  here, there = context.Pipe()
+  request |= {"seed": seed, "learning_rates": learning_rates}
+  process = context.Process(target=serve_request, args=(request, there))
+  process.start()
+  there.close()
 
+  def answer():
+    """Return the next answer, of which the first has versions."""
+    try:
+      found = here.recv()
+    except EOFError:
+      found = {"error": "the process ended"}
+    if "error" in found:
+      raise InputError(f"their code failed: {found['error']}")
+    return found
 
-class Peer:
-  """Their training in a process: a line of JSON for each question."""
-
-  def __init__(self, request):
-    """Start the process, which first answers with versions."""
-    # -P: this folder is not searched for modules.
-    self.process = subprocess.Popen(
-      [sys.executable, "-P", __file__, "--serve", json.dumps(request)],
-      stdin=subprocess.PIPE,
-      stdout=subprocess.PIPE,
-      text=True,
-    )
-
-  def answer(self):
-    """Return the next answer; raise InputError if their code failed."""
-    line = self.process.stdout.readline()
-    answer = json.loads(line) if line else {"error": "the process ended"}
-    if "error" in answer:
-      raise InputError(f"their code failed: {answer['error']}")
-    return answer
-
-  def turn(self, steps):
+  def turn(steps):
     """Return the seconds of some train steps."""
     with contextlib.suppress(BrokenPipeError):  # `answer` tells why
-      self.process.stdin.write(f"{steps}\n")
-      self.process.stdin.flush()
-    return self.answer()["seconds"]
+      here.send(steps)
+    return answer()["seconds"]
 
-  def close(self):
-    """End the process."""
-    self.process.stdout.close()
-    with contextlib.suppress(BrokenPipeError):
-      self.process.stdin.close()
-    self.process.terminate()
-    self.process.wait()
+  try:
+    yield answer, turn
+  finally:
+    process.terminate()
+    process.join()
 
 
-def compare_steps(options, config, dataset, request):
+def compare_steps(options, trainer, request):
   """Time train steps of both in turns and print medians, ranges, ratio."""
   from etf_jax.benchmarks import steps, timing
-  from etf_jax.training.setup import make_trainer
 
-  trainer = make_trainer(config, dataset)
   ours = steps.start(trainer.setup, trainer.open_feed, seed=0)
   request["options"]["num_epochs"] = 10**6
-  request |= {
-    "seed": 0,
-    "runs": False,
-    "learning_rates": [config.optimizer.learning_rate],
-  }
-  with contextlib.closing(Peer(request)) as peer:
-    print(peer.answer())
+  rates = [trainer.setup.config.optimizer.learning_rate]
+  with peer(request, 0, rates) as (answer, turn):
+    print(answer())
     taken = timing.take_turns(
-      {"ours": steps.turn(ours), "theirs": peer.turn},
+      {"ours": steps.turn(ours), "theirs": turn},
       blocks=options.blocks,
       seconds=options.seconds,
       warmup=options.warmup,
@@ -197,31 +155,24 @@ def compare_steps(options, config, dataset, request):
   print(f"ours / theirs: {timing.spread(ratio, 'ratio', '.3f')}")
 
 
-def compare_runs(options, config, dataset, request):
+def compare_runs(options, trainer, request):
   """Train with both for each seed and print test accuracies in percent."""
   from etf_jax.training import loop
-  from etf_jax.training.setup import make_trainer
 
-  trainer = make_trainer(config, dataset)
-  rates = [
-    float(
-      trainer.setup.learning_rate(np.int32(epoch * trainer.setup.epoch.steps))
-    )
-    for epoch in range(options.epochs)
-  ]
+  starts = np.arange(options.epochs, dtype=np.int32) * trainer.setup.epoch.steps
+  rates = [float(trainer.setup.learning_rate(step)) for step in starts]
   accuracies = {"ours": [], "theirs": []}
   for seed in range(options.seeds):
     with tempfile.TemporaryDirectory() as folder:
       started = time.perf_counter()
       final = loop.train_seed(trainer, seed, pathlib.Path(folder))
       seconds = time.perf_counter() - started
+    with peer(request, seed, rates) as (answer, _):
+      print(answer())
+      theirs = answer()
     accuracies["ours"].append(100 * final["last"]["accuracy"])
-    asked = request | {"seed": seed, "runs": True, "learning_rates": rates}
-    with contextlib.closing(Peer(asked)) as peer:
-      print(peer.answer())
-      answer = peer.answer()
-    accuracies["theirs"].append(answer["accuracies"][-1])
-    print(f"seed {seed}: {seconds:.0f} s and {answer['seconds']:.0f} s")
+    accuracies["theirs"].append(theirs["accuracies"][-1])
+    print(f"seed {seed}: {seconds:.0f} s and {theirs['seconds']:.0f} s")
   for name, values in accuracies.items():
     shown = ", ".join(f"{value:.2f}" for value in values)
     print(f"{name}: {statistics.mean(values):.2f} ({shown})")
@@ -230,12 +181,11 @@ def compare_runs(options, config, dataset, request):
 
 
 def difference(ours, theirs):
-  """Return the difference of the means and its standard error."""
-  pairs = (ours, theirs)
-  error = math.nan
-  if min(map(len, pairs)) > 1:
-    error = math.sqrt(sum(statistics.variance(x) / len(x) for x in pairs))
-  return statistics.mean(ours) - statistics.mean(theirs), error
+  """Return the difference of the means and its standard error; nan for one."""
+  if len(ours) < 2:
+    return ours[0] - theirs[0], math.nan
+  parts = (statistics.variance(x) / len(x) for x in (ours, theirs))
+  return statistics.mean(ours) - statistics.mean(theirs), math.sqrt(sum(parts))
 
 
 # The process of their code, which imports nothing of etf_jax.
@@ -252,8 +202,8 @@ class PacedLoader:
 
   def __init__(self, loader, ask, untimed, clock=time.perf_counter):
     """Take `ask`: seconds of a turn (None at first) to steps of the next."""
-    self.loader, self.ask, self.untimed = loader, ask, untimed
-    self.clock = clock
+    self.loader, self.ask, self.clock = loader, ask, clock
+    self.untimed = untimed
 
   def __getattr__(self, name):
     return getattr(self.loader, name)
@@ -280,125 +230,86 @@ class PacedLoader:
       self.since = None
 
 
-def serve(request, say):
-  """Run their training, paced or to the end; `say` sends an answer."""
+def serve(request, pipe):
+  """Run their training, paced or to the end, and answer through the pipe."""
   import torch
+  from torchvision import datasets
 
-  for name, kind in (("float", float), ("int", int), ("bool", bool)):
-    if name not in np.__dict__:  # names of NumPy 1
-      setattr(np, name, kind)
+  for kind in (float, int, bool):  # names of NumPy 1
+    np.__dict__.setdefault(kind.__name__, kind)
   if not torch.cuda.is_available():
     torch.Tensor.cuda = torch.nn.Module.cuda = lambda self, *_, **__: self
   sys.path.insert(0, request["peer_dir"])
-  replace_cifar10(request["images"])
+
+  def load(self, root=None, train=True, transform=None, **_):
+    self.transform, self.target_transform = transform, None
+    self.data = request["images"][not train]
+    self.targets = request["labels"][not train]
+
+  datasets.CIFAR10.__init__ = load
   networks = importlib.import_module("models.resnet_cifar")
   backbone, blocks = f"resnet{request['depth']}_fe", (request["depth"] - 2) // 6
   if not hasattr(networks, backbone):
     build = functools.partial(networks.ResNet_fe, networks.BasicBlock)
     setattr(networks, backbone, lambda: build([blocks] * 3))
   code = importlib.import_module("train")
-  rates = request["learning_rates"]
+  rates, accuracies = request["learning_rates"], []
 
   def adjust_learning_rate(optimizer, epoch, config):
     for group in optimizer.param_groups:
       group["lr"] = rates[min(epoch, len(rates) - 1)]
 
-  code.adjust_learning_rate = adjust_learning_rate
-  for seed in (random.seed, np.random.seed, torch.manual_seed):
-    seed(request["seed"])
-  words = [str(w) for pair in request["options"].items() for w in pair]
-  sys.argv = ["train.py", "--cfg", request["file"], "backbone", backbone]
-  sys.argv += words
-  say({"torch": torch.__version__, "threads": torch.get_num_threads()})
-  if not request["runs"]:
-    paced = functools.cache(
-      lambda loader: PacedLoader(
-        loader,
-        functools.partial(ask, say),
-        untimed=2 * request["options"]["workers"] + 1,
-      )
-    )
-    train = code.train
-    code.train = lambda loader, *rest: train(paced(loader), *rest)
-    code.validate = lambda *_, **__: (0.0, 0.0)
-    code.save_checkpoint = lambda *_: None
-    code.main()
-    return
-  accuracies, validate = [], code.validate
-
-  def recorded(*args, **kwargs):
-    result = validate(*args, **kwargs)
+  def validate(*args, code=code.validate, **kwargs):
+    result = code(*args, **kwargs) if request["runs"] else (0.0, 0.0)
     accuracies.append(float(result[0]))
     return result
 
-  code.validate = recorded
+  def ask(seconds):
+    if seconds is not None:
+      pipe.send({"seconds": seconds})
+    return pipe.recv()
+
+  @functools.cache
+  def paced(loader):
+    return PacedLoader(loader, ask, 2 * request["options"]["workers"] + 1)
+
+  code.adjust_learning_rate, code.validate = adjust_learning_rate, validate
+  if not request["runs"]:
+    train = code.train
+    code.train = lambda loader, *rest: train(paced(loader), *rest)
+    code.save_checkpoint = lambda *_: None
+  for seed in (random.seed, np.random.seed, torch.manual_seed):
+    seed(request["seed"])
+  sys.argv = ["train.py", "--cfg", request["file"], "backbone", backbone]
+  sys.argv += [str(w) for pair in request["options"].items() for w in pair]
+  pipe.send({"torch": torch.__version__, "threads": torch.get_num_threads()})
   started = time.perf_counter()
   code.main()
-  say({"accuracies": accuracies, "seconds": time.perf_counter() - started})
+  seconds = time.perf_counter() - started
+  pipe.send({"accuracies": accuracies, "seconds": seconds})
 
 
-def ask(say, seconds):
-  """Send the seconds of a turn and return the steps of the next."""
-  if seconds is not None:
-    say({"seconds": seconds})
-  line = sys.stdin.readline()
-  if not line:
-    sys.exit(0)
-  return int(line)
-
-
-def replace_cifar10(path):
-  """Put arrays in the place of torchvision's CIFAR-10."""
-  from PIL import Image
-  from torchvision import datasets
-
-  with np.load(path) as file:
-    arrays = dict(file)
-
-  class Images:
-    def __init__(self, root=None, train=True, transform=None, **_):
-      part = "train" if train else "test"
-      self.data = arrays[f"{part}_images"]
-      self.targets = arrays[f"{part}_labels"].tolist()
-      self.transform = transform
-
-    def __len__(self):
-      return len(self.targets)
-
-    def __getitem__(self, index):
-      image = Image.fromarray(self.data[index])
-      return self.transform(image), self.targets[index]
-
-  datasets.CIFAR10 = Images
-
-
-def serve_request(request):
-  """Answer on standard output, where nothing else is printed."""
+def serve_request(request, pipe):
+  """Answer through the pipe; their prints go nowhere."""
   with (
-    os.fdopen(os.dup(1), "w") as answers,
     open(os.devnull, "w") as null,
     tempfile.TemporaryDirectory() as folder,
     contextlib.chdir(folder),  # their code writes below the folder it runs in
   ):
-
-    def say(answer):
-      print(json.dumps(answer), file=answers, flush=True)
-
     os.dup2(null.fileno(), 1)
     os.dup2(null.fileno(), 2)
     try:
-      serve(request, say)
+      serve(request, pipe)
     except Exception as error:  # their code raises anything
       words = " ".join(str(error).split())[:300]
-      say({"error": f"{type(error).__name__}: {words}"})
-      return 1
-  return 0
+      pipe.send({"error": f"{type(error).__name__}: {words}"})
 
 
 def run(options):
   """Compare, or raise InputError."""
   from etf_jax import data
   from etf_jax.benchmarks import steps
+  from etf_jax.training.setup import make_trainer
 
   folder = options.peer_dir.expanduser().absolute()
   config = steps.parse(options)
@@ -408,37 +319,45 @@ def run(options):
     config.total_epochs = float(options.epochs)
     config.total_steps = config.total_examples = None
   dataset = as_theirs(data.load(config.data))
-  with tempfile.TemporaryDirectory() as place:
-    images = pathlib.Path(place) / "images.npz"
-    parts = {"train": dataset.train, "test": dataset.test}
-    arrays = {f"{k}_images": split.images for k, split in parts.items()}
-    arrays |= {f"{k}_labels": split.labels for k, split in parts.items()}
-    np.savez(images, **arrays)
-    request = {
-      "peer_dir": str(folder),
-      "file": str(folder / FILES[config.method]),
-      "images": str(images),
-      "depth": int(config.model.name.removeprefix("resnet")),
-      "options": their_options(config, dataset.num_classes, options.workers),
-    }
-    compare = compare_runs if options.runs else compare_steps
-    compare(options, config, dataset, request)
+  alpha = config.augment.mixup_alpha
+  fields = {
+    **{"dataset": "cifar10", "num_classes": dataset.num_classes},
+    "imb_factor": 1.0,  # the images are long-tailed already
+    **{"batch_size": config.batch_size, "workers": options.workers},
+    "num_epochs": max(1, math.ceil(config.total_epochs)),
+    "momentum": config.optimizer.momentum,
+    "weight_decay": config.optimizer.weight_decay,
+    **{"mixup": alpha > 0, "alpha": float(alpha)},
+    "reg_dot_loss": config.method == "etf_dr",
+    **{"deterministic": False, "print_freq": 10**9},
+  }
+  request = {
+    **{"peer_dir": str(folder), "runs": options.runs, "options": fields},
+    "file": str(folder / FILES[config.method]),
+    "depth": int(config.model.name.removeprefix("resnet")),
+    "images": (dataset.train.images, dataset.test.images),
+    "labels": (dataset.train.labels.tolist(), dataset.test.labels.tolist()),
+  }
+  compare = compare_runs if options.runs else compare_steps
+  compare(options, make_trainer(config, dataset), request)
 
 
 def main(argv):
   """Run the command and return its exit code."""
-  if argv[:1] == ["--serve"]:
-    return serve_request(json.loads(argv[1]))
   parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
   parser.add_argument("--peer_dir", type=pathlib.Path, required=True)
   parser.add_argument("--config", default="etf_jax:digits_lt")
-  parser.add_argument("--workers", type=int, default=2, help="of their loader")
-  parser.add_argument("--blocks", type=int, default=5)
-  parser.add_argument("--seconds", type=float, default=5.0, help="of a block")
-  parser.add_argument("--warmup", type=int, default=3, help="untimed steps")
   parser.add_argument("--runs", action="store_true", help="whole runs")
-  parser.add_argument("--epochs", type=int, default=20, help="of a run")
-  parser.add_argument("--seeds", type=int, default=3, help="number of runs")
+  for flag, default, text in (
+    ("workers", 2, "of their loader"),
+    ("blocks", 5, "timed, of each"),
+    ("seconds", 5.0, "of a block"),
+    ("warmup", 3, "untimed steps"),
+    ("epochs", 20, "of a run"),
+    ("seeds", 3, "number of runs"),
+  ):
+    kind = type(default)
+    parser.add_argument(f"--{flag}", type=kind, default=default, help=text)
   options, options.fields = parser.parse_known_args(argv)
   try:
     run(options)

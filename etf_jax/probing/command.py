@@ -52,14 +52,7 @@ class _View(NamedTuple):
 
 
 def run(options: argparse.Namespace) -> int:
-  """Probe the runs, write tables and figures, and return the exit code.
-
-  Args:
-    options: see etf_jax/probe.py.
-
-  Raises:
-    InputError: a wrong option, or data or runs that are not there.
-  """
+  """Probe the runs, write tables and figures, and return the exit code."""
   groups = _groups(options)
   sets = _sets(options, groups[0].first)
   views = _views(options, groups, sets)

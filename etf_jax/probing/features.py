@@ -25,12 +25,7 @@ _UPDATE = 4096  # features in one update of the statistics
 
 
 class Features(NamedTuple):
-  """The features of a split; N of its images can be decoded.
-
-  Attributes:
-    features: float32 `[N, d]`.
-    labels: int32 `[N]`.
-  """
+  """Float32 `[N, d]` and labels `[N]` of the N images that can be decoded."""
 
   features: np.ndarray
   labels: np.ndarray
@@ -39,11 +34,8 @@ class Features(NamedTuple):
 class Diversity(NamedTuple):
   """Distance of the features of each class from one point.
 
-  Attributes:
-    nc1: within-class over between-class variability, see `collapse.compute`.
-    rank: mean numerical rank of a class, over all its images; see
-      `collapse.numerical_rank`.
-    rank_centred: the same around the mean of the class.
+  `collapse.compute` has NC1 and `collapse.numerical_rank` the rank, which is a
+  mean over classes; `rank_centred` is around the mean of each class.
   """
 
   nc1: float
@@ -63,9 +55,6 @@ def extractor(
 
   Returns:
     A function to features `[B, d]`, float32 or wider.
-
-  Raises:
-    ValueError: another kind.
   """
   if kind not in KINDS:
     raise ValueError(f"kind must be one of {KINDS}, got {kind!r}")
@@ -83,11 +72,7 @@ def extractor(
 def templates(model, variables: dict, image: np.ndarray, inputs) -> np.ndarray:
   """Return the classifier vectors `[d, K]`, which meet `classifier` features.
 
-  Args:
-    model: a `models.Classifier`.
-    variables: the model's.
-    image: uint8 `[H, W, C]`, any of the right shape.
-    inputs: see `extractor`.
+  `image` is any uint8 image of the right shape; `inputs` as in `extractor`.
   """
 
   @jax.jit
@@ -105,12 +90,6 @@ def read(
   batch_size: int,
 ) -> Features:
   """Extract the features of every image, into 4 N d bytes of this host.
-
-  Args:
-    extract: see `extractor`.
-    variables: the model's.
-    split: the images.
-    batch_size: images at once.
 
   Raises:
     InputError: an image that cannot be decoded, unless config.data.corrupt is

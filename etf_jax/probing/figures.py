@@ -23,12 +23,8 @@ _LINES = ("--", ":", "-.")
 def study(rows: Sequence[results.Row]) -> Figure:
   """Draw accuracy on other data, NC1 and rank over HingeCE's tau_plus.
 
-  Args:
-    rows: see `results`; runs without a `tau_plus` become lines across.
-
-  Returns:
-    The figure, as figures 3 c and 4 of the paper; error bars are one sample
-    standard deviation over seeds.
+  As figures 3 c and 4 of the paper, with one sample deviation over seeds as
+  error bars. Runs without a `tau_plus` are lines across.
   """
   figure = Figure((style.WIDTH, 7.2), layout="constrained")
   panels = figure.subplots(3, 1, sharex=True)
@@ -106,14 +102,11 @@ def project(features: np.ndarray, templates: np.ndarray) -> np.ndarray:
 
   Returns:
     Float64 `[N, 2]`: coordinates around the middle of the three templates, in
-    an orthonormal basis whose first axis points from the first to the second.
+    an orthonormal basis whose first axis points from the first to the second
+    (Müller et al., 2019, arxiv.org/abs/1906.02629, section 2).
 
   Raises:
     ValueError: the templates lie on one line, or are not three.
-
-  References:
-    Müller et al., `When Does Label Smoothing Help?
-    <https://arxiv.org/abs/1906.02629>`_, 2019, section 2
   """
   corners = np.asarray(templates, np.float64).T
   if len(corners) != 3:
@@ -130,14 +123,10 @@ def project(features: np.ndarray, templates: np.ndarray) -> np.ndarray:
 
 
 class View(NamedTuple):
-  """Points of three classes on their plane.
+  """Points `[N, 2]` of three classes on the plane of their templates `[3, 2]`.
 
-  Attributes:
-    points: `[N, 2]`.
-    corners: `[3, 2]`, the templates.
-    places: `[N]` integers, the class among the three: its marker.
-    colors: `[N]` integers, the class, perhaps a finer one: its color.
-    names: names of the finer classes, by their number.
+  `places` `[N]` is the class among the three, a marker; `colors` `[N]` the
+  class, perhaps a finer one, with its name in `names`.
   """
 
   points: np.ndarray

@@ -21,12 +21,7 @@ _EXACT = jax.lax.Precision.HIGHEST
 
 
 class Linear(NamedTuple):
-  """A linear classifier.
-
-  Attributes:
-    kernel: floats `[d, K]`, a column per class.
-    bias: floats `[K]`.
-  """
+  """A kernel `[d, K]`, a column per class, and a bias `[K]`."""
 
   kernel: np.ndarray
   bias: np.ndarray
@@ -68,10 +63,6 @@ def train(
     batch_size: at least 1.
     learning_rate: positive.
     seed: of the order of the images.
-
-  References:
-    Do we need neural collapse? Learning diverse features for fine-grained and
-    long-tail classification, appendix B.2
   """
   x, y = jnp.asarray(features), jnp.asarray(labels, jnp.int32)
   size, width = x.shape

@@ -40,14 +40,10 @@ def score(row: Row, evaluation: str) -> float:
 
 
 def tables(rows: Sequence[Row]) -> list[Table]:
-  """Return the tables of some rows.
+  """Return the tables of some rows, the first run as the one compared with.
 
-  Args:
-    rows: see above; the first run is the one that others are compared with.
-
-  Returns:
-    The runs' training data, the other data sets with the mean over them, and,
-    where a run has the seeds of the first one, the differences.
+  The runs' training data, the other data sets with the mean over them, and,
+  where a run has the seeds of the first one, the differences.
   """
   found = [_sources(rows), _transfers(rows)]
   differences = _differences(rows)
@@ -59,15 +55,7 @@ def tables(rows: Sequence[Row]) -> list[Table]:
 
 
 def means(rows: Sequence[Row], label: str) -> list[dict[str, Any]]:
-  """Average over the data sets, a row for each seed of a run.
-
-  Args:
-    rows: all rows.
-    label: the run's.
-
-  Returns:
-    `seed` and, by evaluation, the mean of `score`; none for one data set.
-  """
+  """Average over several data sets, a row for each seed of a run."""
   names = _data(rows)
   by_seed: dict[int, list[Row]] = {}
   for name in names:
@@ -130,12 +118,7 @@ def _transfers(rows: Sequence[Row]) -> Table:
 def paired(
   rows: Sequence[Row], others: Sequence[Row], value: Callable[[Row], float]
 ) -> tuple[float, float | None, int]:
-  """Return the mean difference of the seeds that both have.
-
-  Args:
-    rows: of one run, one a seed.
-    others: of the run that is subtracted.
-    value: of a row.
+  """Average the differences of the seeds that two runs have in common.
 
   Returns:
     The mean, its standard error (None for one seed), and the number of seeds;

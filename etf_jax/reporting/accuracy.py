@@ -8,7 +8,7 @@ import numpy as np
 
 from etf_jax.evaluation import shots
 from etf_jax.reporting import results
-from etf_jax.reporting.figures import accuracy, confusion, series, style
+from etf_jax.reporting.figures import accuracy, heatmaps, series, style
 from etf_jax.reporting.page import ReportFigure
 from etf_jax.runs import reader
 
@@ -17,15 +17,7 @@ Measured = Sequence[tuple[str, Sequence[dict[str, Any]]]]
 
 
 def figures(section: reader.Section, prefix: str = "") -> list[ReportFigure]:
-  """Create the figures for which there are measurements.
-
-  Args:
-    section: groups with the same training set.
-    prefix: of the figures' names.
-
-  Returns:
-    Accuracy by class, curves, shots, confusion, in this order.
-  """
+  """Create the figures for which a section has measurements."""
   measured = list(_measured(section))
   if not measured:
     return []
@@ -139,14 +131,14 @@ def _confusion(
     " taken for each class (columns) at the last epoch, over all seeds;"
     " classes from the largest training class to the smallest."
   )
-  size = confusion.block_size(len(section.class_counts))
+  size = heatmaps.block_size(len(section.class_counts))
   if size > 1:
     caption += f" Each tile is {size} by {size} classes."
   return ReportFigure(
     f"{prefix}confusion",
     "Confusion",
     caption,
-    lambda: confusion.confusion(
+    lambda: heatmaps.confusion(
       panels, section.class_counts, section.class_names
     ),
   )

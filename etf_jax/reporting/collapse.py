@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from etf_jax.reporting.accuracy import spread_caption
-from etf_jax.reporting.figures import collapse, cosines, series
+from etf_jax.reporting.figures import collapse, heatmaps, series
 from etf_jax.reporting.page import ReportFigure
 from etf_jax.runs import reader
 
@@ -18,13 +18,7 @@ SPLITS = ("train", "test")
 
 @dataclasses.dataclass(frozen=True)
 class Method:
-  """The collapse rows of a group of runs.
-
-  Attributes:
-    label: of the group.
-    rows: per split, the rows of each seed that has any.
-    seeds: per split, these seeds.
-  """
+  """The collapse rows of a group: per split those of each seed that has any."""
 
   label: str
   rows: Mapping[str, Sequence[Sequence[Row]]]
@@ -36,15 +30,10 @@ class Method:
 
 
 def methods(section: reader.Section) -> list[Method]:
-  """Collect the collapse rows of a section.
+  """Collect the collapse rows of a section, in the order of its groups.
 
-  Args:
-    section: groups with the same training set.
-
-  Returns:
-    A method per group, in the order (and thus the colors) of the other
-    figures; an empty list when no run has such rows. The finished seeds count;
-    a group without a finished seed is shown as far as it came.
+  The list is empty when no run has such rows. The finished seeds count; a group
+  without a finished seed is shown as far as it came.
   """
   collected = []
   for group in section.groups:
@@ -83,15 +72,7 @@ def absent(measured: Sequence[Method], split: str) -> list[int]:
 
 
 def figures(section: reader.Section, prefix: str = "") -> list[ReportFigure]:
-  """Create the figures of collapse for which there are measurements.
-
-  Args:
-    section: groups with the same training set.
-    prefix: of the figures' names.
-
-  Returns:
-    Collapse over epochs, geometry by class, cosines between classes.
-  """
+  """Create the figures of collapse for which there are measurements."""
   measured = methods(section)
   created = []
   keys = collapse.CONVERGENCE
@@ -265,5 +246,5 @@ def _cosines(
     f"{prefix}collapse_cosines",
     "Cosines between classes",
     caption,
-    lambda: cosines.cosines(panels, section.class_counts, section.class_names),
+    lambda: heatmaps.cosines(panels, section.class_counts, section.class_names),
   )

@@ -18,12 +18,9 @@ from etf_jax.runs import reader
 
 
 class Measurement(NamedTuple):
-  """A measurement's heading and how its values are formatted.
+  """A measurement's heading and the format of its values.
 
-  Attributes:
-    heading: in the table of all measurements.
-    form: format specification; None for three significant digits.
-    factor: 100 for percent.
+  `form` None is three significant digits; `factor` is 100 for percent.
   """
 
   heading: str
@@ -102,13 +99,8 @@ def values(
 ) -> list[float | None]:
   """Return a number for each seed, None where undefined.
 
-  Args:
-    rows: one of each seed.
-    key: of the measurement.
-    by_sample: True for the global mean over images.
-
-  Returns:
-    As many numbers as rows; an empty list where a row lacks the key.
+  With `by_sample` they are around the mean over images. The list is empty where
+  a row lacks the key.
   """
   parts = [(row.get("sample_mean") or {}) if by_sample else row for row in rows]
   if not all(key in part for part in parts):
@@ -119,16 +111,10 @@ def values(
 def within(
   rows: Sequence[collapse.Row], key: str, members: np.ndarray
 ) -> list[float | None]:
-  """Return the mean cosine over the pairs of some classes.
+  """Return the mean cosine over the pairs of some classes, for each seed.
 
-  Args:
-    rows: one of each seed.
-    key: of a matrix of cosines.
-    members: indices of the classes.
-
-  Returns:
-    As many numbers as rows, None where undefined; an empty list where a row
-    lacks the matrix or there are fewer than two classes.
+  None where undefined. The list is empty where a row lacks the matrix or there
+  are fewer than two classes.
   """
   if len(members) < 2 or not all(row.get(key) for row in rows):
     return []
@@ -143,16 +129,12 @@ def within(
 def summary(
   numbers: Sequence[float | None], seeds: Sequence[int], style: Measurement
 ) -> Cell:
-  """Create a cell with the mean over seeds, and their deviation as its note.
+  """Create a cell with the mean over seeds, or why there is none.
 
   Args:
     numbers: one for each seed, None where undefined; empty: not measured.
     seeds: as many.
     style: format and factor.
-
-  Returns:
-    Mean and sample standard deviation (ddof 1), "-" for one seed; or why there
-    is no mean.
   """
   if not numbers:
     return Cell("-", style="none")

@@ -34,13 +34,10 @@ from etf_jax.runs import files
 
 @dataclasses.dataclass(frozen=True)
 class ReportFigure:
-  """A figure with its texts.
+  """A figure with a title of a few words and a caption.
 
-  Attributes:
-    name: file name without suffix, and prefix of the SVG's ids.
-    title: what is drawn, a few words.
-    caption: plain text.
-    draw: called without arguments, `style.WIDTH` inches wide.
+  `name` is the file name without suffix, and the prefix of the SVG's ids;
+  `draw` returns a figure `style.WIDTH` inches wide.
   """
 
   name: str
@@ -97,14 +94,7 @@ class Details:
 class Cell:
   """A cell of a table with more than text.
 
-  Attributes:
-    text: plain text.
-    note: small print after the text, such as a deviation.
-    style: a class of the template's CSS.
-    strong: True for bold text.
-    header: True for a header cell.
-    colspan: columns.
-    rowspan: rows.
+  `note` is small print after the text, `style` a class of the template's CSS.
   """
 
   text: str
@@ -128,11 +118,8 @@ class Row:
 class Table:
   """A table in a box that scrolls sideways where it is wide.
 
-  Attributes:
-    header: rows of header cells.
-    groups: rows, a list for each `<tbody>`.
-    style: classes of the template's CSS: results, stacked, wrap.
-    is_tall: True for a box that scrolls downward too.
+  `header` are rows of cells, `groups` lists of rows, one for each `<tbody>`;
+  `style` names classes of the template's CSS; a tall box scrolls downward too.
   """
 
   kind: ClassVar[str] = "table"
@@ -152,13 +139,7 @@ class Figures:
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-  """A picture with its texts.
-
-  Attributes:
-    source: data URI; "" for none.
-    title: plain text, which stands for the picture too.
-    caption: plain text, small.
-  """
+  """A picture: a data URI or "", a title that stands for it, a caption."""
 
   source: str
   title: str
@@ -205,7 +186,7 @@ def write(
   facts: Sequence[tuple[str, str]] = (),
   figures_folder: str | os.PathLike | None = None,
 ) -> list[Path]:
-  """Write a page, and its figures as PNG files.
+  """Write a page, and its figures as PNG files; return their paths.
 
   Args:
     path: HTML file; one that exists is replaced.
@@ -215,9 +196,6 @@ def write(
     lead: a sentence or two under it.
     facts: (name, value) pairs under the lead.
     figures_folder: where the PNG files go; None writes none.
-
-  Returns:
-    The page and the PNG files.
 
   Raises:
     InputError: a file cannot be written.

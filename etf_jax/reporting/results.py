@@ -43,14 +43,10 @@ _TOP5_FROM = 100
 
 @dataclasses.dataclass(frozen=True)
 class ResultRow:
-  """A row of the table.
+  """A row of the table: "last", "best" or "unfinished" of a method.
 
-  Attributes:
-    label: of the method.
-    kind: "last", "best" or "unfinished".
-    when: which epochs, and for "best" what chose them.
-    stats: one for each metric.
-    seeds: number and list of seeds.
+  `when` names the epochs, and for "best" what chose them; there is one of
+  `stats` for each metric.
   """
 
   label: str
@@ -63,12 +59,7 @@ class ResultRow:
 def metrics(
   class_counts: Sequence[int], heading: str = "accuracy"
 ) -> dict[str, str]:
-  """Return the metrics shown for a training set, by key, with headings.
-
-  Args:
-    class_counts: `[K]` training images.
-    heading: key of the first one, see `heading_metric`.
-  """
+  """Return the metrics of a training set by key, `heading` first."""
   top5 = {"top5": "top 5"} if len(class_counts) >= _TOP5_FROM else {}
   return {heading: _METRICS[heading]} | _SHOTS | _METRICS | top5
 
@@ -103,12 +94,8 @@ def chosen_metric(final: Mapping[str, Any]) -> str:
 def rows(section: reader.Section) -> list[ResultRow]:
   """Collect the rows of a section's table.
 
-  Args:
-    section: groups with the same training set.
-
-  Returns:
-    For every group its last and its best epoch, over the finished seeds, and
-    a row for every unfinished run.
+  For every group its last and its best epoch, over the finished seeds, and a
+  row for every unfinished run.
   """
   keys = tuple(metrics(section.class_counts, heading_of(section)))
   table = []
@@ -212,9 +199,7 @@ def tested(section: reader.Section) -> np.ndarray:
 def shots_note(class_counts: Sequence[int], has_test: np.ndarray) -> str:
   """Describe the groups many, medium and few, with their numbers of classes.
 
-  Args:
-    class_counts: `[K]` training images.
-    has_test: `[K]` booleans, True for a class with test images.
+  `has_test` is True for a class with test images.
   """
   group = shots.of(class_counts)
   number, known = (
@@ -232,13 +217,7 @@ def shots_note(class_counts: Sequence[int], has_test: np.ndarray) -> str:
 
 
 def text(run_dirs: Iterable[str | os.PathLike]) -> str:
-  """Format one table for each training set, for a terminal.
-
-  Args:
-    run_dirs: run directories, or directories that hold some.
-
-  Returns:
-    The tables with their notes.
+  """Format one table for each training set with its notes, for a terminal.
 
   Raises:
     InputError: no such directory, no run in it, or an unreadable one.

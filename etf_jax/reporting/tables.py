@@ -34,14 +34,10 @@ class Stat:
 
 
 def stat(values: Sequence[float | None]) -> Stat:
-  """Average fractions over seeds.
+  """Average fractions in [0, 1] over seeds; None is a seed without one.
 
-  Args:
-    values: a fraction in [0, 1] for each seed; None where a seed has none.
-
-  Returns:
-    Percentages. The mean is None unless every seed has a number, the deviation
-    (ddof 1) is None for one seed.
+  The mean is None unless every seed has a number, the deviation (ddof 1) is
+  None for one seed.
   """
   known = [value for value in values if value is not None]
   if not known or len(known) < len(values):
@@ -81,11 +77,9 @@ def duration(seconds: float) -> str:
 
 
 def aligned(lines: Sequence[Sequence[str]], *, rule: bool = False) -> str:
-  """Align cells in columns two spaces apart, for a terminal.
+  """Align cells in columns two spaces apart, the header first.
 
-  Args:
-    lines: as many cells each, the header first.
-    rule: True for a line of dashes below the header, as wide as the table.
+  A rule is a line of dashes below the header, as wide as the table.
   """
   widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
   header, *body = [

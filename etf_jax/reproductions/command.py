@@ -17,12 +17,7 @@ _log = logging.getLogger("etf_jax")
 def run(options: argparse.Namespace, overrides: Sequence[str]) -> int:
   """Train the runs of a target, write what came out, return the exit code.
 
-  Args:
-    options: see etf_jax/reproduce.py.
-    overrides: `--config.field=value`, for every run.
-
-  Raises:
-    InputError: a wrong option.
+  `overrides` are `--config.field=value`, for every run.
   """
   index, number = _shard(options.shard)
   if options.processes < 1:

@@ -32,17 +32,7 @@ def write(
   figures: Sequence[page.ReportFigure],
   output: Path,
 ) -> None:
-  """Write NAME.md, NAME.csv, NAME.html and the figures as PNG.
-
-  Args:
-    wanted: the reproduction.
-    rows: its rows.
-    figures: its figures.
-    output: the folder.
-
-  Raises:
-    InputError: a file cannot be written.
-  """
+  """Write NAME.md, NAME.csv, NAME.html and the figures as PNG."""
   files.write(output / f"{wanted.name}.md", markdown(wanted, rows, figures))
   files.write(output / f"{wanted.name}.csv", as_csv(wanted, rows))
   blocks: list[page.Block] = []
@@ -150,11 +140,7 @@ def plan(
 ) -> str:
   """Return the runs of a reproduction as text, without starting any.
 
-  Args:
-    wanted: the reproduction.
-    output: folder of all runs, of which some may have finished.
-    index: number of the machine, from 1.
-    number: number of machines.
+  They are those of machine `index`, from 1, of `number` machines.
   """
   shard = runner.shard(wanted.jobs, index, number)
   lines, before = [["setting", "method", "run", "published"]], ""

@@ -36,12 +36,7 @@ _Part = tuple[str, str, str, Callable[[], Figure]]
 def figures(
   wanted: Reproduction, rows: Sequence[Row]
 ) -> list[page.ReportFigure]:
-  """Return the figures of a target for which runs have finished.
-
-  Args:
-    wanted: the reproduction.
-    rows: its rows.
-  """
+  """Return the figures of a target for which runs have finished."""
   settings: dict[str, list[Row]] = {}
   points = []
   for row in rows:
@@ -85,14 +80,9 @@ def lacking(wanted: Reproduction, rows: Sequence[Row]) -> list[str]:
 
 
 def last(row: Row, key: str) -> list[float]:
-  """Return a number at the end of each run.
+  """Return a number at the end of each run; none if one is undefined.
 
-  Args:
-    row: a row of the table.
-    key: of collapse rows of training images; or `accuracy`, in percent.
-
-  Returns:
-    A number a seed; none if it is undefined for one of them.
+  The key is of collapse rows of training images; or `accuracy`, in percent.
   """
   if key == "accuracy":
     return [100 * value for value in row.accuracies().values()]

@@ -72,12 +72,9 @@ class Options:
 class Job(NamedTuple):
   """The seeds of one configuration.
 
-  Attributes:
-    name: name of the directory.
-    arguments: flags of `python -m etf_jax.main`, without seeds and directories.
-    config: the resolved config.
-    seeds: all seeds, finished or not.
-    first: name of the job whose runs it starts from, or None.
+  `arguments` are flags of `python -m etf_jax.main`, without seeds and
+  directories; `seeds` are all, finished or not; `first` names the job whose
+  runs it starts from.
   """
 
   name: str
@@ -88,14 +85,9 @@ class Job(NamedTuple):
 
 
 class Cell(NamedTuple):
-  """A method in a setting.
+  """A method in a setting, with the name of its job.
 
-  Attributes:
-    setting: the setting.
-    method: name of the method, as the paper has it.
-    label: the method in tables.
-    job: name of the job; None: the cell cannot run.
-    waits: the reason for no job, in a sentence.
+  A cell without a job cannot run, and `waits` is the reason in a sentence.
   """
 
   setting: Setting
@@ -111,14 +103,10 @@ class Cell(NamedTuple):
 
 
 class Reproduction(NamedTuple):
-  """A target with its runs.
+  """A target with its cells in the order of the table, and their jobs.
 
-  Attributes:
-    name: name of the target, and of the files that are written.
-    target: the target; on other data, the part that is taken to them.
-    cells: in the order of the table.
-    jobs: by name; a job stands after the one that it starts from.
-    options: the part that was asked for.
+  On other data the target is the part that is taken to them. A job stands after
+  the one that it starts from.
   """
 
   name: str
@@ -136,10 +124,6 @@ class Reproduction(NamedTuple):
 
 def reproduction(name: str, options: Options) -> Reproduction:
   """List the runs of a table or figure.
-
-  Args:
-    name: name of the target.
-    options: the part that is asked for.
 
   Raises:
     InputError: an unknown name, or a choice that leaves nothing.

@@ -28,12 +28,9 @@ _ERRORS = 2.0  # standard errors that a claim takes
 
 
 class Difference(NamedTuple):
-  """Difference of two means.
+  """Difference of two means in points, and what may be said of it.
 
-  Attributes:
-    mean: points.
-    error: standard error, points; None where it cannot be known.
-    verdict: what may be said.
+  The standard error is None where it cannot be known.
   """
 
   mean: float
@@ -46,16 +43,10 @@ class Difference(NamedTuple):
 
 
 class Row(NamedTuple):
-  """A line of the table.
+  """A line of the table: the finished runs of a cell, by seed.
 
-  Attributes:
-    cell: the cell.
-    runs: the finished runs by seed.
-    last: accuracy of the last epochs.
-    best: accuracy of the best epochs.
-    selected_on: the split that chose those; empty without runs.
-    difference: ours minus the published value; None without either.
-    state: progress of the runs, or why they failed.
+  `last` and `best` are accuracies; `selected_on` is the split that chose the
+  best epochs; `difference` is ours minus the published value.
   """
 
   cell: Cell
@@ -88,16 +79,7 @@ class Pair(NamedTuple):
 def rows(
   wanted: Reproduction, output: Path, failed: Mapping[str, runner.Failure]
 ) -> list[Row]:
-  """Read the runs of a reproduction.
-
-  Args:
-    wanted: the reproduction.
-    output: folder of all runs.
-    failed: failures by job.
-
-  Raises:
-    InputError: a run cannot be read.
-  """
+  """Read the finished runs of a reproduction from the output folder."""
   runs = {
     name: {
       seed: reader.load_run(runner.directory(output, job, seed))
@@ -141,13 +123,10 @@ def _state(cell, wanted, runs, output, failed) -> str:
 
 
 def from_published(ours: Stat, seeds: int, published: Value) -> Difference:
-  """Subtract a published mean from ours.
+  """Subtract a published mean from ours, the mean over `seeds` runs.
 
-  Args:
-    ours: mean and deviation of `seeds` runs.
-    seeds: number of runs.
-    published: where the deviation or the seeds are not known, the standard
-      error is that of ours, which is too small.
+  Where the published deviation or seeds are not known, the standard error is
+  that of ours, which is too small.
   """
   assert ours.mean is not None
   mean = ours.mean - published.mean

@@ -38,12 +38,7 @@ class Failure(NamedTuple):
 
 
 class Outcome(NamedTuple):
-  """Result of a call of `run`.
-
-  Attributes:
-    failed: failures by job.
-    stopped: True if a signal ended the work; everything is saved.
-  """
+  """Failures by job; `stopped`: a signal ended the work, and all is saved."""
 
   failed: dict[str, Failure]
   stopped: bool
@@ -75,12 +70,9 @@ def fraction(output: Path, job: Job, seed: int) -> float:
 
 
 def shard(jobs: Mapping[str, Job], index: int, number: int) -> dict[str, Job]:
-  """Return the jobs of one of several machines: each n-th first stage.
+  """Return the jobs of machine `index`, from 1, of `number` machines.
 
-  Args:
-    jobs: all jobs; those that start from one another stay together.
-    index: number of the machine, from 1.
-    number: number of machines.
+  These are each n-th first stage, and the jobs that start from it.
   """
   roots = [name for name, job in jobs.items() if job.first is None]
   chosen = set(roots[index - 1 :: number])

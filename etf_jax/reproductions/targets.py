@@ -26,13 +26,7 @@ METHOD_LABELS = {
 
 
 class Value(NamedTuple):
-  """A published accuracy.
-
-  Attributes:
-    mean: percent, over seeds.
-    deviation: percent, over seeds; None: not published.
-    seeds: number of seeds; None: not published.
-  """
+  """A published accuracy in percent, over seeds; None: not published."""
 
   mean: float
   deviation: float | None = None
@@ -85,11 +79,7 @@ class Setting:
 class Reported(NamedTuple):
   """A published value of a method that does not run here.
 
-  Attributes:
-    dataset: as `Setting.dataset`.
-    label: name of the method.
-    value: accuracy.
-    source: address or table that has it.
+  The dataset is a `Setting.dataset`, the source an address or a table.
   """
 
   dataset: str
@@ -99,13 +89,7 @@ class Reported(NamedTuple):
 
 
 class Elsewhere(NamedTuple):
-  """The part of a target that runs on other data.
-
-  Attributes:
-    title: subject, without the data.
-    methods: rows of the table.
-    mixups: alphas.
-  """
+  """Title, methods and mixup alphas of a target on other data."""
 
   title: str
   methods: tuple[str, ...]

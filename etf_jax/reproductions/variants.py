@@ -24,12 +24,7 @@ _USE_COUNTS = (
 
 
 class Variant(NamedTuple):
-  """One departure.
-
-  Attributes:
-    summary: a sentence.
-    fields: a config to the fields that change; none where it does not apply.
-  """
+  """A sentence, and a function of a config to the fields that change."""
 
   summary: str
   fields: Callable[[ConfigDict], dict[str, object]]

@@ -1,9 +1,8 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """launch/compare_with_pytorch.py, as far as it runs without PyTorch."""
 
-import contextlib
 import dataclasses
-import importlib.util
+import sys
 
 import launch_scripts
 import numpy as np
@@ -11,11 +10,9 @@ import pytest
 
 from etf_jax import data
 
-SPEC = importlib.util.spec_from_file_location(
-  "compare_with_pytorch", launch_scripts.LAUNCH / "compare_with_pytorch.py"
-)
-script = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(script)
+# A process of its own imports the script too.
+sys.path.append(str(launch_scripts.LAUNCH))
+import compare_with_pytorch as script
 
 
 def test_turns_leave_out_evaluations_and_batches_made_ahead():
@@ -92,9 +89,9 @@ def test_configs_that_their_code_lacks(field, message, tmp_path, capsys):
 
 
 def test_failures_of_their_code_are_one_line():
-  request = {"peer_dir": "/absent", "images": "/absent/images.npz"}
+  request = {"peer_dir": "/absent"}
   with (
-    contextlib.closing(script.Peer(request)) as peer,
+    script.peer(request, 0, [0.1]) as (answer, _),
     pytest.raises(script.InputError, match="their code failed: "),
   ):
-    peer.answer()
+    answer()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import synthetic_runs
 
-from etf_jax.reporting.figures import accuracy, confusion
+from etf_jax.reporting.figures import accuracy, heatmaps
 
 COUNTS = [5, 200, 50]
 NAMES = ["rare", "common", "middling"]
@@ -79,7 +79,7 @@ def test_a_loss_over_decades_is_logarithmic():
 def test_confusion_is_in_percent_of_rows_by_count():
   # True "rare" (5 images): 1 right, 3 taken for "common".
   matrix = np.array([[1, 3, 0], [0, 8, 2], [0, 0, 0]])
-  figure = confusion.confusion([("ce", matrix)], COUNTS, NAMES)
+  figure = heatmaps.confusion([("ce", matrix)], COUNTS, NAMES)
   axes = figure.axes[0]
   texts = {
     (int(text.get_position()[1]), int(text.get_position()[0])): text.get_text()
@@ -96,14 +96,14 @@ def test_confusion_is_in_percent_of_rows_by_count():
 
 
 def test_a_large_confusion_matrix_is_shown_in_blocks():
-  assert confusion.block_size(200) == 1
-  assert confusion.block_size(1000) == 10
-  size = confusion.block_size(205)
+  assert heatmaps.block_size(200) == 1
+  assert heatmaps.block_size(1000) == 10
+  size = heatmaps.block_size(205)
   assert size == 3
   matrix = np.eye(205)
   matrix[204] = 0  # no test images
   matrix[0] = 1 / 205
-  blocks = confusion._percent(matrix)
+  blocks = heatmaps._percent(matrix)
   assert blocks.shape == (69, 69)
   # Two of the first three rows are right, one is spread evenly.
   assert blocks[0, 0] == pytest.approx(100 * (2 + 3 / 205) / 3)
@@ -148,7 +148,7 @@ def test_every_size_draws_without_warning_inside_the_figure(num_classes):
   drawn = [
     accuracy.per_class(fractions, counts, names),
     accuracy.shots(shot, counts),
-    confusion.confusion([("x", matrix)] * 2, counts, names),
+    heatmaps.confusion([("x", matrix)] * 2, counts, names),
   ]
   for figure in drawn:
     canvas = FigureCanvasAgg(figure)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import synthetic_runs
 
-from etf_jax.reporting.figures import collapse, cosines
+from etf_jax.reporting.figures import collapse, heatmaps
 
 
 def test_lines_are_means_over_seeds_with_bands_and_ideals():
@@ -47,7 +47,7 @@ def test_every_size_draws_inside_the_figure(num_classes, methods):
   for figure in (
     collapse.convergence(both, dict.fromkeys(both, num_classes)),
     collapse.by_class(dict.fromkeys(labels, values), counts, names),
-    cosines.cosines(
+    heatmaps.cosines(
       [(label, matrix, matrix) for label in labels], counts, names
     ),
   ):

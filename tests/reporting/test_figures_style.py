@@ -7,13 +7,7 @@ import matplotlib
 import numpy as np
 import pytest
 
-from etf_jax.reporting.figures import (
-  accuracy,
-  collapse,
-  confusion,
-  cosines,
-  style,
-)
+from etf_jax.reporting.figures import accuracy, collapse, heatmaps, style
 
 MATRIX = np.array([[1, np.nan], [-0.5, 1]])
 PAIRS = [(np.arange(2.0), np.ones(2))]
@@ -46,7 +40,7 @@ def test_svg_is_themed_has_its_own_ids_and_no_address():
     ),
     # The blue of the tiles and the white on it stay in both themes.
     (
-      lambda: confusion.confusion([("ce", np.diag([5, 3]))], *CLASSES),
+      lambda: heatmaps.confusion([("ce", np.diag([5, 3]))], *CLASSES),
       {"#1f6fb4", "#ffffff"},
     ),
     (
@@ -61,7 +55,7 @@ def test_svg_is_themed_has_its_own_ids_and_no_address():
     ),
     # The two colors of cosines stay in both themes.
     (
-      lambda: cosines.cosines([("ce", MATRIX, MATRIX)], *CLASSES),
+      lambda: heatmaps.cosines([("ce", MATRIX, MATRIX)], *CLASSES),
       {"#1f6fb4", "#c2410c"},
     ),
   ],

@@ -10,6 +10,7 @@ Each function takes arrays and returns a matplotlib figure::
 """
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib import ticker
 from matplotlib.axes import Axes
@@ -28,16 +29,15 @@ def per_class(
 ) -> Figure:
   """Draw training images of each class above its test accuracy, largest first.
 
+  Up to 30 classes each has its name and markers with error bars; beyond, lines
+  are running means over `smoothing_window(K)` classes with bands, and every
+  class is a faint dot.
+
   Args:
     methods: per label an array `[seeds, K]` of fractions, NaN for a class
       without test images.
     class_counts: `[K]` training images.
-    class_names: `[K]`, shown for up to 30 classes.
-
-  Returns:
-    The figure. Up to 30 classes each has markers with error bars; beyond,
-    lines are running means over `smoothing_window(K)` classes with bands, and
-    every class is a faint dot.
+    class_names: `[K]`.
   """
   counts = np.asarray(class_counts)
   order = np.argsort(-counts, kind="stable")
@@ -70,15 +70,14 @@ def curves(
 ) -> Figure:
   """Draw training loss and test accuracy over epochs, with bands over seeds.
 
+  The loss has a logarithmic axis where it spans a factor of 20.
+
   Args:
     loss: per label one pair (epochs, values) for each finished seed; NaN is
       left out.
     accuracy: the same, as fractions.
     unfinished: (label, epochs, accuracy) of runs without an end, drawn thin
       and dotted, in no mean.
-
-  Returns:
-    The figure; the loss has a logarithmic axis where it spans a factor of 20.
   """
   figure = Figure((style.WIDTH, 5.4), layout="constrained")
   upper, lower = figure.subplots(2, 1, sharex=True)
@@ -124,14 +123,13 @@ def shots(
 ) -> Figure:
   """Draw the accuracy over all, many, medium and few classes, a bar a method.
 
+  Bars are means, lines one standard deviation, dots the seeds.
+
   Args:
     methods: per label and group ("all", "many", "medium", "few") one fraction
       a seed; groups without classes are left out.
     class_counts: `[K]` training images, for the sizes of the groups.
     has_test: `[K]` booleans, True for a class with test images; None for all.
-
-  Returns:
-    The figure: bars are means, lines one standard deviation, dots the seeds.
   """
   sizes = _group_sizes(np.asarray(class_counts), has_test)
   groups = [name for name, (number, _) in sizes.items() if number]
@@ -139,39 +137,29 @@ def shots(
   axes = figure.subplots()
   width = 0.8 / max(2, len(methods))
   written = len(methods) * len(groups) <= 12
+  dots: dict[str, Any] = {"marker": "o", "ls": "", "ms": 3, "mew": 0.7}
+  dots |= {"color": style.SURFACE, "mec": style.INK}
   for index, (label, values) in enumerate(methods.items()):
-    color = style.SERIES[index % len(style.SERIES)]
-    hatch = ("", "//", "..")[index // len(style.SERIES) % 3]
+    bar: dict[str, Any] = {
+      "color": style.SERIES[index % len(style.SERIES)],
+      "hatch": ("", "//", "..")[index // len(style.SERIES) % 3],
+      "edgecolor": style.SURFACE,
+      "linewidth": 0,
+    }
     for place, name in enumerate(groups):
       seeds = 100 * np.asarray(values.get(name, ()), np.float64)
       if not seeds.size:
         continue
       x = place + (index - (len(methods) - 1) / 2) * width
       deviation = seeds.std(ddof=1) if seeds.size > 1 else 0.0
-      axes.bar(
-        x,
-        seeds.mean(),
-        0.88 * width,
-        color=color,
-        hatch=hatch,
-        edgecolor=style.SURFACE,
-        linewidth=0,
-        label=label if place == 0 else None,
-      )
+      named = {"label": label} if place == 0 else {}
+      axes.bar(x, seeds.mean(), 0.88 * width, **bar, **named)
       if seeds.size > 1:
         axes.errorbar(
           x, seeds.mean(), deviation, color=style.INK, lw=1.2, capsize=2.5
         )
         spread = np.linspace(-0.2, 0.2, seeds.size) * width
-        axes.plot(
-          x + spread,
-          seeds,
-          "o",
-          color=style.SURFACE,
-          mec=style.INK,
-          mew=0.7,
-          ms=3,
-        )
+        axes.plot(x + spread, seeds, **dots)
       if written:
         top = max(seeds.max(), seeds.mean() + deviation)
         axes.annotate(
@@ -182,11 +170,8 @@ def shots(
           ha="center",
           fontsize=8,
         )
-  axes.set_xticks(
-    range(len(groups)),
-    [_group_name(name, *sizes[name]) for name in groups],
-    color=style.INK,
-  )
+  names = [_group_name(name, *sizes[name]) for name in groups]
+  axes.set_xticks(range(len(groups)), names, color=style.INK)
   axes.set_ylim(0, 108)
   axes.set_yticks(range(0, 101, 20))
   axes.set_title("Test accuracy, %")
@@ -223,12 +208,8 @@ def named_classes(
 ) -> None:
   """Draw markers with error bars, side by side, joined by a thin line.
 
-  Args:
-    axes: where to.
-    percent: `[seeds, K]`, NaN where undefined.
-    label: for the legend.
-    index: of the method, for its color.
-    methods: number of methods.
+  `percent` is `[seeds, K]`, NaN where undefined; the method is number `index`
+  of `methods`, for its color and place.
   """
   mean, deviation = series.mean_and_deviation(percent)
   aside = (index - (methods - 1) / 2) * min(0.16, 0.6 / methods)
@@ -292,15 +273,9 @@ def class_axis(axes: Axes, names: Sequence[str]) -> None:
     return
   labels, key = style.class_labels(names)
   # What fits side by side stays level: it reads more easily.
-  room = 44 / len(names)
-  level = max(map(len, labels)) <= room
+  level = max(map(len, labels)) <= 44 / len(names)
   axes.set_xticks(
-    range(len(names)),
-    labels,
-    color=style.INK,
-    rotation=0 if level else 45,
-    ha="center" if level else "right",
-    rotation_mode="anchor",
+    range(len(names)), labels, color=style.INK, **style.turned(level)
   )
   axes.set_xlabel(f"class{key}")
 

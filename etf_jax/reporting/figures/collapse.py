@@ -43,16 +43,11 @@ GEOMETRY = tuple(_GEOMETRY)
 
 
 def ideal(key: str, num_classes: int) -> float | None:
-  """Return the value of a measurement when the classes have collapsed.
+  """Return the value of a measurement when all classes have collapsed.
 
-  Args:
-    key: of a row of kind ``collapse``.
-    num_classes: K, the classes with images.
-
-  Returns:
-    What a simplex equiangular tight frame gives: -1/(K - 1) for cosines
-    between different classes, 1 for those of one class, 0 for spreads and
-    distances; None where there is no such value.
+  A simplex equiangular tight frame gives -1/(K - 1) for cosines between
+  different classes, 1 for those of one class, 0 for spreads and distances; None
+  stands where there is no such value.
   """
   if key in ("cos_features_mean", "cos_features_classifier_mean"):
     return -1 / (num_classes - 1) if num_classes > 1 else None
@@ -67,18 +62,15 @@ def convergence(
 ) -> Figure:
   """Draw collapse over epochs: a row a measurement, a column a split.
 
-  Shows what figures 3 to 5 of Yang et al. (2022) show, and NC1.
+  Figures 3 to 5 of Yang et al. (2022), and NC1: means over seeds with bands of
+  one standard deviation (for NC1 from the smallest to the largest seed, which a
+  logarithmic axis can show), gaps where a seed's number is undefined, and the
+  ideal value as a thin line. One split alone has two columns.
 
   Args:
     series: per split, label and key of `CONVERGENCE` one pair (epochs,
       values) for each seed, NaN where undefined; a key may be absent.
     num_classes: per split the classes with images, for the ideal values.
-
-  Returns:
-    The figure: means over seeds with bands of one standard deviation (for NC1
-    from the smallest to the largest seed, which a logarithmic axis can show),
-    gaps where a seed's number is undefined, and the ideal value as a thin
-    line. The splits share their axes; one split alone has two columns.
   """
   keys = [
     key
@@ -121,20 +113,17 @@ def by_class(
   class_counts: Sequence[int],
   class_names: Sequence[str],
 ) -> Figure:
-  """Draw where the vectors of each class lie, largest class first.
+  """Draw where the vectors of each class lie, as `accuracy.per_class`.
 
   Minority collapse (Fang et al., 2021) shows as cosines that rise to 1 from
-  some class on; after it the vectors' lengths fall to 0.
+  some class on; after it the vectors' lengths fall to 0. A cross at the lower
+  edge marks a class whose number is undefined for a seed.
 
   Args:
     series: per label and key of `GEOMETRY` an array `[seeds, K]`, NaN where
       undefined; a key may be absent.
     class_counts: `[K]` training images.
     class_names: `[K]`, shown for up to 30 classes.
-
-  Returns:
-    The figure, drawn as `accuracy.per_class`; a cross at the lower edge marks
-    a class whose number is undefined for a seed.
   """
   counts = np.asarray(class_counts)
   order = np.argsort(-counts, kind="stable")

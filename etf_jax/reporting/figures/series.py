@@ -46,13 +46,8 @@ def loss(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 
   A row has the mean since the row before it, and where an epoch ends that may
   be one step. Rows are joined, weighted by their steps, until each point has as
-  many steps as the longest of them, and there are at most 150.
-
-  Args:
-    rows: of a run's training, in order.
-
-  Returns:
-    `[P]` epochs and `[P]` losses; NaN where a row of the point has NaN.
+  many steps as the longest of them, and there are at most 150. NaN stands where
+  a row of the point has NaN.
   """
   steps = np.array([row["step"] for row in rows], np.int64)
   if not steps.size:
@@ -77,11 +72,8 @@ def loss(rows: Rows) -> tuple[np.ndarray, np.ndarray]:
 def by_epoch(pairs: Pairs) -> tuple[np.ndarray, list[list[float]]]:
   """Join the seeds by epoch, undefined values included.
 
-  Args:
-    pairs: epochs and values of each seed.
-
-  Returns:
-    The epochs in order, and for each the values of the seeds that have one.
+  Returns the epochs in order, and for each the values of the seeds that have
+  one.
   """
   values_at: dict[float, list[float]] = {}
   for epochs, values in pairs:
@@ -109,11 +101,9 @@ def mean_and_deviation(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def running_mean(values: np.ndarray, window: int) -> np.ndarray:
-  """Return a centered running mean that leaves out NaN and shrinks at the ends.
+  """Return a centered running mean over an odd window of values `[N]`.
 
-  Args:
-    values: `[N]`.
-    window: number of values, odd.
+  It leaves out NaN and shrinks at the ends.
   """
   known = np.isfinite(values)
   kernel = np.ones(window)

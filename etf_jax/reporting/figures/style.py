@@ -36,38 +36,21 @@ BARS = "#b9c1cb"
 SURFACE = "#fefefe"
 # After Okabe and Ito, without their yellow, which vanishes on white.
 SERIES = (
-  "#0072b2",
-  "#d55e00",
-  "#009e73",
-  "#c7629c",
-  "#dc9600",
-  "#4aa5dc",
-  "#7a5195",
-  "#5f6670",
+  *("#0072b2", "#d55e00", "#009e73", "#c7629c"),
+  *("#dc9600", "#4aa5dc", "#7a5195", "#5f6670"),
 )
 # The same colors where the page is dark.
+_DARK_SERIES = (
+  *("#4fa9e0", "#f0883e", "#2fc297", "#e392c0"),
+  *("#f0b63a", "#9bd3f5", "#b890d6", "#a8adb3"),
+)
 _DARK = {
   INK: "#e6e9ee",
   MUTED: "#97a1af",
   GRID: "#2d333c",
   BARS: "#4a5462",
   SURFACE: "#171a1f",
-  **dict(
-    zip(
-      SERIES,
-      (
-        "#4fa9e0",
-        "#f0883e",
-        "#2fc297",
-        "#e392c0",
-        "#f0b63a",
-        "#9bd3f5",
-        "#b890d6",
-        "#a8adb3",
-      ),
-      strict=True,
-    )
-  ),
+  **dict(zip(SERIES, _DARK_SERIES, strict=True)),
 }
 MARKERS = "os^DvPX*"
 _DASHES = ("-", (0, (5, 1.5)), (0, (1.2, 1.2)))
@@ -142,13 +125,9 @@ def themes() -> Mapping[str, tuple[str, str]]:
 def svg(figure: Figure, prefix: str) -> str:
   """Render a figure as an SVG element to stand inside an HTML page.
 
-  Args:
-    figure: what to render.
-    prefix: put before every id, so that two figures of a page do not meet.
-
-  Returns:
-    The element. Colors are the CSS variables of `themes`, with the light ones
-    as defaults; it names no address.
+  Every id begins with `prefix`, so that two figures of a page do not meet.
+  Colors are the CSS variables of `themes`, with the light ones as defaults; the
+  element names no address.
   """
   buffer = io.StringIO()
   with matplotlib.rc_context(_STYLE):
@@ -225,6 +204,15 @@ def legend(figure: Figure, axes: Axes) -> None:
     ncols=columns,
     borderaxespad=0.2,
   )
+
+
+def turned(level: bool) -> dict[str, Any]:
+  """Return how names below an axis stand: level, or turned where too long."""
+  return {
+    "rotation": 0 if level else 45,
+    "ha": "center" if level else "right",
+    "rotation_mode": "anchor",
+  }
 
 
 @functools.cache

@@ -104,14 +104,11 @@ def phase_diagram(
 
   Args:
     lambda_z: `[L]`, increasing.
-    majority_counts: `[M]`, n_A, increasing, above `minority_count`.
+    majority_counts: `[M]`, n_A, increasing, above `minority_count`, n_B.
     cluster_sizes: (K_A, K_B), two classes each at least.
     minority_count: n_B.
     cut_count: n_A of the cut, above `minority_count`.
     points: number of points along the borders and the cut.
-
-  Raises:
-    ValueError: if a cluster has one class, or a majority is not the larger.
   """
   _check_two_clusters(cluster_sizes)
   grid = np.asarray(lambda_z, np.float64)
@@ -189,9 +186,6 @@ def large_sample(
     strength: N lambda_Z; below the root of the fewest samples nothing merges.
     solved_up_to: most samples at which the program is also solved; float64 is
       exact enough up to about 1e8.
-
-  Raises:
-    ValueError: if a cluster has one class, or a number is out of its range.
   """
   _check_two_clusters(cluster_sizes)
   numbers = np.asarray(samples, np.float64)
@@ -262,18 +256,9 @@ def classifier_cosines(
 ) -> ClassifierCosines:
   """Solve the layer-peeled model with a learned and with a fixed classifier.
 
-  Minority collapse (Fang et al., 2021) beside Yang et al., 2022, theorem 1.
-
-  Args:
-    ratios: `[R]`, each at least 1; the critical ratios in their range are
-      added.
-    cluster_sizes: (K_A, K_B), two classes each at least.
-    others: further sizes, for which only the minority is looked at.
-    classifier_energy: E_W.
-    feature_energy: E_H.
-
-  Raises:
-    ValueError: if a cluster has one class, or a number is out of its range.
+  Minority collapse (Fang et al., 2021) beside Yang et al., 2022, theorem 1. The
+  critical ratios that lie among the ratios `[R]`, each at least 1, are added;
+  for `others` only the minority is looked at.
   """
   every = (cluster_sizes, *others)
   for sizes in every:

@@ -65,18 +65,10 @@ class CountsSweep(NamedTuple):
 
 
 def read_counts(text: str | None, file: str | None) -> np.ndarray | None:
-  """Read class counts from the command line or a file.
+  """Read class counts `[K]` from the command line or a file; None for neither.
 
-  Args:
-    text: numbers with commas between, of --counts.
-    file: path of --counts_file: a JSON list, numbers with commas or spaces
-      between, or a run's folder, which holds class_counts.json.
-
-  Returns:
-    `[K]`; None where neither is given.
-
-  Raises:
-    InputError: both are given, or there are no two positive numbers.
+  A file is a JSON list, numbers with commas or spaces between, or a run's
+  folder, which holds class_counts.json.
   """
   if text is not None and file is not None:
     raise InputError("--counts, --counts_file: both given; give one")
@@ -224,15 +216,7 @@ def sweep_counts(
 
 
 def merge_counts(class_counts: ArrayLike, levels: int) -> np.ndarray:
-  """Give neighbouring counts their mean, so that few different ones remain.
-
-  Args:
-    class_counts: `[K]`, positive.
-    levels: at most how many remain.
-
-  Returns:
-    `[K]`, with the same sum.
-  """
+  """Give neighboring counts their mean, so that at most `levels` remain."""
   counts = np.asarray(class_counts, np.float64)
   edges = np.geomspace(counts.min(), counts.max(), levels + 1)
   level = np.searchsorted(edges[1:-1], counts, side="right")

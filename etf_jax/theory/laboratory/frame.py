@@ -228,14 +228,9 @@ def tetrahedron(
 ) -> Tetrahedron:
   """Walk to the simplex of four classes in three dimensions, and solve for it.
 
-  The numbers of Yang et al., 2022, figure 1 and theorem 1; E_W = E_H = 1.
-
-  Args:
-    class_counts: `[4]`, of the layer-peeled model that is solved.
-    per_class: features that walk, of each class, from random starts around
-      its vector.
-    step: size of their projected gradient steps on cross entropy.
-    steps: number of these.
+  The numbers of Yang et al., 2022, figure 1 and theorem 1; E_W = E_H = 1. Of
+  each class some features start around its vector and walk by projected
+  gradient steps on cross entropy; the layer-peeled model has `class_counts`.
   """
   with jax.enable_x64(True):
     frame = np.asarray(simplex_etf(jax.random.key(0), 3, 4, dtype=jnp.float64))
@@ -273,15 +268,9 @@ def cones(
 ) -> Cones:
   """Walk random features of three classes on cross entropy and on HingeCE.
 
+  `tau` is the angular radius of the cones, at most 60 degrees, in radians.
   tau_minus is arccos(-1/2) - `tau`, so that the gradient vanishes inside the
-  cones.
-
-  Args:
-    tau: angular radius of the cones, radians, at most 60 degrees.
-    per_class: features of each class.
-    step: size of the gradient steps, each followed by a projection onto the
-      unit disc.
-    steps: number of these.
+  cones. After each step features are projected onto the unit disc.
   """
   with jax.enable_x64(True):
     prototypes = _plane_frame()
