@@ -5,9 +5,8 @@ figure = figures.study(rows)
 points = figures.project(features, templates)  # [N, 2]
 """
 
-from collections.abc import Callable, Mapping, Sequence
-import functools
-import operator
+from collections.abc import Mapping, Sequence
+import math
 from typing import Any, NamedTuple
 
 from matplotlib.figure import Figure
@@ -34,17 +33,11 @@ def study(rows: Sequence[results.Row]) -> Figure:
   for name in dict.fromkeys(row["data"] for row in transfers):
     chosen = [row for row in transfers if row["data"] == name]
     for key, evaluation in results.EVALUATIONS.items():
-      label = f"{name}, {evaluation}"
-      _curve(
-        panels[0],
-        chosen,
-        functools.partial(_percent, evaluation=key),
-        label,
-        index,
-      )
+      values = [100 * results.score(row, key) for row in chosen]
+      _curve(panels[0], chosen, values, f"{name}, {evaluation}", index)
       index += 1
   for axes, key in zip(panels[1:], ("nc1", "rank"), strict=True):
-    _curve(axes, sources, operator.itemgetter(key), "", 0)
+    _curve(axes, sources, [row[key] for row in sources], "", 0)
   panels[0].set_title("Test accuracy on other data, %")
   panels[1].set_title("NC1 of the training images")
   panels[2].set_title("Numerical rank of a class")
@@ -55,39 +48,27 @@ def study(rows: Sequence[results.Row]) -> Figure:
   return figure
 
 
-def _percent(row: results.Row, evaluation: str) -> float:
-  return 100 * results.score(row, evaluation)
-
-
 def _curve(
   axes: Any,
   rows: Sequence[results.Row],
-  value: Callable[[results.Row], float],
+  values: Sequence[float],
   label: str,
   index: int,
 ) -> None:
-  """Draw a value over the angle, and lines across for runs without one."""
+  """Draw values over the angle, and lines across for runs without one."""
   points: dict[float, list[float]] = {}
   across: dict[str, list[float]] = {}
-  for row in rows:
+  for row, value in zip(rows, values, strict=True):
     if row["tau_plus"] is None:
-      across.setdefault(row["run"], []).append(value(row))
+      across.setdefault(row["run"], []).append(value)
     else:
-      points.setdefault(row["tau_plus"], []).append(value(row))
-  angles, line = sorted(points), style.series_style(index)
-  axes.errorbar(
-    np.degrees(angles),
-    [np.mean(points[angle]) for angle in angles],
-    [np.std(v, ddof=1) if len(v := points[a]) > 1 else 0.0 for a in angles],
-    label=label or None,
-    marker=".",
-    **line,
-  )
-  for number, (run, values) in enumerate(across.items()):
+      points.setdefault(math.degrees(row["tau_plus"]), []).append(value)
+  style.error_bars(axes, points, label or None, index)
+  for number, (run, found) in enumerate(across.items()):
     axes.axhline(
-      np.mean(values),
+      np.mean(found),
       label=f"{run}: {label}" if label else None,
-      color=line["color"],
+      color=style.series_style(index)["color"],
       ls=_LINES[number % len(_LINES)],
       lw=1.2,
     )

@@ -17,11 +17,10 @@ and stands beside its caption on a desktop.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-import dataclasses
 import functools
 import os
 from pathlib import Path
-from typing import ClassVar
+from typing import NamedTuple
 
 import jinja2
 import markupsafe
@@ -32,8 +31,7 @@ from etf_jax.reporting.figures import style
 from etf_jax.runs import files
 
 
-@dataclasses.dataclass(frozen=True)
-class ReportFigure:
+class ReportFigure(NamedTuple):
   """A figure with a title of a few words and a caption.
 
   `name` is the file name without suffix, and the prefix of the SVG's ids;
@@ -46,52 +44,41 @@ class ReportFigure:
   draw: Callable[[], Figure]
 
 
-@dataclasses.dataclass(frozen=True)
-class Heading:
+class Heading(NamedTuple):
   """A heading of level 2, 3, ..."""
 
-  kind: ClassVar[str] = "heading"
   text: str
   level: int = 3
 
 
-@dataclasses.dataclass(frozen=True)
-class Paragraph:
+class Paragraph(NamedTuple):
   """A paragraph; `style` is a class of the template's CSS."""
 
-  kind: ClassVar[str] = "paragraph"
   text: str
   style: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Notes:
+class Notes(NamedTuple):
   """A list of sentences in small print."""
 
-  kind: ClassVar[str] = "notes"
   items: Sequence[str]
 
 
-@dataclasses.dataclass(frozen=True)
-class Preformatted:
+class Preformatted(NamedTuple):
   """Text in a fixed-width font, as it stands."""
 
-  kind: ClassVar[str] = "preformatted"
   text: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Details:
+class Details(NamedTuple):
   """Blocks folded away under a summary."""
 
-  kind: ClassVar[str] = "details"
   summary: str
   blocks: Sequence["Block"]
   is_open: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
   """A cell of a table with more than text.
 
   `note` is small print after the text, `style` a class of the template's CSS.
@@ -106,39 +93,33 @@ class Cell:
   rowspan: int = 1
 
 
-@dataclasses.dataclass(frozen=True)
-class Row:
+class Row(NamedTuple):
   """A row of a table; the first cell names it."""
 
   cells: Sequence[str | Cell]
   style: str = ""
 
 
-@dataclasses.dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
   """A table in a box that scrolls sideways where it is wide.
 
   `header` are rows of cells, `groups` lists of rows, one for each `<tbody>`;
   `style` names classes of the template's CSS; a tall box scrolls downward too.
   """
 
-  kind: ClassVar[str] = "table"
   header: Sequence[Sequence[str | Cell]]
   groups: Sequence[Sequence[Row]]
   style: str = ""
   is_tall: bool = False
 
 
-@dataclasses.dataclass(frozen=True)
-class Figures:
+class Figures(NamedTuple):
   """Figures below each other."""
 
-  kind: ClassVar[str] = "figures"
   figures: Sequence[ReportFigure]
 
 
-@dataclasses.dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
   """A picture: a data URI or "", a title that stands for it, a caption."""
 
   source: str
@@ -146,24 +127,14 @@ class Picture:
   caption: str
 
 
-@dataclasses.dataclass(frozen=True)
-class Gallery:
+class Gallery(NamedTuple):
   """Pictures side by side."""
 
-  kind: ClassVar[str] = "gallery"
   pictures: Sequence[Picture]
 
 
-Block = (
-  Heading
-  | Paragraph
-  | Notes
-  | Preformatted
-  | Details
-  | Table
-  | Figures
-  | Gallery
-)
+_Panel = Details | Table | Figures | Gallery
+Block = Heading | Paragraph | Notes | Preformatted | _Panel
 
 
 def table(
@@ -238,6 +209,7 @@ def _template() -> jinja2.Template:
     undefined=jinja2.StrictUndefined,
   )
   environment.filters["breakable"] = _breakable
+  environment.filters["kind"] = lambda block: type(block).__name__
   return environment.get_template("page.html.j2")
 
 

@@ -336,16 +336,7 @@ def _over_places(
   figure, grid = _grid(panels)
   for axes, (title, lines) in zip(grid, panels.items(), strict=False):
     for index, (label, points) in enumerate(lines.items()):
-      places = sorted(points)
-      values = [points[place] for place in places]
-      axes.errorbar(
-        places,
-        [np.mean(v) for v in values],
-        [np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values],
-        label=label,
-        marker=".",
-        **style.series_style(index),
-      )
+      style.error_bars(axes, points, label, index)
     axes.set_title(title)
     axes.set_xlabel("tau+, pi/36")
   style.legend(figure, grid[0])

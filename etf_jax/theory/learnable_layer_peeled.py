@@ -168,7 +168,7 @@ def critical_ratio(
   Beyond this :math:`R = n_A / n_B` the optimum of
   `solve_learnable_layer_peeled` has :math:`a_B = 0`: the classifier tells no
   two minority classes apart. Their vectors are equal, with cosines of 1, or, on
-  small budgets, zero.
+  small budgets, zero (Fang et al., 2021).
 
   Args:
     cluster_sizes: :math:`(K_A, K_B)`, with at least two classes in the
@@ -189,11 +189,6 @@ def critical_ratio(
     ... )
     >>> print(f"{ratio:.2f}")
     245.50
-
-  References:
-    Fang, He, Long and Su, `Exploring deep neural networks via layer-peeled
-    model: minority collapse in imbalanced training
-    <https://arxiv.org/abs/2101.12699>`_, 2021
   """
   sizes = _checked_sizes(cluster_sizes)
   if sizes[1] < 2:

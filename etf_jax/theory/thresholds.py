@@ -1,13 +1,20 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 r"""Closed forms of the unconstrained-feature model with imbalanced classes.
 
-See `unconstrained_features` for the program that they are about.
+See `unconstrained_features` for the program that they are about. Unless a
+function names others they are of
+
+Hong and Ling, `Neural Collapse for Unconstrained Feature Model under
+Cross-entropy Loss with Imbalanced Data
+<https://arxiv.org/abs/2309.09725>`_, 2023
 """
 
 import math
 
 import numpy as np
 from numpy.typing import ArrayLike
+
+from etf_jax import arrays
 
 
 def collapse_thresholds(
@@ -37,11 +44,6 @@ def collapse_thresholds(
     >>> from etf_jax.theory import thresholds
     >>> print(thresholds.collapse_thresholds([5, 5], [400, 100]).round(6))
     [0.008 0.004]
-
-  References:
-    Hong and Ling, `Neural Collapse for Unconstrained Feature Model under
-    Cross-entropy Loss with Imbalanced Data
-    <https://arxiv.org/abs/2309.09725>`_, 2023
   """
   sizes, counts = check_clusters(cluster_sizes, cluster_counts)
   return np.where(sizes > 1, np.sqrt(counts) / (sizes @ counts), np.nan)
@@ -74,10 +76,8 @@ def minority_collapse_count(
     >>> print(thresholds.minority_collapse_count([5, 5], 100, 0.004))
     400.0
   """
-  sizes, counts = check_clusters(cluster_sizes, [1, minority_count])
-  if sizes.size != 2:
-    raise ValueError(f"cluster_sizes must name two clusters, got {sizes.size}")
-  _check_positive("lambda_z", lambda_z)
+  sizes, counts = check_two_clusters(cluster_sizes, [1, minority_count])
+  arrays.check_positive("lambda_z", lambda_z)
   return float(
     (math.sqrt(counts[1]) / lambda_z - sizes[1] * counts[1]) / sizes[0]
   )
@@ -109,7 +109,7 @@ def balanced_scale(num_classes: int, count: float, lambda_z: float) -> float:
   check_clusters([num_classes], [count])
   if num_classes < 2:
     raise ValueError(f"num_classes must be at least 2, got {num_classes}")
-  _check_positive("lambda_z", lambda_z)
+  arrays.check_positive("lambda_z", lambda_z)
   odds = 1 / (lambda_z * math.sqrt(count)) - num_classes + 1
   return math.log(odds) if odds > 1 else 0.0
 
@@ -146,10 +146,8 @@ def minority_cosine_limit(cluster_sizes: ArrayLike, ratio: float) -> float:
     Thrampoulidis, Kini, Vakilian and Behnia, `Imbalance Trouble: Revisiting
     Neural-Collapse Geometry <https://arxiv.org/abs/2208.05512>`_, 2022
   """
-  sizes, _ = check_clusters(cluster_sizes, [1, 1])
-  if sizes.size != 2:
-    raise ValueError(f"cluster_sizes must name two clusters, got {sizes.size}")
-  _check_positive("ratio", ratio)
+  sizes, _ = check_two_clusters(cluster_sizes, [1, 1])
+  arrays.check_positive("ratio", ratio)
   major, minor = sizes
   total = major + minor
   pull = math.sqrt((minor * ratio + major) / total) * major / (total * minor)
@@ -178,9 +176,10 @@ def simplex_deviation_rate(cluster_sizes: ArrayLike, ratio: float) -> float:
     \frac{\log R}{2} - \log \frac{\cos\theta}{\sqrt{K K_B}} ;
 
   one of B likewise, without :math:`\log R` and with the sine. The limit is the
-  same with any fixed bias penalty. It takes :math:`\log n_B` much larger than
-  K; for 10 classes and :math:`n_B = 10^{12}` the left side has come to about
-  two thirds.
+  same with any fixed bias penalty. The order O(1 / log n) is that of Hong and
+  Ling, the constant is worked out here. It takes :math:`\log n_B` much larger
+  than K; for 10 classes and :math:`n_B = 10^{12}` the left side has come to
+  about two thirds.
 
   Args:
     cluster_sizes: `[2]`, classes of the majority A and of the minority B.
@@ -197,17 +196,9 @@ def simplex_deviation_rate(cluster_sizes: ArrayLike, ratio: float) -> float:
     >>> from etf_jax.theory import thresholds
     >>> print(f"{thresholds.simplex_deviation_rate([5, 5], 5):.6f}")
     2.497005
-
-  References:
-    Hong and Ling, `Neural Collapse for Unconstrained Feature Model under
-    Cross-entropy Loss with Imbalanced Data
-    <https://arxiv.org/abs/2309.09725>`_, 2023, for the order O(1 / log n); the
-    constant is worked out here
   """
-  sizes, _ = check_clusters(cluster_sizes, [1, 1])
-  if sizes.size != 2:
-    raise ValueError(f"cluster_sizes must name two clusters, got {sizes.size}")
-  _check_positive("ratio", ratio)
+  sizes, _ = check_two_clusters(cluster_sizes, [1, 1])
+  arrays.check_positive("ratio", ratio)
   others, classes = sizes[::-1], sizes.sum()
   # Cosine and sine.
   unit = np.sqrt(others * [ratio, 1] / (others @ [ratio, 1]))
@@ -224,14 +215,7 @@ def simplex_deviation_rate(cluster_sizes: ArrayLike, ratio: float) -> float:
 def check_clusters(
   cluster_sizes: ArrayLike, cluster_counts: ArrayLike
 ) -> tuple[np.ndarray, np.ndarray]:
-  """Check clusters of equally large classes.
-
-  Args:
-    cluster_sizes: `[clusters]` whole numbers >= 1, classes per cluster.
-    cluster_counts: `[clusters]` > 0, samples per class.
-
-  Returns:
-    Both as `[clusters]` float64.
+  """Check clusters of equally large classes; return both as float64.
 
   Raises:
     ValueError: if lengths differ or a number is out of its range.
@@ -254,6 +238,11 @@ def check_clusters(
   return sizes, counts
 
 
-def _check_positive(name: str, x: float) -> None:
-  if not (math.isfinite(x) and x > 0):
-    raise ValueError(f"{name} must be finite and positive, got {x:g}")
+def check_two_clusters(
+  cluster_sizes: ArrayLike, cluster_counts: ArrayLike
+) -> tuple[np.ndarray, np.ndarray]:
+  """Check two clusters of equally large classes; see `check_clusters`."""
+  sizes, counts = check_clusters(cluster_sizes, cluster_counts)
+  if sizes.size != 2:
+    raise ValueError(f"cluster_sizes must name two clusters, got {sizes.size}")
+  return sizes, counts

@@ -33,6 +33,10 @@ and the bias follows from the q: one equation for :math:`\theta`. Where it is
 not, :math:`c_{AB} = c_{BA} = 0` is one equation for :math:`q_A`. Both have one
 solution, as the program is strictly convex. So the cost and the accuracy do not
 depend on how many classes or samples there are.
+
+The blocks and the threshold of the minority are those of Hong and Ling (2023,
+`arXiv:2309.09725 <https://arxiv.org/abs/2309.09725>`_); the reduction to one
+equation and the other thresholds are worked out here.
 """
 
 import dataclasses
@@ -120,12 +124,6 @@ def solve_two_clusters(
     >>> solution = two_clusters.solve_two_clusters([2, 3], [20, 5], 0.02)
     >>> print(f"{solution.objective:.8f}", solution.scales.round(6))
     0.89855954 [3.010163 1.690785]
-
-  References:
-    Hong and Ling, `Neural Collapse for Unconstrained Feature Model under
-    Cross-entropy Loss with Imbalanced Data
-    <https://arxiv.org/abs/2309.09725>`_, 2023, for the blocks; the reduction
-    to one equation is worked out here
   """
   sizes, counts = _two_clusters(cluster_sizes, cluster_counts, lambda_b)
   arrays.check_positive("lambda_z", lambda_z)
@@ -181,12 +179,6 @@ def two_cluster_thresholds(
     >>> found = two_clusters.two_cluster_thresholds([5, 5], [400, 100])
     >>> print([f"{x:.6f}" for x in found])
     ['0.004000', '0.005305', '0.008000']
-
-  References:
-    Hong and Ling, `Neural Collapse for Unconstrained Feature Model under
-    Cross-entropy Loss with Imbalanced Data
-    <https://arxiv.org/abs/2309.09725>`_, 2023, for the minority; the other two
-    are worked out here
   """
   sizes, counts = _two_clusters(cluster_sizes, cluster_counts, lambda_b)
   order = np.argsort(-counts, kind="stable")
@@ -210,9 +202,7 @@ def two_cluster_thresholds(
 
 
 def _two_clusters(cluster_sizes, cluster_counts, lambda_b):
-  sizes, counts = thresholds.check_clusters(cluster_sizes, cluster_counts)
-  if sizes.size != 2:
-    raise ValueError(f"cluster_sizes must name two clusters, got {sizes.size}")
+  sizes, counts = thresholds.check_two_clusters(cluster_sizes, cluster_counts)
   if lambda_b is not None:
     arrays.check_positive("lambda_b", lambda_b)
   return sizes, counts
@@ -248,18 +238,18 @@ def _solution(problem, columns, alive, back) -> TwoClusters:
   if alive:
     right = np.array([1, -1]) * lengths / np.hypot(*lengths) / np.sqrt(sizes)
   grid = np.ix_(back, back)
+  classifier, features = (
+    _cosines(within, cross * np.outer(vectors, vectors), sizes)[grid]
+    for vectors in (left, right)
+  )
   return TwoClusters(
     scales=scales[back],
     shifts=shifts[grid],
     bias=bias[back],
     objective=float(objective),
     regime=_regime(scales, alive, sizes),
-    classifier_cosines=_cosines(within, cross * np.outer(left, left), sizes)[
-      grid
-    ],
-    feature_cosines=_cosines(within, cross * np.outer(right, right), sizes)[
-      grid
-    ],
+    classifier_cosines=classifier,
+    feature_cosines=features,
   )
 
 

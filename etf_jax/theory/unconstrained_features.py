@@ -98,11 +98,7 @@ def solve_unconstrained_features(
 ) -> UnconstrainedFeatures:
   r"""Solve the unconstrained-feature model with cross-entropy.
 
-  .. math::
-    \min_{Z, b} \sum_k \frac{n_k}{N} \mathrm{CE}(Z_k + b, k)
-    + \lambda_Z |Z D^{1/2}|_* + \frac{\lambda_b}{2} |b|^2
-
-  The classifier then has Gram matrix
+  For the program above the classifier has Gram matrix
   :math:`W^\top W \propto (Z D Z^\top)^{1/2}` and the mean features of the
   classes :math:`D^{-1/2} (D^{1/2} Z^\top Z D^{1/2})^{1/2} D^{-1/2}`. Only
   :math:`n_k / N` and :math:`\lambda_Z \sqrt N` matter.
@@ -153,9 +149,9 @@ def solve_unconstrained_features(
   counts = np.asarray(class_counts, np.float64)
   if counts.size < 2:
     raise ValueError("class_counts must name at least two classes, got 1")
-  _check_penalty("lambda_z", lambda_z)
+  arrays.check_positive("lambda_z", lambda_z)
   if lambda_b is not None:
-    _check_penalty("lambda_b", lambda_b)
+    arrays.check_positive("lambda_b", lambda_b)
   if start is not None and start.logits.shape != (counts.size, counts.size):
     raise ValueError(
       f"start must be a solution of {counts.size} classes, got one of "
@@ -224,9 +220,3 @@ def collapsed_classes(
   zero = np.isnan(np.diag(cosines))
   np.fill_diagonal(cosines, -np.inf)
   return zero | (np.where(np.isnan(cosines), -1, cosines).max(1) > cosine)
-
-
-def _check_penalty(name: str, x: float) -> None:
-  if np.ndim(x) != 0:
-    raise ValueError(f"{name} must be a scalar, got shape {np.shape(x)}")
-  arrays.check_positive(name, x)

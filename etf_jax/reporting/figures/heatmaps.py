@@ -12,7 +12,7 @@ import numpy as np
 
 from etf_jax.reporting.figures import style
 
-_BLUE, _RED = "#1f6fb4", "#c2410c"
+BLUE, _RED = "#1f6fb4", "#c2410c"
 # Up to this many classes every tile of a confusion matrix has a number, and
 # every row of a small matrix of cosines a name.
 _FEW = 12
@@ -41,7 +41,7 @@ def confusion(
   figure = Figure((style.WIDTH, 0.96 * side * down), layout="constrained")
   grid = figure.subplots(down, across, squeeze=False).ravel()
   scale: dict[str, Any] = {
-    "cmap": colors.ListedColormap(_ramp(_BLUE, np.linspace(0, 1, 256))),
+    "cmap": colors.ListedColormap(ramp(BLUE, np.linspace(0, 1, 256))),
     # Mistakes are spread thin over many classes; the root makes them visible.
     "norm": colors.PowerNorm(0.8 if few else 0.5, vmin=0, vmax=100),
   }
@@ -95,8 +95,8 @@ def cosines(
   grid = figure.subplots(len(panels), 2, squeeze=False)
   # Less than linear: cosines near -1/(K - 1) shall not look like zero.
   alphas = np.linspace(1, 0, 512) ** 0.6
-  ramp = _ramp(_BLUE, alphas) + _ramp(_RED, alphas[::-1])
-  scale: dict[str, Any] = {"cmap": colors.ListedColormap(ramp)}
+  shades = ramp(BLUE, alphas) + ramp(_RED, alphas[::-1])
+  scale: dict[str, Any] = {"cmap": colors.ListedColormap(shades)}
   scale |= {"vmin": -1, "vmax": 1}
   gray = colors.ListedColormap([style.BARS])
   image = cm.ScalarMappable()
@@ -143,7 +143,7 @@ def _percent(matrix: np.ndarray) -> np.ndarray:
   return blocks / np.maximum(tested, 1)[:, None]
 
 
-def _ramp(color: str, alphas: np.ndarray) -> list[tuple[float, ...]]:
+def ramp(color: str, alphas: np.ndarray) -> list[tuple[float, ...]]:
   """Return a color from clear to full, which fits a page of any color."""
   return [(*colors.to_rgb(color), alpha) for alpha in alphas]
 

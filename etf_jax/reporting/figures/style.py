@@ -168,6 +168,25 @@ def series_style(index: int) -> dict[str, Any]:
   }
 
 
+def error_bars(
+  axes: Axes,
+  points: Mapping[float, Sequence[float]],
+  label: str | None,
+  index: int,
+) -> None:
+  """Draw the means at some places, with one deviation over the values."""
+  places = sorted(points)
+  values = [points[place] for place in places]
+  axes.errorbar(
+    places,
+    [np.mean(v) for v in values],
+    [np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values],
+    label=label,
+    marker=".",
+    **series_style(index),
+  )
+
+
 def band(
   axes: Axes,
   x: np.ndarray,

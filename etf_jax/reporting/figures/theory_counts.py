@@ -10,7 +10,8 @@ from matplotlib import colors
 from matplotlib.figure import Figure
 import numpy as np
 
-from etf_jax.reporting.figures import style
+from etf_jax.reporting import tables
+from etf_jax.reporting.figures import heatmaps, style
 from etf_jax.reporting.figures.theory_clusters import plain_log
 from etf_jax.theory import laboratory
 
@@ -18,6 +19,7 @@ from etf_jax.theory import laboratory
 _LISTED, _GROUPS = style.NAMED, 12
 # Between the themes: a large map is an image, which a page cannot recolor.
 _UNDEFINED = "#8b94a1"
+_NO_COSINE = "undefined: the vector is zero"
 
 
 @style.styled
@@ -33,9 +35,7 @@ def class_map(sweep: laboratory.CountsSweep) -> Figure:
   height = float(np.clip(2.2 + 0.24 * counts.size, 3.6, 7))
   figure = Figure((style.WIDTH, height), layout="constrained")
   axes = figure.subplots()
-  ramp = [
-    (*colors.to_rgb("#1f6fb4"), alpha) for alpha in np.linspace(0, 1, 256)
-  ]
+  ramp = heatmaps.ramp(heatmaps.BLUE, np.linspace(0, 1, 256))
   step = np.sqrt(grid[1] / grid[0])
   edges = np.append(grid / step, grid[-1] * step)
   rows = np.arange(counts.size + 1) - 0.5
@@ -56,16 +56,11 @@ def class_map(sweep: laboratory.CountsSweep) -> Figure:
     rasterized=not named,
   )
   if named:
-    dot: dict[str, Any] = {
-      "ls": "",
-      "color": style.SURFACE,
-      "mec": style.MUTED,
-      "mew": 0.6,
-    }
+    dot: dict[str, Any] = {"ls": "", "color": style.SURFACE}
+    dot |= {"mec": style.MUTED, "mew": 0.6}
     row, column = np.nonzero(sweep.collapsed[order])
     axes.plot(grid[column], row, "o", ms=3.5, label="collapsed", **dot)
-  name = "undefined: the vector is zero"
-  axes.plot([], [], "s", color=_UNDEFINED, ms=7, label=name)
+  axes.plot([], [], "s", color=_UNDEFINED, ms=7, label=_NO_COSINE)
   starts = sweep.starts[order]
   axes.plot(
     np.repeat(starts / step, 2),
@@ -115,15 +110,10 @@ def class_profile(sweep: laboratory.CountsSweep) -> Figure:
     lower.plot(place[chosen], norm[chosen], marker, **shown)
   undefined = place[~np.isfinite(cosine)]
   if undefined.size:
-    upper.plot(
-      undefined,
-      np.full(undefined.size, 0.03),
-      "x",
-      transform=upper.get_xaxis_transform(),
-      color=style.MUTED,
-      ms=size,
-      label="undefined: the vector is zero",
-    )
+    low = np.full(undefined.size, 0.03)
+    shown = {"color": style.MUTED, "ms": size, "label": _NO_COSINE}
+    edge = {"transform": upper.get_xaxis_transform()}
+    upper.plot(undefined, low, "x", **edge, **shown)
   upper.set_title("Largest cosine with another class's vector")
   lower.set_title("Length of the vector over the largest")
   upper.set_ylim(min(0, *upper.get_ylim()), 1.06)
@@ -132,9 +122,8 @@ def class_profile(sweep: laboratory.CountsSweep) -> Figure:
   lower.set_xlabel("classes, from most to fewest training samples")
   if len(order) <= style.NAMED:
     names = [f"{count:,.10g}" for count in sweep.class_counts[order]]
-    turn = {"rotation": 45, "ha": "right", "rotation_mode": "anchor"}
     level = max(map(len, names)) * len(names) <= 45
-    lower.set_xticks(place, names, **({} if level else turn))
+    lower.set_xticks(place, names, **style.turned(level))
     lower.set_xlabel("training samples of the class")
   style.legend(figure, upper)
   return figure
@@ -163,19 +152,8 @@ def table(sweep: laboratory.CountsSweep) -> tuple[list[str], list[list[str]]]:
 def as_text(sweep: laboratory.CountsSweep) -> str:
   """Format the printed answer: two sentences and the table."""
   header, rows = table(sweep)
-  lines = [header, *rows]
-  widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-  aligned = [
-    [cell.rjust(width) for cell, width in zip(line, widths, strict=True)]
-    for line in lines
-  ]
-  return "\n".join(
-    [
-      f"{about(sweep)}, solved in {sweep.seconds:.1f} s.",
-      finding(sweep),
-      *("  ".join(line) for line in aligned),
-    ]
-  )
+  solved = f"{about(sweep)}, solved in {sweep.seconds:.1f} s."
+  return "\n".join([solved, finding(sweep), tables.aligned([header, *rows])])
 
 
 def as_csv(sweep: laboratory.CountsSweep) -> str:
@@ -186,12 +164,9 @@ def as_csv(sweep: laboratory.CountsSweep) -> str:
   """
   out = io.StringIO()
   writer = csv.writer(out, lineterminator="\n")
-  writer.writerow(
-    (
-      *("class", "samples", "lambda_z", "largest_cosine", "relative_length"),
-      *("collapsed", "collapses_from_lambda_z", "closed_form_lambda_z"),
-    )
-  )
+  header = ["class", "samples", "lambda_z", "largest_cosine", "relative_length"]
+  header += ["collapsed", "collapses_from_lambda_z", "closed_form_lambda_z"]
+  writer.writerow(header)
   for k, count in enumerate(sweep.class_counts):
     of_class = [sweep.starts[k], sweep.thresholds[k]]
     ends = ["" if np.isnan(value) else f"{value:.9g}" for value in of_class]

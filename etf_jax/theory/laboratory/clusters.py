@@ -320,10 +320,7 @@ def classifier_cosines(
 
 
 def _check_two_clusters(cluster_sizes: tuple[int, int]) -> None:
-  sizes, _ = thresholds.check_clusters(
-    cluster_sizes, np.ones(len(cluster_sizes))
-  )
-  if sizes.size != 2 or sizes.min() < 2:
+  if len(cluster_sizes) != 2 or min(cluster_sizes) < 2:
     raise ValueError(
       "cluster_sizes must name two clusters of two classes or more, got"
       f" {tuple(cluster_sizes)}"
