@@ -16,18 +16,18 @@ from etf_jax.runs import reader
 Measured = Sequence[tuple[str, Sequence[dict[str, Any]]]]
 
 
-def figures(section: reader.Section, prefix: str = "") -> list[ReportFigure]:
+def figures(section: reader.Section) -> list[ReportFigure]:
   """Create the figures for which a section has measurements."""
   measured = list(_measured(section))
   if not measured:
     return []
   created = [
-    _per_class(section, measured, prefix),
-    _curves(section, prefix),
-    _shots(section, measured, prefix),
+    _per_class(section, measured),
+    _curves(section),
+    _shots(section, measured),
   ]
   panels = list(_confusions(section))
-  return [*created, _confusion(section, panels, prefix)] if panels else created
+  return [*created, _confusion(section, panels)] if panels else created
 
 
 def spread_caption(num_classes: int) -> str:
@@ -56,15 +56,13 @@ def _measured(
       yield f"{group.label} (unfinished)", rows
 
 
-def _per_class(
-  section: reader.Section, measured: Measured, prefix: str
-) -> ReportFigure:
+def _per_class(section: reader.Section, measured: Measured) -> ReportFigure:
   methods = {
     label: np.array([row["per_class_accuracy"] for row in rows], np.float64)
     for label, rows in measured
   }
   return ReportFigure(
-    f"{prefix}per_class",
+    "per_class",
     "Accuracy by class",
     "Above, the training images of each class, from the largest class to the"
     " smallest; below, the accuracy on its test images at the last epoch."
@@ -75,7 +73,7 @@ def _per_class(
   )
 
 
-def _curves(section: reader.Section, prefix: str) -> ReportFigure:
+def _curves(section: reader.Section) -> ReportFigure:
   loss, test, unfinished = {}, {}, []
   for group in section.groups:
     if group.finished:
@@ -93,16 +91,14 @@ def _curves(section: reader.Section, prefix: str) -> ReportFigure:
   if unfinished:
     caption += " Dotted: runs that have not finished, in no mean."
   return ReportFigure(
-    f"{prefix}curves",
+    "curves",
     "Training",
     caption,
     lambda: accuracy.curves(loss, test, unfinished),
   )
 
 
-def _shots(
-  section: reader.Section, measured: Measured, prefix: str
-) -> ReportFigure:
+def _shots(section: reader.Section, measured: Measured) -> ReportFigure:
   methods = {
     label: {
       "all": _known(rows, "accuracy"),
@@ -112,7 +108,7 @@ def _shots(
   }
   has_test = results.tested(section)
   return ReportFigure(
-    f"{prefix}shots",
+    "shots",
     "Many, medium and few",
     "Test accuracy at the last epoch over all classes and by how many"
     " training images a class has. Bars are means, lines one standard"
@@ -124,7 +120,6 @@ def _shots(
 def _confusion(
   section: reader.Section,
   panels: Sequence[tuple[str, np.ndarray]],
-  prefix: str,
 ) -> ReportFigure:
   caption = (
     "Of the test images of each true class (rows), the percentage that was"
@@ -135,7 +130,7 @@ def _confusion(
   if size > 1:
     caption += f" Each tile is {size} by {size} classes."
   return ReportFigure(
-    f"{prefix}confusion",
+    "confusion",
     "Confusion",
     caption,
     lambda: heatmaps.confusion(

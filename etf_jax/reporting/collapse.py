@@ -71,7 +71,7 @@ def absent(measured: Sequence[Method], split: str) -> list[int]:
   return sorted({c for row in rows for c in row.get("absent_classes") or ()})
 
 
-def figures(section: reader.Section, prefix: str = "") -> list[ReportFigure]:
+def figures(section: reader.Section) -> list[ReportFigure]:
   """Create the figures of collapse for which there are measurements."""
   measured = methods(section)
   created = []
@@ -84,18 +84,18 @@ def figures(section: reader.Section, prefix: str = "") -> list[ReportFigure]:
     for row in rows
     for key in keys
   ):
-    created.append(_convergence(section, measured, prefix))
+    created.append(_convergence(section, measured))
   geometry = {method.label: _geometry(method) for method in measured}
   if any(geometry.values()):
-    created.append(_by_class(section, geometry, prefix))
+    created.append(_by_class(section, geometry))
   panels = list(_panels(measured))
   if panels:
-    created.append(_cosines(section, panels, prefix))
+    created.append(_cosines(section, panels))
   return created
 
 
 def _convergence(
-  section: reader.Section, measured: Sequence[Method], prefix: str
+  section: reader.Section, measured: Sequence[Method]
 ) -> ReportFigure:
   courses = {
     split: {
@@ -132,7 +132,7 @@ def _convergence(
       " number is undefined for a seed."
     )
   return ReportFigure(
-    f"{prefix}collapse",
+    "collapse",
     "Collapse over epochs",
     caption,
     lambda: collapse.convergence(courses, present),
@@ -179,7 +179,6 @@ def _geometry(method: Method) -> dict[str, np.ndarray]:
 def _by_class(
   section: reader.Section,
   geometry: Mapping[str, Mapping[str, np.ndarray]],
-  prefix: str,
 ) -> ReportFigure:
   caption = (
     "At the last measurement, for each class from the largest to the"
@@ -200,7 +199,7 @@ def _by_class(
       " zero, or no images)."
     )
   return ReportFigure(
-    f"{prefix}collapse_classes",
+    "collapse_classes",
     "Geometry by class",
     caption,
     lambda: collapse.by_class(
@@ -229,7 +228,6 @@ def _panels(
 def _cosines(
   section: reader.Section,
   panels: Sequence[tuple[str, np.ndarray, np.ndarray]],
-  prefix: str,
 ) -> ReportFigure:
   caption = (
     "Cosines between the classifier vectors of all pairs of classes, and"
@@ -243,7 +241,7 @@ def _cosines(
       " images)."
     )
   return ReportFigure(
-    f"{prefix}collapse_cosines",
+    "collapse_cosines",
     "Cosines between classes",
     caption,
     lambda: heatmaps.cosines(panels, section.class_counts, section.class_names),

@@ -146,10 +146,10 @@ def _section(section: reader.Section, prefix: str) -> Iterable[page.Block]:
   yield results.html(section)
   yield page.Notes(results.notes(section))
   yield from classes.scores(section)
-  figures = accuracy.figures(section, prefix)
+  figures = accuracy.figures(section)
   if figures:
     yield page.Heading("Figures")
-    yield page.Figures(figures)
+    yield _named(figures, prefix)
   if collapse.methods(section):
     yield page.Heading("Neural collapse")
     yield collapse_table.main(section)
@@ -157,7 +157,7 @@ def _section(section: reader.Section, prefix: str) -> Iterable[page.Block]:
     yield page.Details(
       "All measurements of collapse", [collapse_table.everything(section)]
     )
-    yield page.Figures(collapse.figures(section, prefix))
+    yield _named(collapse.figures(section), prefix)
   yield page.Heading("Configuration")
   yield from _configuration(section)
   yield page.Heading("Runs")
@@ -168,6 +168,11 @@ def _section(section: reader.Section, prefix: str) -> Iterable[page.Block]:
     f" {len(section.class_counts):,} classes",
     [classes.recalls(section)],
   )
+
+
+def _named(figures: Sequence[page.ReportFigure], prefix: str) -> page.Figures:
+  """Return figures with names that begin with those of their section."""
+  return page.Figures([f._replace(name=prefix + f.name) for f in figures])
 
 
 def _facts(
@@ -205,25 +210,22 @@ def _overview(sections: Sequence[reader.Section]) -> page.Table:
   headings = {results.heading_of(section) for section in sections}
   metric = "accuracy" if headings == {"accuracy"} else "balanced_accuracy"
   return page.table(
-    [
-      f"{results.WORDS[metric]}, last epoch, %",
-      *(
-        f"{section.title}, {max(section.class_counts):,} to"
-        f" {min(section.class_counts):,}"
-        for section in sections
-      ),
-    ],
+    [f"{results.WORDS[metric]}, last epoch, %", *map(_data, sections)],
     [
       [
         label,
         *(
-          str(_last(groups[label], metric)) if label in groups else "-"
-          for groups in finished
+          str(_last(g[label], metric)) if label in g else "-" for g in finished
         ),
       ]
       for label in labels
     ],
   )
+
+
+def _data(section: reader.Section) -> str:
+  counts = section.class_counts
+  return f"{section.title}, {max(counts):,} to {min(counts):,}"
 
 
 def _configuration(section: reader.Section) -> Iterable[page.Block]:

@@ -10,10 +10,16 @@ from pathlib import Path
 
 import numpy as np
 
-from etf_jax.runs import writers
+from etf_jax.runs import reader, writers
 
 COUNTS_10 = (145, 106, 77, 56, 41, 30, 22, 16, 11, 8)
 SHOTS = ("many", "medium", "few")
+
+
+def one_section(*paths):
+  """Return the section of runs that have one training set."""
+  (section,) = reader.sections(reader.group(reader.load_all(paths)))
+  return section
 
 
 def config(method, counts, **changes):

@@ -6,16 +6,11 @@ import json
 import numpy as np
 import pytest
 import synthetic_runs
+from synthetic_runs import one_section
 
 from etf_jax.reporting import classes, report, results
-from etf_jax.runs import reader
 
 COUNTS = [120, 30, 5]
-
-
-def one_section(path):
-  (section,) = reader.sections(reader.group(reader.load_all([path])))
-  return section
 
 
 def write(path, method, seed, confusion):

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import synthetic_collapse
 import synthetic_runs
+from synthetic_runs import one_section
 
 from etf_jax.errors import InputError
 from etf_jax.reporting import collapse, collapse_table, report
@@ -45,11 +46,6 @@ def write(directory, method, seed, rows, **more):
     collapse=rows,
     **more,
   )
-
-
-def one_section(*paths):
-  (section,) = reader.sections(reader.group(reader.load_all(paths)))
-  return section
 
 
 def cells(table):

@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Figures of accuracy and confusion show what the runs measured."""
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from drawn import assert_inside
 import numpy as np
 import pytest
 import synthetic_runs
@@ -151,19 +151,8 @@ def test_every_size_draws_without_warning_inside_the_figure(num_classes):
     heatmaps.confusion([("x", matrix)] * 2, counts, names),
   ]
   for figure in drawn:
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    width, height = figure.bbox.size
-    legends = [legend.get_window_extent() for legend in figure.legends]
-    for box in [*legends, *(axes.get_tightbbox() for axes in figure.axes)]:
-      assert box.x0 >= -1
-      assert box.y0 >= -1
-      assert box.x1 <= width + 1
-      assert box.y1 <= height + 1
-    for legend in legends:
-      assert not any(
-        legend.overlaps(axes.get_tightbbox()) for axes in figure.axes
-      )
+    boxes, legends = assert_inside(figure)
+    assert not any(legend.overlaps(b) for legend in legends for b in boxes)
 
 
 def test_classes_without_test_images_do_not_count():

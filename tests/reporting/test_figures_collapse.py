@@ -1,6 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The figures of neural collapse: what their lines show, and that all fits."""
 
+from drawn import assert_inside
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 import numpy as np
 import pytest
@@ -51,16 +52,7 @@ def test_every_size_draws_inside_the_figure(num_classes, methods):
       [(label, matrix, matrix) for label in labels], counts, names
     ),
   ):
-    FigureCanvasAgg(figure).draw()
-    width, height = figure.bbox.size
-    shown = [axes for axes in figure.axes if axes.get_visible()]
-    boxes = [axes.get_tightbbox() for axes in shown]
-    legends = [legend.get_window_extent() for legend in figure.legends]
-    for box in [*boxes, *legends]:
-      assert box.x0 >= -1
-      assert box.y0 >= -1
-      assert box.x1 <= width + 1
-      assert box.y1 <= height + 1
+    boxes, legends = assert_inside(figure)
     # Nothing lies on anything else; but the name of a pair of heat maps, which
     # have no legend, may reach over both.
     boxes = [box.padded(-1.5) for box in (*boxes, *legends) if legends]

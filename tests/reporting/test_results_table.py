@@ -6,15 +6,11 @@ import re
 
 import pytest
 import synthetic_runs
+from synthetic_runs import one_section
 
 from etf_jax.errors import InputError
 from etf_jax.reporting import report, results
 from etf_jax.runs import reader
-
-
-def one_section(path):
-  (section,) = reader.sections(reader.group(reader.load_all([path])))
-  return section
 
 
 def test_text_has_last_and_best_of_both_methods(runs_dir):

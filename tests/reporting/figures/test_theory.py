@@ -1,6 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The theory figures show the numbers that they are given."""
 
+from drawn import lines
 from matplotlib import quiver
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 import numpy as np
@@ -150,15 +151,6 @@ def test_no_text_leaves_the_figure(shown):
     assert box.y0 >= -0.5, text
     assert box.x1 <= figure.bbox.x1 + 0.5, text
     assert box.y1 <= figure.bbox.y1 + 0.5, text
-
-
-def lines(axes):
-  """By label the points of the lines that have one."""
-  return {
-    line.get_label(): np.column_stack(line.get_data()).tolist()
-    for line in axes.lines
-    if not line.get_label().startswith("_")
-  }
 
 
 def test_phase_diagram_marks_each_solution():

@@ -5,6 +5,7 @@ import csv
 import io
 import re
 
+from drawn import lines
 import numpy as np
 
 from etf_jax.reporting.figures import theory_counts
@@ -98,15 +99,6 @@ def test_the_error_compares_with_the_closed_form():
   assert "within 2.0e-11 of the least" in said
   assert "at 1.25 to 1.25 times" in said
   assert "times" not in theory_counts.error(SWEEP)
-
-
-def lines(axes):
-  """By label the points of the lines that have one."""
-  return {
-    line.get_label(): np.column_stack(line.get_data()).tolist()
-    for line in axes.lines
-    if not line.get_label().startswith("_")
-  }
 
 
 def repeated(times):
