@@ -22,7 +22,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 import numpy as np
 
-from etf_jax import arrays, losses
+from etf_jax import arrays
 
 LOSSES = ("ce", "dr")
 
@@ -70,13 +70,12 @@ def solve_layer_peeled(
   at a cross entropy of :math:`\log(1 + (K-1) e^{-\sqrt{E_W E_H} K / (K-1)})`.
 
   The problem is convex and, the classifier being fixed, splits into one for
-  each class, so the counts weigh the loss and cannot move a feature. Each is
-  solved by projected gradient until bounds that hold for convex functions meet
-  the tolerances. Features start at zero, from where dot regression, whose
-  gradient is parallel to the target, leads straight to it; on the sphere around
-  its optimum fixed steps would be sublinear. Steps are spectral: they grow
-  where the loss is flat. Cross entropy is minimized through the log odds of a
-  wrong answer, of which it is an increasing function: those do not saturate.
+  each class, so the counts weigh the loss and cannot move a feature. Dot
+  regression is zero at one point of the ball, that of full length along the
+  class's vector. Cross entropy is minimized through the log odds of a wrong
+  answer, of which it is an increasing function: those do not saturate. They
+  are solved by projected gradient until bounds that hold for convex functions
+  meet the tolerances. Steps are spectral: they grow where the loss is flat.
 
   Args:
     prototypes: ``[feature_dim, num_classes]``, any classifier, a column per
@@ -125,16 +124,17 @@ def solve_layer_peeled(
   counts = np.asarray(class_counts, np.float64)
   arrays.check_positive("feature_energy", feature_energy)
   radius = float(feature_energy) ** 0.5
+  if loss == "dr":
+    unit = weights / np.linalg.norm(weights, axis=0)
+    return LayerPeeled(radius * unit.T, 0.0)
   with jax.enable_x64(True):
-    evaluate = functools.partial(_evaluate, loss, weights, radius)
-    features, values = _minimize(
-      lambda h: tuple(np.asarray(x) for x in evaluate(h)),
-      functools.partial(_shortfall, loss, weights, radius),
+    features, log_odds = _minimize(
+      lambda h: tuple(np.asarray(x) for x in _evaluate(weights, h)),
+      functools.partial(_shortfall, weights, radius),
       weights.shape[::-1],
       radius,
     )
-  if loss == "ce":
-    values = np.logaddexp(0, values)
+  values = np.logaddexp(0, log_odds)
   return LayerPeeled(features, float(values @ counts / counts.sum()))
 
 
@@ -155,29 +155,22 @@ def _checked_prototypes(prototypes: ArrayLike, loss: str) -> np.ndarray:
   return weights
 
 
-@functools.partial(jax.jit, static_argnums=0)
+@jax.jit
 def _evaluate(
-  loss: str, prototypes: jax.Array, radius: jax.Array, features: jax.Array
+  prototypes: jax.Array, features: jax.Array
 ) -> tuple[jax.Array, jax.Array]:
-  """Evaluate what is minimized and its gradient, ``[K]`` and ``[K, d]``."""
+  """Evaluate the log odds and their gradients, ``[K]`` and ``[K, d]``."""
 
   def log_odds(feature: jax.Array, label: jax.Array) -> jax.Array:
     logits = feature @ prototypes
     others = jnp.arange(logits.size) != label
     return jax.nn.logsumexp(logits, where=others) - logits[label]
 
-  def dot_regression(feature: jax.Array, label: jax.Array) -> jax.Array:
-    return losses.dot_regression(
-      feature, prototypes[:, label], feature_length=radius
-    )
-
-  objective = {"ce": log_odds, "dr": dot_regression}[loss]
   labels = jnp.arange(prototypes.shape[1])
-  return jax.vmap(jax.value_and_grad(objective))(features, labels)
+  return jax.vmap(jax.value_and_grad(log_odds))(features, labels)
 
 
 def _shortfall(
-  loss: str,
   prototypes: np.ndarray,
   radius: float,
   features: np.ndarray,
@@ -189,24 +182,19 @@ def _shortfall(
   :math:`h`, with :math:`v` the point of the ball that :math:`-g` points to; the
   loss is no steeper than what is minimized. The optimum is its own
   :math:`v`: near one on the sphere :math:`|h - v|` is at least the distance to
-  it, to first order. Dot regression is zero at one point of the ball only.
+  it, to first order.
   """
   steepness = np.linalg.norm(gradients, axis=1)
   gap = np.sum(gradients * features, axis=1) + radius * steepness
   longest = np.linalg.norm(prototypes, axis=0).max()
-  if loss == "dr":
-    # Not the way of the gradient, whose sign is rounding at the optimum.
-    nearest = prototypes.T / np.linalg.norm(prototypes, axis=0)[:, None]
-  else:
-    nearest = -gradients / _positive(steepness)[:, None]
+  nearest = -gradients / _positive(steepness)[:, None]
   distance = np.linalg.norm(features - radius * nearest, axis=1)
-  if loss == "ce":
-    lengths = np.linalg.norm(features, axis=1)
-    inside = (lengths < radius * (1 - 1e-9)) & (gap < _LOSS_TOLERANCE)
-    for k in np.flatnonzero(inside & (distance > 0)):
-      curvature = _least_curvature(prototypes, features[k], int(k))
-      if curvature > 0:
-        distance[k] = min(distance[k], steepness[k] / curvature)
+  lengths = np.linalg.norm(features, axis=1)
+  inside = (lengths < radius * (1 - 1e-9)) & (gap < _LOSS_TOLERANCE)
+  for k in np.flatnonzero(inside & (distance > 0)):
+    curvature = _least_curvature(prototypes, features[k], int(k))
+    if curvature > 0:
+      distance[k] = min(distance[k], steepness[k] / curvature)
   return np.maximum(gap, 0), longest * distance
 
 
