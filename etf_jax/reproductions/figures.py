@@ -65,16 +65,20 @@ def figures(
 
 
 def lacking(wanted: Reproduction, rows: Sequence[Row]) -> list[str]:
-  """Return a sentence for every finished job without what a figure shows."""
+  """Return a sentence for every finished job without what a figure shows.
+
+  A measurement that is undefined in all rows of a run is lacking too.
+  """
   found = {}
   for row in rows:
-    measured = {k for r in row.runs.values() for c in r.collapse for k in c}
+    rows_of_all = [c for run in row.runs.values() for c in run.collapse]
+    measured = {k for c in rows_of_all for k, v in c.items() if v is not None}
     missing = [key for key in wanted.target.keys if key not in measured]
     if row.runs and missing:
       found[row.cell.job] = (
         f"runs/{row.cell.job} has not measured {', '.join(missing)}, which this"
-        " figure shows: it is of a command with other config.collapse fields;"
-        " another --output makes it again"
+        " figure shows, or they are undefined: if it is of a command with other"
+        " config.collapse fields, another --output makes it again"
       )
   return list(found.values())
 

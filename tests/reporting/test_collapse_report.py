@@ -271,6 +271,7 @@ def test_heat_maps_are_means_over_seeds_ordered_by_count(tmp_path):
   ]
 
 
+@pytest.mark.slow
 def test_the_report_has_the_section_where_runs_have_rows(tmp_path):
   rng = np.random.default_rng(0)
   counts = synthetic_runs.COUNTS_10

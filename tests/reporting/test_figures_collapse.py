@@ -31,7 +31,12 @@ def test_lines_are_means_over_seeds_with_bands_and_ideals():
 
 
 @pytest.mark.parametrize(
-  ("num_classes", "methods"), [(2, 1), (12, 5), (31, 9), (100, 2)]
+  ("num_classes", "methods"),
+  [
+    (2, 1),
+    *(pytest.param(*x, marks=pytest.mark.slow) for x in ((12, 5), (31, 9))),
+    (100, 2),
+  ],
 )
 def test_every_size_draws_inside_the_figure(num_classes, methods):
   rng = np.random.default_rng(0)

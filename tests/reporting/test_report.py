@@ -163,6 +163,7 @@ def test_text_from_outside_is_escaped(tmp_path):
   assert page.text.count(evil) >= 5
 
 
+@pytest.mark.slow
 def test_training_sets_are_separate_sections(tmp_path):
   for index, (method, imbalance) in enumerate(
     [("ce", 0.1), ("etf_dr", 0.1), ("ce", 0.01)]

@@ -150,14 +150,15 @@ def test_push_over_pull(tmp_path):
     np.testing.assert_allclose(line.get_ydata(), 3)
 
 
-def test_a_figure_without_its_measurement_is_an_error(tmp_path, capsys):
-  """Runs of a table, whose config held no features."""
+@pytest.mark.parametrize("rest", [{}, {"cos_own_vector": float("nan")}])
+def test_a_figure_without_its_measurement_is_an_error(rest, tmp_path, capsys):
+  """Runs of a table, whose config held no features; or nothing is defined."""
   plan = jobs.reproduction("hinge_figure3", jobs.Options(seeds=1))
   (name,) = plan.jobs
 
   def row(split, epoch):
     del split, epoch
-    return {"nc1": 1.0}
+    return {"nc1": 1.0} | rest
 
   folder = tmp_path / "runs" / name / "seed=0"
   synthetic_runs.write_run(folder, "etf_ce", 0, 0.5, collapse=row)
