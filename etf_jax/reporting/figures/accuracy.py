@@ -152,7 +152,7 @@ def shots(
         continue
       x = place + (index - (len(methods) - 1) / 2) * width
       deviation = seeds.std(ddof=1) if seeds.size > 1 else 0.0
-      named = {"label": label} if place == 0 else {}
+      named: dict[str, Any] = {"label": label} if place == 0 else {}
       axes.bar(x, seeds.mean(), 0.88 * width, **bar, **named)
       if seeds.size > 1:
         axes.errorbar(

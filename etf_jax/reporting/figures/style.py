@@ -180,7 +180,7 @@ def error_bars(
   axes.errorbar(
     places,
     [np.mean(v) for v in values],
-    [np.std(v, ddof=1) if len(v) > 1 else 0.0 for v in values],
+    [float(np.std(v, ddof=1)) if len(v) > 1 else 0.0 for v in values],
     label=label,
     marker=".",
     **series_style(index),
