@@ -11,6 +11,7 @@ table and between tables that have the same output folder.
 
 from collections.abc import Iterable, Iterator, Sequence
 import dataclasses
+import functools
 import pathlib
 from typing import NamedTuple
 
@@ -246,8 +247,7 @@ def _elsewhere(name: str, target: Target, options: Options) -> Target:
   title, methods, mixups = target.elsewhere
   settings = []
   for dataset in options.datasets:
-    experiment = ["", f"--config=etf_jax:{dataset}", *options.overrides]
-    config, _ = command_line.parse(experiment)
+    config = _parsed((f"--config=etf_jax:{dataset}", *options.overrides))
     for mixup in options.mixup or mixups:
       for imbalance in options.imbalance or (None,):
         shown = config.data.imbalance if imbalance is None else imbalance
@@ -348,13 +348,19 @@ class _Jobs:
     return self.by_name.setdefault(job.name, job)
 
   def _config(self, setting: Setting, fields: dict) -> ConfigDict:
-    return command_line.parse(["", *self._arguments(setting, fields)])[0]
+    return _parsed(tuple(self._arguments(setting, fields)))
 
   def _arguments(self, setting: Setting, fields: dict) -> Iterator[str]:
     yield f"--config=etf_jax:{setting.experiment}"
     for name, value in fields.items():
       yield f"--config.{name}={value}"
     yield from self._options.overrides
+
+
+@functools.cache
+def _parsed(arguments: tuple[str, ...]) -> ConfigDict:
+  """Return the config of some arguments, which is not to be changed."""
+  return command_line.parse(["", *arguments])[0]
 
 
 def _check(flag: str, names: Sequence[str], known: Iterable[str]) -> None:
