@@ -25,14 +25,12 @@ quote() {
 name='' image='' claim='' accelerator='' topology='' chips='' spot='' dry_run=''
 while [ $# -gt 0 ]; do
   case $1 in
-    --name=*) name=${1#*=} ;;
-    --image=*) image=${1#*=} ;;
-    --claim=*) claim=${1#*=} ;;
-    --accelerator=*) accelerator=${1#*=} ;;
-    --topology=*) topology=${1#*=} ;;
-    --chips=*) chips=${1#*=} ;;
-    --spot) spot=1 ;;
-    --dry_run) dry_run=1 ;;
+    --name=* | --image=* | --claim=* | --accelerator=* | --topology=* | \
+      --chips=*)
+      setting=${1%%=*}
+      printf -v "${setting#--}" %s "${1#*=}"
+      ;;
+    --spot | --dry_run) printf -v "${1#--}" 1 ;;
     --)
       shift
       break

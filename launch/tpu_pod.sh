@@ -37,19 +37,13 @@ spot='' delete='' stop='' dry_run=''
 wait_hours=24 max_restarts=20 poll_seconds=30
 while [ $# -gt 0 ]; do
   case $1 in
-    --name=*) name=${1#*=} ;;
-    --zone=*) zone=${1#*=} ;;
-    --project=*) project=${1#*=} ;;
-    --accelerator=*) accelerator=${1#*=} ;;
-    --runtime_version=*) runtime_version=${1#*=} ;;
+    --name=* | --zone=* | --project=* | --accelerator=* | --wait_hours=* | \
+      --runtime_version=* | --max_restarts=* | --poll_seconds=*)
+      setting=${1%%=*}
+      printf -v "${setting#--}" %s "${1#*=}"
+      ;;
     --mount=*) source=${1#*=} ;;
-    --wait_hours=*) wait_hours=${1#*=} ;;
-    --max_restarts=*) max_restarts=${1#*=} ;;
-    --poll_seconds=*) poll_seconds=${1#*=} ;;
-    --spot) spot=1 ;;
-    --delete) delete=1 ;;
-    --stop) stop=1 ;;
-    --dry_run) dry_run=1 ;;
+    --spot | --delete | --stop | --dry_run) printf -v "${1#--}" 1 ;;
     --)
       shift
       break
