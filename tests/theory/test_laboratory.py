@@ -18,6 +18,7 @@ from etf_jax.theory.unconstrained_features import solve_unconstrained_features
 AT_400, AT_1000 = 10 / 2500, 10 / 5500
 
 
+@pytest.mark.slow
 def test_solved_points_lie_on_the_right_side_of_every_border():
   grid = [0.99 * AT_1000, 1.01 * AT_1000, 0.99 * AT_400, AT_400]
   grid += [1.01 * AT_400, 0.0079, 0.0081]
@@ -138,6 +139,7 @@ def test_pull_and_push_add_up_to_minus_the_gradients():
   assert found.error < 1e-14
 
 
+@pytest.mark.slow
 def test_regularity_numbers():
   angles = [0.1, 0.5, 1.0, 1.5]
   found = laboratory.regularity_numbers(angles)

@@ -191,6 +191,7 @@ def test_minority_count_is_the_threshold_turned_round():
   assert np.isnan(thresholds.collapse_thresholds([1, 2], [5, 5])[0])
 
 
+@pytest.mark.slow
 @settings(max_examples=8)
 @given(st.permutations(range(5)), st.floats(0.003, 0.03))
 def test_relabelling_permutes_the_solution(order, lambda_z):
