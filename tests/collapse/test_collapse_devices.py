@@ -14,6 +14,7 @@ import pytest
 from etf_jax import collapse, simplex_etf
 
 SIZE, DIM, CLASSES = 40, 6, 5
+KINDS = [pytest.param(AxisType.Auto, marks=pytest.mark.slow), AxisType.Explicit]
 PROTOTYPES = np.asarray(simplex_etf(jax.random.key(0), DIM, CLASSES))
 
 update = jax.jit(lambda s, h, y, w: collapse.update(s, h, y, where=w))
@@ -47,7 +48,7 @@ def on_one_device():
   return stats, collapse.compute(stats, PROTOTYPES)
 
 
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("kind", KINDS)
 def test_meshes(kind):
   h, y, where, _ = data()
   stats, metrics = on_one_device()
@@ -88,7 +89,7 @@ def test_shard_map_and_psum():
   assert all(np.isnan(x).all() for x in run(h, bad, where, reference)[:4])
 
 
-@pytest.mark.parametrize("kind", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize("kind", KINDS)
 def test_measures_by_example_on_meshes(kind):
   h, y, where, _ = data()
   tau = np.linspace(0.2, 1.8, CLASSES, dtype=np.float32)
@@ -128,6 +129,7 @@ def test_masked_rows_change_nothing():
     np.testing.assert_array_equal(a, b)
 
 
+@pytest.mark.slow
 def test_leading_axes_and_vmap():
   h, y, _, _ = data()
   stats = update(empty(), h, y, None)

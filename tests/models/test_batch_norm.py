@@ -95,6 +95,7 @@ def test_groups_in_numpy(layer, inputs, counted):
   )
 
 
+@pytest.mark.slow
 def test_a_group_of_padding_has_no_weight_and_is_finite(layer, inputs):
   model, variables = layer
   mask = jnp.arange(BATCH) < 2 * SIZE
@@ -113,6 +114,7 @@ def test_a_group_of_padding_has_no_weight_and_is_finite(layer, inputs):
     assert np.isfinite(leaf).all()
 
 
+@pytest.mark.slow
 def test_the_gradient_of_groups_apart(layer, inputs):
   model, variables = layer
   weights = jax.random.normal(jax.random.key(2), (BATCH, 6))
@@ -193,6 +195,7 @@ def test_without_groups_nothing_changes(layer, inputs):
   assert_close(train(*layer, inputs, size=BATCH), train(*layer, inputs), 1e-5)
 
 
+@pytest.mark.slow
 def test_groups_on_their_devices_need_no_communication(layer):
   """Nor do they change with the devices; unlike those of a whole batch."""
   model, variables = layer

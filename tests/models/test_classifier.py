@@ -71,7 +71,10 @@ def train(c, batch, steps):
 
 @pytest.mark.parametrize(
   ("backbone", "width"),
-  [("elsewhere:Patches", 32), ("elsewhere:Normalised", 24)],
+  [
+    pytest.param("elsewhere:Patches", 32, marks=pytest.mark.slow),
+    ("elsewhere:Normalised", 24),
+  ],
 )
 def test_a_backbone_from_elsewhere_is_trained(batch, backbone, width):
   c = config(backbone=backbone, **{"schedule.warmup_epochs": 0.0})
@@ -88,6 +91,7 @@ def test_a_backbone_from_elsewhere_is_trained(batch, backbone, width):
   assert ("backbone" in last.batch_stats) == normalised
 
 
+@pytest.mark.slow
 def test_a_frozen_classifier_stays_as_it_was(batch):
   c = config("ce_frozen", "elsewhere:Patches")
   first, last, losses = train(c, batch, 5)

@@ -96,7 +96,13 @@ def test_frame_is_the_keys(features):
 
 
 @pytest.mark.parametrize(
-  "frame", ["haar", "uniform_qr", "structured", "random"]
+  "frame",
+  [
+    *("haar", "uniform_qr"),
+    *(
+      pytest.param(x, marks=pytest.mark.slow) for x in ("structured", "random")
+    ),
+  ],
 )
 def test_a_frame_is_the_same_wherever_the_head_is_initialized(features, frame):
   head = ETFHead(CLASSES, frame=frame)
@@ -137,6 +143,7 @@ def test_lengths_of_the_prototypes(features):
     ETFHead(CLASSES, length=0.0)
 
 
+@pytest.mark.slow
 def test_a_frame_of_more_classes_than_a_simplex_has_room_for(features):
   classes = features.shape[-1] + 4
   for frame in ("softmax_code", "random"):
@@ -215,6 +222,7 @@ def test_unit_length_and_its_gradient():
   )
 
 
+@pytest.mark.slow
 def test_a_masked_batch_is_the_batch_without_the_masked():
   rng = np.random.default_rng(1)
   with float64():
