@@ -5,7 +5,7 @@ Every command prints the message of an `InputError` as one line and exits with
 code 2; every other exception is a bug and keeps its traceback.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 import difflib
 
 
@@ -23,6 +23,12 @@ def did_you_mean(name: object, known: Iterable[str]) -> str:
   """Return "; did you mean 'NEAREST'?", or "" where no known name is near."""
   near = difflib.get_close_matches(str(name), list(known), 1)
   return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def some(names: Sequence[str], most: int = 5) -> str:
+  """Return the first few names for a message, and how many more there are."""
+  more = len(names) - most
+  return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

@@ -117,18 +117,8 @@ def _list(data_dir: str | None) -> None:
   from etf_jax.data import catalog
 
   look = _look_into(data_dir)
-  rows: list[tuple[str, ...]] = [
-    (
-      "name",
-      "classes",
-      "image",
-      "training",
-      "test",
-      "prepared",
-      "licence",
-      "state",
-    )
-  ]
+  header = "name classes image training test prepared licence state"
+  rows = [tuple(header.split())]
   for name, info in catalog.DATASETS.items():
     sizes = info.sizes()
     rows.append(

@@ -1,9 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Long-tailed data sets: `load` gives everything a run needs to know of one.
-
-dataset = data.load(config.data)
-dataset.train.images, dataset.class_counts
-"""
+"""Opens a data set, cuts its long tail, and decodes its images."""
 
 from collections.abc import Mapping
 import dataclasses
@@ -12,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from etf_jax.data import catalog, decode, fingerprint, long_tail, sources
-from etf_jax.data.sources import features, folders, published_svhn
+from etf_jax.data import decode, fingerprint, long_tail, sources
+from etf_jax.data.sources import features, published
 from etf_jax.data.sources import splits as opening
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, some, unknown_name
 from etf_jax.runs import data_record
 
 _log = logging.getLogger(__name__)
@@ -76,6 +72,17 @@ class Pixels:
     """Return True if an image may be smaller than its array."""
     return self.size is not None and self.fit == "longer"
 
+  @property
+  def options(self) -> decode.Options:
+    """Return the options of `decode.decode` that make these pixels."""
+    return {
+      "channels": self.shape[2],
+      "size": self.size,
+      "fit": self.fit,
+      "decoder": self.decoder,
+      "limits": self.limits,
+    }
+
   def decode(self, encoded: bytes) -> tuple[np.ndarray, tuple[int, int]]:
     """Return an array of `shape`, and the height and width of the image in it.
 
@@ -85,14 +92,7 @@ class Pixels:
     if self.features:
       row = np.frombuffer(encoded, np.float32)
       return row.reshape(self.shape), self.shape[:2]
-    image, size = decode.decode(
-      encoded,
-      channels=self.shape[2],
-      size=self.size,
-      fit=self.fit,
-      decoder=self.decoder,
-      limits=self.limits,
-    )
+    image, size = decode.decode(encoded, **self.options)
     if image.shape != self.shape:
       raise decode.CorruptImage(
         f"its shape is {image.shape} and that of the others {self.shape}; "
@@ -199,10 +199,7 @@ def load(config: Any, record: Mapping[str, Any] | None = None) -> Dataset:
   ):
     value = getattr(config, field)
     if value not in choices:
-      raise InputError(
-        f"config.data.{field}: "
-        + catalog.unknown("choice", value, dict.fromkeys(choices))
-      )
+      raise unknown_name(f"config.data.{field}", value, choices)
   opened = opening.open_splits(config)
   described = fingerprint.describe(opened.by_name)
   recorded: Mapping[str, list[str]] | None = None
@@ -225,11 +222,7 @@ def load(config: Any, record: Mapping[str, Any] | None = None) -> Dataset:
     _name_classes_without_validation(validation.labels, names)
   # 2. The long tail of the rest.
   train, counts = _cut(config, opened, training)
-  splits = {
-    "train": train,
-    "validation": validation,
-    "test": opened.test,
-  }
+  splits = {"train": train, "validation": validation, "test": opened.test}
   # 3. Pixels, now or later.
   pixels = _pixels(config, opened, "skip" if skip else "error")
   ready: dict[str, Any] = {"validation": None}
@@ -264,20 +257,20 @@ def _name_classes_without_validation(labels, names) -> None:
   if absent:
     _log.info(
       "classes of a single image are trained, and have none for validation: "
-      + folders.some(absent)
+      + some(absent)
     )
 
 
 def _cut(config, opened, training) -> tuple[sources.Subset, np.ndarray]:
   """Return the long tail of the training images, and its class counts."""
   names, labels = opened.train.class_names, opened.train.labels[training]
-  if config.profile == published_svhn.PROFILE:
+  if config.profile == published.SVHN_PROFILE:
     if config.images is not None:
       raise InputError(
         f"config.data.images={config.images} does nothing with "
         f"config.data.profile={config.profile!r}; leave it out"
       )
-    train = published_svhn.cut(
+    train = published.cut_svhn(
       config.name,
       opened.train,
       training,
@@ -351,7 +344,8 @@ def _ready(source, pixels, config, listed) -> tuple[Split | Encoded, list[str]]:
     good = ~np.isin(names, list(listed))
   if config.feed == "stream":
     if listed is None and pixels.corrupt == "skip":
-      good = decode.find_good(source, **_options(pixels))
+      workers = decode.cpu_threads()
+      good = decode.find_good(source, workers=workers, **pixels.options)
     bad: list[str] = []
     if not good.all():
       source, bad = _left_out(source, good)
@@ -359,9 +353,10 @@ def _ready(source, pixels, config, listed) -> tuple[Split | Encoded, list[str]]:
     return Encoded(source, dataclasses.replace(pixels, corrupt="error")), bad
   images, sizes, found = decode.decode_all(
     source,
-    **_options(pixels),
+    workers=decode.cpu_threads(),
     corrupt=pixels.corrupt,
     cache_dir=config.cache_dir,
+    **pixels.options,
   )
   if images.shape[1:] != pixels.shape:
     raise InputError(
@@ -386,15 +381,3 @@ def _left_out(source, good) -> tuple[sources.Source, list[str]]:
   chosen = sources.choose(source, np.flatnonzero(good))
   left_out = sources.choose(source, np.flatnonzero(~good))
   return chosen, fingerprint.names(left_out)
-
-
-def _options(pixels) -> dict[str, Any]:
-  """Return the options of `decode.decode_all` that make these pixels."""
-  return {
-    "channels": pixels.shape[2],
-    "size": pixels.size,
-    "fit": pixels.fit,
-    "decoder": pixels.decoder,
-    "limits": pixels.limits,
-    "workers": decode.cpu_threads(),
-  }

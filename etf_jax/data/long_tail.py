@@ -14,14 +14,15 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from etf_jax.data import catalog
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, unknown_name
 
 # 5000 * 0.29 is 1449.9999999999998 in float64: without the slack a product
 # that is whole on paper would lose an image.
 _FLOOR_SLACK = 1e-9
 
-# Of which the largest class has its proportions.
+# A profile maps the largest count, K >= 2 and the imbalance in (0, 1] to `[K]`
+# int64 from the largest to the smallest, or raises InputError.
+# In `apportioned_counts` the largest class has so many.
 _UNITS = 2**40
 
 _SELECT, _HOLD_OUT = 0, 1  # Purposes of a random order; they never share one.
@@ -30,19 +31,7 @@ _SELECT, _HOLD_OUT = 0, 1  # Purposes of a random order; they never share one.
 def exponential_counts(
   largest: float, num_classes: int, imbalance: float
 ) -> np.ndarray:
-  """Return floor(largest * imbalance**(k / (K - 1))) for k = 0..K-1.
-
-  Args:
-    largest: Count of class 0, before it is rounded down.
-    num_classes: K, at least 2.
-    imbalance: Count of class K-1 over that of class 0, in (0, 1].
-
-  Returns:
-    `[K]` int64, from the largest to the smallest.
-
-  Raises:
-    InputError: An argument is out of its range.
-  """
+  """Return floor(largest * imbalance**(k / (K - 1))) for k = 0..K-1."""
   _check_shape(num_classes, imbalance)
   return _floor(
     largest * imbalance ** (np.arange(num_classes) / (num_classes - 1))
@@ -50,19 +39,7 @@ def exponential_counts(
 
 
 def step_counts(largest: int, num_classes: int, imbalance: float) -> np.ndarray:
-  """Return `largest` for the first K // 2 classes, then largest * imbalance.
-
-  Args:
-    largest: Count of each class of the first half.
-    num_classes: K, at least 2; the middle class of an odd K is a small one.
-    imbalance: Count of the second half's classes over `largest`, in (0, 1].
-
-  Returns:
-    `[K]` int64.
-
-  Raises:
-    InputError: An argument is out of its range.
-  """
+  """Return `largest` for the first K // 2 classes, then largest * imbalance."""
   _check_shape(num_classes, imbalance)
   large = np.arange(num_classes) < num_classes // 2
   return _floor(np.where(large, largest, largest * imbalance))
@@ -86,12 +63,6 @@ def pareto_counts(
     num_classes: K, at least 2.
     imbalance: n_min / n_max, in (0, 1].
     alpha: Exponent of the tail, above 0; smaller is steeper.
-
-  Returns:
-    `[K]` int64, from the largest to the smallest.
-
-  Raises:
-    InputError: An argument is out of its range.
   """
   _check_shape(num_classes, imbalance)
   if not 0 < alpha < np.inf:
@@ -103,7 +74,6 @@ def pareto_counts(
   return _floor(largest * (imbalance + (1 - imbalance) * share))
 
 
-# Of the largest count, K and the imbalance.
 _PROFILES: dict[str, Callable[[int, int, float], np.ndarray]] = {
   "exponential": exponential_counts,
   "step": step_counts,
@@ -129,9 +99,6 @@ def apportioned_counts(
 
   Returns:
     `[K]` int64, from the largest to the smallest; small ones may be 0.
-
-  Raises:
-    InputError: An argument is out of its range.
   """
   weights = _PROFILES[profile](_UNITS, num_classes, imbalance)
   quotas = total * (weights / weights.sum())
@@ -175,10 +142,8 @@ def realized_counts(
   """
   num_classes = len(class_names)
   if profile not in PROFILES:
-    known = dict.fromkeys((*PROFILES, "published_svhn"))
-    raise InputError(
-      "config.data.profile: " + catalog.unknown("profile", profile, known)
-    )
+    known = (*PROFILES, "published_svhn")
+    raise unknown_name("config.data.profile", profile, known)
   _check_shape(num_classes, imbalance)
   if len(counts) and profile != "list":
     raise InputError(
@@ -220,18 +185,8 @@ def select(labels: np.ndarray, counts: np.ndarray, seed: int) -> np.ndarray:
     labels: `[N]` classes.
     counts: `[K]` how many to choose; a class with fewer gives all it has.
     seed: Seed of the choice, at least 0.
-
-  Returns:
-    Sorted int64 indices into `labels`.
-
-  Raises:
-    InputError: The seed is negative.
   """
-  chosen = [
-    _shuffled(labels, k, seed, _SELECT)[:count]
-    for k, count in enumerate(counts)
-  ]
-  return np.sort(np.concatenate(chosen))
+  return _first(labels, counts, seed, _SELECT)
 
 
 def hold_out(
@@ -273,25 +228,13 @@ def hold_out(
         f"config.data.validation_fraction={fraction:g}: every class has one "
         "image, and none is left for validation; set it to 0"
       )
-  held_out = [
-    _shuffled(labels, k, seed, _HOLD_OUT)[:count]
-    for k, count in enumerate(counts)
-  ]
-  validation = np.sort(np.concatenate(held_out))
+  validation = _first(labels, counts, seed, _HOLD_OUT)
   training = np.setdiff1d(np.arange(len(labels)), validation)
   return training, validation
 
 
 def check_present(available: np.ndarray, class_names: tuple[str, ...]) -> None:
-  """Check that every class has an image.
-
-  Args:
-    available: `[K]` training images of each class.
-    class_names: The K names.
-
-  Raises:
-    InputError: A class has none.
-  """
+  """Raise InputError unless each of the `[K]` counts is positive."""
   empty = np.flatnonzero(available == 0)
   if empty.size:
     raise InputError(
@@ -327,19 +270,24 @@ def _listed(counts: Sequence[int], class_names: tuple[str, ...]) -> np.ndarray:
   return np.asarray(counts, np.int64)
 
 
-def _shuffled(
-  labels: np.ndarray, k: int, seed: int, purpose: int
+def _first(
+  labels: np.ndarray, counts: np.ndarray, seed: int, purpose: int
 ) -> np.ndarray:
-  """Return the indices of class k in the order of (seed, class, purpose).
+  """Return the sorted indices of the first images of each class.
 
-  NumPy promises the raw stream of a bit generator for all time, but not the
-  permutations made of it: hence the sort of raw numbers.
+  Of class k they are in an order of (seed, k, purpose). NumPy promises the raw
+  stream of a bit generator for all time, but not the permutations made of it:
+  hence the sort of raw numbers.
   """
   if seed < 0:
     raise InputError(f"config.data.seed={seed} must be at least 0")
-  members = np.flatnonzero(labels == k)
-  bits = np.random.PCG64(np.random.SeedSequence((seed, k, purpose)))
-  return members[np.argsort(bits.random_raw(len(members)), kind="stable")]
+  chosen = []
+  for k, count in enumerate(counts):
+    members = np.flatnonzero(labels == k)
+    bits = np.random.PCG64(np.random.SeedSequence((seed, k, purpose)))
+    raw = bits.random_raw(len(members))
+    chosen.append(members[np.argsort(raw, kind="stable")][:count])
+  return np.sort(np.concatenate(chosen))
 
 
 def _floor(counts: np.ndarray) -> np.ndarray:

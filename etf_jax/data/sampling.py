@@ -15,8 +15,7 @@ import functools
 
 import numpy as np
 
-from etf_jax.data import catalog
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, unknown_name
 
 # Purposes of random numbers of one (seed, epoch); they never share a stream.
 _ORDER, _CLASS, _EXAMPLE = range(3)
@@ -98,9 +97,7 @@ def make_sampler(
     InputError: An unknown name or a threshold out of its range.
   """
   if name not in SAMPLERS:
-    raise InputError(
-      "config.data.sampler: " + catalog.unknown("sampler", name, SAMPLERS)
-    )
+    raise unknown_name("config.data.sampler", name, SAMPLERS)
   labels = np.asarray(labels, np.int32)
   if repeat_threshold is None:
     repeat_threshold = 1 / len(np.unique(labels))

@@ -10,7 +10,7 @@ labels, that each class is there, and that a sample of the images can be decoded
 and has the right shape.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 import dataclasses
 import functools
 import os
@@ -20,15 +20,14 @@ import numpy as np
 from etf_jax.data import catalog, decode, sources
 from etf_jax.data.prepare import gcs, prepare
 from etf_jax.data.sources import (
+  annotated,
   folders,
   lists,
   prepared,
-  published_lists,
+  published,
   splits,
 )
-from etf_jax.errors import InputError
-
-_NAMED = 3  # Of many things of one kind, so many are named in a message.
+from etf_jax.errors import InputError, some
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,12 +69,8 @@ def verify(
   found, open_split, place = _find(name, info, data_dir, cache_dir)
   lines, problems = [f"{name} in {place}"], _sizes(found, info)
   checked = set()
-  for role, split in (
-    ("train", info.train_split),
-    ("validation", info.validation_split),
-    ("test", info.test_split),
-  ):
-    if split is None or not set(split.split("+")) <= set(found):
+  for role, split in info.split_names().items():
+    if not set(split.split("+")) <= set(found):
       continue
     listing = None
     if role in info.lists:
@@ -90,7 +85,7 @@ def verify(
     try:
       source = open_split(split)
       if listing is not None:
-        source = published_lists.select(source, listing, info)
+        source = published.select(source, listing, info)
     except InputError as error:
       problems.append(str(error))
       continue
@@ -114,7 +109,10 @@ def _find(name, info, data_dir, cache_dir):
         f"{info.train_split}/CLASS/IMAGE with --data_dir"
       )
     gcs.require_path("data_dir", data_dir)
-    opened = folders.scan(data_dir)
+    if info.annotations is None:
+      opened = folders.scan(data_dir)
+    else:
+      opened = annotated.scan(data_dir, info.annotations)
     found = {split: len(source.labels) for split, source in opened.items()}
     return found, opened.__getitem__, os.fspath(data_dir)
   location = data_dir or os.getenv("TFDS_DATA_DIR")
@@ -184,75 +182,55 @@ def check(
   )
   empty = np.flatnonzero(counts == 0)
   if empty.size:
-    named = _few(
-      [
-        f"{k} {source.class_names[k]!r}" if k < len(source.class_names) else k
-        for k in empty.tolist()
-      ]
-    )
+    names = dict(enumerate(source.class_names))
+    named = some([f"{k} {names.get(k, '')!r}" for k in empty.tolist()])
     problems.append(
       f"split {split!r} has no image of {empty.size:,} of its "
       f"{num_classes:,} classes ({named})"
     )
   few_below, many_above = info.shots
+  ratio = f"{counts.min() / counts.max():.3g}" if counts.any() else "unknown"
   few, many = (counts < few_below).sum(), (counts > many_above).sum()
   lines = [
     f"{split}: {len(labels):,} images, {counts.min():,} to {counts.max():,} in "
-    f"a class (imbalance {_ratio(counts)}); classes with many, medium and few: "
+    f"a class (imbalance {ratio}); classes with many, medium and few: "
     f"{many:,}, {num_classes - many - few:,}, {few:,}"
   ]
-  more_lines, wrong = _decode_some(
-    source, split, info, sample=sample, seed=seed
-  )
-  return lines + more_lines, problems + wrong
+  line, corrupt = _decode_some(source, info, sample=sample, seed=seed)
+  if corrupt:
+    problems.append(
+      f"{len(corrupt):,} of {min(sample, len(labels)):,} images of split "
+      f"{split!r} that were tried cannot be used ({some(corrupt)})"
+    )
+  return lines + line, problems
 
 
-def _decode_some(source, split, info, *, sample, seed):
+def _decode_some(source, info, *, sample, seed) -> tuple[list[str], list[str]]:
+  """Return a line on the shapes of some images, and which are corrupt."""
   total = len(source.labels)
   chosen = np.sort(
     np.random.default_rng(seed).choice(total, min(sample, total), replace=False)
   )
-  decoder = decode.choose(None)
-  channels = 3 if info.image_shape is None else info.image_shape[-1]
+  options: decode.Options = {
+    "channels": 3 if info.image_shape is None else info.image_shape[-1],
+    "size": None,
+    "fit": "shorter",
+    "decoder": decode.choose(None),
+  }
   corrupt, shapes = [], []
   for index in chosen.tolist():
     try:
-      image, _ = decode.decode(
-        source.read(index),
-        channels=channels,
-        size=None,
-        fit="shorter",
-        decoder=decoder,
-      )
+      image, _ = decode.decode(source.read(index), **options)
+      if info.image_shape not in (None, image.shape):
+        raise decode.CorruptImage(
+          f"its shape is {image.shape}, not {info.image_shape}"
+        )
+      shapes.append(image.shape)
     except decode.CorruptImage as error:
       corrupt.append(f"{source.describe(index)}: {error}")
-      continue
-    if info.image_shape not in (None, image.shape):
-      corrupt.append(
-        f"{source.describe(index)}: its shape is {image.shape}, not "
-        f"{info.image_shape}"
-      )
-      continue
-    shapes.append(image.shape)
-  problems = []
-  if corrupt:
-    problems.append(
-      f"{len(corrupt):,} of {len(chosen):,} images of split {split!r} that "
-      f"were tried cannot be used ({_few(corrupt)})"
-    )
   if not shapes:
-    return [], problems
+    return [], corrupt
   sizes = "x".join(map(str, np.min(shapes, axis=0)))
   if len(set(shapes)) > 1:
     sizes += " to " + "x".join(map(str, np.max(shapes, axis=0)))
-  return [f"  {len(shapes):,} decoded: {sizes}"], problems
-
-
-def _few(things: Sequence[object]) -> str:
-  named = ", ".join(map(str, things[:_NAMED]))
-  return named + (", ..." if len(things) > _NAMED else "")
-
-
-def _ratio(counts: np.ndarray) -> str:
-  """Return the smallest class over the largest, as config.data.imbalance."""
-  return f"{counts.min() / counts.max():.3g}" if counts.max() else "unknown"
+  return [f"  {len(shapes):,} decoded: {sizes}"], corrupt

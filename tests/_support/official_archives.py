@@ -32,7 +32,10 @@ import json, sys
 import tensorflow_datasets as tfds
 from etf_jax import prepare
 from etf_jax.data import catalog
-registered, commands = json.loads(sys.argv[1])
+registered, members, commands = json.loads(sys.argv[1])
+for name, published in members.items():
+  catalog.lookup(name).members.clear()
+  catalog.lookup(name).members.update(published)
 for name, archives in registered.items():
   info = catalog.lookup(name)
   for url, (size, sha256) in archives.items():
@@ -52,6 +55,7 @@ def prepare(
   manual_dir: pathlib.Path,
   registered_dir: pathlib.Path | None = None,
   environment: Mapping[str, str] | None = None,
+  members: Mapping[str, Mapping[str, str]] | None = None,
 ) -> subprocess.CompletedProcess:
   """Run `python -m etf_jax.prepare` for each name, in one process.
 
@@ -62,6 +66,7 @@ def prepare(
     registered_dir: Directory of the archives whose size and sha256 the builders
       are made to expect; None is manual_dir.
     environment: Variables to set besides those of this process.
+    members: Digests of files in archives that the catalog is made to have.
 
   Returns:
     The finished process, with what it printed as text.
@@ -74,7 +79,10 @@ def prepare(
     for name in names
   ]
   return subprocess.run(
-    [sys.executable, "-c", _DRIVER, json.dumps([registered, commands])],
+    [
+      *(sys.executable, "-c", _DRIVER),
+      json.dumps([registered, members or {}, commands]),
+    ],
     env=os.environ | {"PYTHONPATH": str(_REPOSITORY)} | dict(environment or {}),
     capture_output=True,
     text=True,

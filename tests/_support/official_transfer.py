@@ -72,6 +72,23 @@ def write_food101(directory: pathlib.Path) -> Photographs:
   return Photographs(splits, names)
 
 
+def write_imagenette(directory: pathlib.Path, suffix: str) -> Photographs:
+  """Write imagenette2SUFFIX.tgz; the records have no names."""
+  names = builder_lines("image_classification/imagenette_labels.txt")
+  splits, files = {"train": {}, "validation": {}}, {}
+  for split, folder, start in (
+    ("train", "train", 70_000),
+    ("validation", "val", 71_000),
+  ):
+    for label, name in enumerate(names):
+      image = official_files.photograph(start + label)
+      number = str(start + label)
+      path = f"imagenette2{suffix}/{folder}/{name}/{name}_{number}.JPEG"
+      files[path], splits[split][number] = image, (image, label)
+  official_files.write_tar(directory / f"imagenette2{suffix}.tgz", files)
+  return Photographs(splits, names)
+
+
 def write_sun397(directory: pathlib.Path) -> Photographs:
   """Write SUN397.tar.gz and Partitions.zip; every image is encoded anew.
 

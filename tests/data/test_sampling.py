@@ -87,12 +87,6 @@ def test_square_root():
 @pytest.mark.parametrize("passed", [0.0, 0.5, 1.0])
 def test_progressively_balanced(passed):
   found = visits("progressively_balanced", [int(40 * passed)], total_epochs=41)
-  more = visits(
-    "progressively_balanced",
-    np.full(1, int(40 * passed)),
-    total_epochs=41,
-  )
-  np.testing.assert_array_equal(found, more)
   natural, balanced = COUNTS / COUNTS.sum(), np.where(COUNTS > 0, 1 / 4, 0)
   assert_shares(found, (1 - passed) * natural + passed * balanced)
 
@@ -161,18 +155,14 @@ def test_repeat_factor():
   [
     (
       {"name": "square_rot"},
-      "config.data.sampler: unknown sampler 'square_rot'; did you mean "
-      "'square_root'? (known: instance, class_balanced, square_root, "
-      "progressively_balanced, class_aware, repeat_factor)",
+      r"config.data.sampler='square_rot': .* did you mean 'square_root'\?",
     ),
     (
       {"name": "repeat_factor", "repeat_threshold": 1.5},
-      "config.data.repeat_threshold=1.5 must be above 0 and at most 1 (a share "
-      "of the images)",
+      "config.data.repeat_threshold=1.5 must be above 0 and at most 1",
     ),
   ],
 )
 def test_bad_input(options, message):
-  with pytest.raises(InputError) as error:
+  with pytest.raises(InputError, match=message):
     sampling.make_sampler(labels=LABELS, **options)
-  assert str(error.value) == message

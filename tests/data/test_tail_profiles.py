@@ -40,11 +40,8 @@ def test_pareto_counts_resemble_imagenet_lt():
 
 @pytest.mark.parametrize("alpha", [0.0, -1.0, float("nan"), float("inf")])
 def test_alpha_outside_its_range(alpha):
-  with pytest.raises(InputError) as error:
+  with pytest.raises(InputError, match=f"alpha={alpha:g} of a Pareto tail"):
     long_tail.pareto_counts(100, 4, 0.1, alpha)
-  assert str(error.value) == (
-    f"alpha={alpha:g} of a Pareto tail must be above 0 and finite"
-  )
 
 
 def test_pareto_profile_of_labels():
@@ -71,51 +68,24 @@ def test_listed_counts_are_clipped_to_what_a_class_has():
 @pytest.mark.parametrize(
   ("profile", "counts", "message"),
   [
-    (
-      "list",
-      (7, 5, 15),
-      "config.data.counts has 3 numbers and there are 4 classes; give one for "
-      "each",
-    ),
-    (
-      "list",
-      (),
-      "config.data.counts has 0 numbers and there are 4 classes; give one for "
-      "each",
-    ),
-    (
-      "list",
-      (7, 5, 0, 1),
-      "config.data.counts[2]=0 (class 'cat') must be a whole number of images, "
-      "at least 1",
-    ),
-    (
-      "list",
-      (7, -5, 1, 1),
-      "config.data.counts[1]=-5 (class 'bee') must be a whole number of "
-      "images, at least 1",
-    ),
+    ("list", (7, 5, 15), "config.data.counts has 3 .* 4 classes; give one"),
+    ("list", (), "config.data.counts has 0 .* 4 classes; give one for each"),
+    ("list", (7, 5, 0, 1), r"config.data.counts\[2\]=0 \(class 'cat'\) must"),
+    ("list", (7, -5, 1, 1), r"config.data.counts\[1\]=-5 \(class 'bee'\) must"),
     (
       "list",
       (7, 5, 1, 2.5),
-      "config.data.counts[3]=2.5 (class 'dog') must be a whole number of "
-      "images, at least 1",
+      r"counts\[3\]=2.5 \(class 'dog'\) must be a whole",
     ),
-    (
-      "step",
-      (7, 5, 1, 2),
-      "config.data.counts is for config.data.profile='list', and that is "
-      "'step'; set one of the two",
-    ),
+    ("step", (7, 5, 1, 2), "config.data.counts is for .*profile='list'.*; set"),
   ],
 )
 def test_counts_that_cannot_be_used(profile, counts, message):
   labels = np.repeat(np.arange(4), 20)
-  with pytest.raises(InputError) as error:
+  with pytest.raises(InputError, match=message):
     long_tail.realized_counts(
       labels, _NAMES, profile=profile, imbalance=0.5, counts=counts
     )
-  assert str(error.value) == message
 
 
 @pytest.mark.parametrize(
@@ -156,35 +126,14 @@ def test_apportioned_counts(total, num_classes, imbalance, profile):
 @pytest.mark.parametrize(
   ("profile", "total", "message"),
   [
-    (
-      "exponential",
-      50,
-      "config.data.images=50 gives class 0 ('ant') 27 of its 10 images at"
-      " config.data.imbalance=0.125: lower config.data.images or raise"
-      " config.data.imbalance",
-    ),
-    (
-      "exponential",
-      4,
-      "config.data.images=4 gives class 3 ('dog') 0 of its 10 images at"
-      " config.data.imbalance=0.125: raise config.data.images or raise"
-      " config.data.imbalance",
-    ),
-    (
-      "none",
-      4,
-      "config.data.images=4 does nothing with config.data.profile='none'; leave"
-      " it out",
-    ),
+    ("exponential", 50, r"images=50 gives class 0 .*27 of its 10 .*: lower"),
+    ("exponential", 4, r"images=4 gives class 3 .*0 of its 10 .*: raise"),
+    ("none", 4, r"config.data.images=4 does .*profile='none'; leave it out"),
   ],
 )
 def test_totals_that_cannot_be(profile, total, message):
-  with pytest.raises(InputError) as error:
+  labels = np.repeat(np.arange(4), 10)
+  with pytest.raises(InputError, match=message):
     long_tail.realized_counts(
-      np.repeat(np.arange(4), 10),
-      _NAMES,
-      profile=profile,
-      imbalance=0.125,
-      total=total,
+      labels, _NAMES, profile=profile, imbalance=0.125, total=total
     )
-  assert str(error.value) == message

@@ -72,7 +72,7 @@ def test_the_sampler_decides_what_an_epoch_holds(digits_dir):
   trainer = make_trainer(made, dataset)
   assert trainer.setup.sampler.name == "square_root"
   assert trainer.setup.sampler.total_epochs == 3  # 12 steps of a fourth
-  with pytest.raises(InputError, match=r"^config.data.sampler: unknown"):
+  with pytest.raises(InputError, match="sampler='all': unknown"):
     make_trainer(config(digits_dir, **{"data.sampler": "all"}), dataset)
 
 
@@ -82,23 +82,14 @@ def test_the_sampler_decides_what_an_epoch_holds(digits_dir):
     (
       "data.feed",
       "streem",
-      "config.data.feed: unknown choice 'streem'; did you mean 'stream'?"
-      " (known: resident, stream)",
+      "config.data.feed='streem': unknown; did you mean 'stream'?",
     ),
-    (
-      "data.fit",
-      "wide",
-      "config.data.fit: unknown choice 'wide' (known: shorter, longer)",
-    ),
-    (
-      "data.corrupt",
-      "ignore",
-      "config.data.corrupt: unknown choice 'ignore' (known: error, skip)",
-    ),
+    ("data.fit", "wide", "config.data.fit='wide': unknown;"),
+    ("data.corrupt", "ignore", "config.data.corrupt='ignore': unknown;"),
     ("data.image_size", 0, "config.data.image_size=0 must be at least 1"),
   ],
 )
 def test_bad_input(digits_dir, field, value, message):
   with pytest.raises(InputError) as error:
     data.load(config(digits_dir, **{field: value}).data)
-  assert str(error.value) == message
+  assert str(error.value).startswith(message)

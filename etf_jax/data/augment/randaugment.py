@@ -79,16 +79,9 @@ def draw(keys: jax.Array, layers: int) -> tuple[jax.Array, jax.Array]:
 def layer(
   images: jax.Array, kinds: jax.Array, signs: jax.Array, strength: float
 ) -> jax.Array:
-  """One operation on each image.
+  """Apply an operation to each image; see `draw` for `kinds` and `signs`.
 
-  Args:
-    images: uint8 `[B, H, W, C]`.
-    kinds: int32 `[B]`, places in `OPERATIONS`.
-    signs: float32 `[B]`, 1 or -1, for the operations that have two directions.
-    strength: share of the largest one, in [0, 1].
-
-  Returns:
-    uint8 `[B, H, W, C]`.
+  `strength` is a share of the largest one, in [0, 1].
   """
   amount = {k: (v or 0) * strength for k, v in OPERATIONS.items()}
   return _move(_recolor(images, kinds, signs, amount), kinds, signs, amount)

@@ -9,13 +9,11 @@ add one, add a row. Sizes and sha256 of archives are not repeated there; they
 are registered with the TFDS builder, which checks them.
 """
 
-from collections.abc import Collection
-
 from etf_jax.data.catalog import photographs, small_images
 from etf_jax.data.catalog.info import DatasetInfo
-from etf_jax.errors import InputError, did_you_mean
+from etf_jax.errors import unknown_name
 
-__all__ = ["DATASETS", "DatasetInfo", "lookup", "unknown"]
+__all__ = ["DATASETS", "DatasetInfo", "lookup"]
 
 DATASETS: dict[str, DatasetInfo] = small_images.SMALL | photographs.PHOTOGRAPHS
 
@@ -27,11 +25,5 @@ def lookup(name: str) -> DatasetInfo:
     InputError: There is no data set of this name.
   """
   if name not in DATASETS:
-    raise InputError(unknown("data set", name, DATASETS))
+    raise unknown_name("name", name, DATASETS)
   return DATASETS[name]
-
-
-def unknown(kind: str, name: str, known: Collection[str]) -> str:
-  """Return the message for a name that is not among the known ones."""
-  hint = did_you_mean(name, known)
-  return f"unknown {kind} {name!r}{hint} (known: {', '.join(known)})"

@@ -35,6 +35,10 @@ class DatasetInfo:
       They are looked for in manual_dir, under the last part of their URL.
     homepage: Where to ask for archives that are fetched by hand.
     checksums: Size in bytes and sha256 by URL, where TFDS has registered none.
+    members: Published SHA-1 or MD5 of files in the archives, by their names
+      there. An archive of these files is taken whatever packed it.
+    annotations: File of the official folder that classifies the test images, by
+      lines of a name and a class; None: they lie in folders of classes.
     tfds_config: Name of the builder's configuration; None is its default.
     label_key: Field of a record that holds the label.
     class_name_key: Field of a record that spells the class, where the builder
@@ -70,6 +74,8 @@ class DatasetInfo:
   checksums: Mapping[str, tuple[int, str]] = dataclasses.field(
     default_factory=dict
   )
+  members: Mapping[str, str] = dataclasses.field(default_factory=dict)
+  annotations: str | None = None
   tfds_config: str | None = None
   label_key: str = "label"
   class_name_key: str | None = None
@@ -79,20 +85,24 @@ class DatasetInfo:
   list_labels: bool = True
   shots: tuple[int, int] = (20, 100)
 
+  def split_names(self) -> dict[str, str]:
+    """Return the names of the splits that "train", "test", .. are."""
+    names = {
+      "train": self.train_split,
+      "validation": self.validation_split,
+      "test": self.test_split,
+    }
+    return {role: name for role, name in names.items() if name is not None}
+
   def sizes(self) -> dict[str, int]:
-    """Return the numbers of images that "train", "validation" and "test" have.
+    """Return the numbers of images of the splits, as far as they are known.
 
     Before a long tail is cut, but after the published lists, if there are any.
-    A split whose number is not known is left out.
     """
     found = {}
-    for role, split in (
-      ("train", self.train_split),
-      ("validation", self.validation_split),
-      ("test", self.test_split),
-    ):
+    for role, split in self.split_names().items():
       if role in self.list_sizes:
         found[role] = self.list_sizes[role]
-      elif split is not None and self.splits:
+      elif self.splits:
         found[role] = sum(self.splits[part] for part in split.split("+"))
     return found

@@ -55,6 +55,23 @@ _PETS = "https://thor.robots.ox.ac.uk/~vgg/data/pets/"
 _FLOWERS = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102/"
 _SUN = "https://vision.princeton.edu/projects/2010/SUN/"
 
+_IMAGENETTE = "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2"
+
+
+def _imagenette(size: str, suffix: str) -> DatasetInfo:
+  return _photographs(
+    tfds_name="imagenette",
+    tfds_config=f"{size}-v2",
+    num_classes=10,
+    splits={"train": 9_469, "validation": 3_925},
+    train_split="train",
+    test_split="validation",
+    archives=(f"{_IMAGENETTE}{suffix}.tgz",),
+    licence="Apache 2.0; images of ImageNet, whose terms hold",
+    state=_WORKS,
+  )
+
+
 PHOTOGRAPHS: dict[str, DatasetInfo] = {
   "imagenet": _IMAGENET,
   "imagenet_lt": dataclasses.replace(
@@ -74,6 +91,24 @@ PHOTOGRAPHS: dict[str, DatasetInfo] = {
       + "d1590191cf8a71fada7b1aaedaa2d139a2aea93ff2f1b755319d0bd8dbaa55d5",
     },
     list_sizes={"train": 115_846, "validation": 20_000, "test": 50_000},
+  ),
+  "imagenette": _imagenette("full-size", ""),
+  "imagenette_320": _imagenette("320px", "-320"),
+  "imagenette_160": _imagenette("160px", "-160"),
+  "tiny_imagenet": _photographs(
+    tfds_name=None,
+    num_classes=200,
+    splits={"train": 100_000, "test": 10_000},
+    train_split="train",
+    # The labels of its test split were never published.
+    test_split="test",
+    annotations="val/val_annotations.txt",
+    archives=("http://cs231n.stanford.edu/tiny-imagenet-200.zip",),
+    licence="none stated; images of ImageNet, whose terms hold",
+    state="no builder: the official folder (real images at 32 pixels)",
+    needs_tensorflow=False,
+    by_hand=True,
+    homepage="http://cs231n.stanford.edu/",
   ),
   "cub200": _photographs(
     tfds_name="caltech_birds2011",

@@ -23,12 +23,28 @@ _CIFAR_10 = DatasetInfo(
   licence="none stated; cite Krizhevsky 2009",
   state=_WORKS,
   file_key="id",
+  # Those of Apache MXNet.
+  members={
+    f"cifar-10-batches-bin/{name}.bin": sha1
+    for name, sha1 in (
+      ("data_batch_1", "aadd24acce27caa71bf4b10992e9e7b2d74c2540"),
+      ("data_batch_2", "c0ba65cce70568cd57b4e03e9ac8d2a5367c1795"),
+      ("data_batch_3", "1dd00a74ab1d17a6e7d73e185b69dbf31242f295"),
+      ("data_batch_4", "aab85764eb3584312d3c7f65fd2fd016e36a258e"),
+      ("data_batch_5", "26e2849e66a845b7f1e4614ae70f4889ae604628"),
+      ("test_batch", "67eb016db431130d61cd03c7ad570b013799c88c"),
+    )
+  },
 )
 _CIFAR_100 = dataclasses.replace(
   _CIFAR_10,
   tfds_name="cifar100",
   num_classes=100,
   archives=(_CIFAR + "cifar-100-binary.tar.gz",),
+  members={
+    "cifar-100-binary/train.bin": "e207cd2e05b73b1393c74c7f5e7bea451d63e08e",
+    "cifar-100-binary/test.bin": "8fb6623e830365ff53cf14adec797474f5478006",
+  },
 )
 
 _FASHION = "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
@@ -112,5 +128,16 @@ SMALL: dict[str, DatasetInfo] = {
     archives=("http://ai.stanford.edu/~acoates/stl10/stl10_binary.tar.gz",),
     licence="none stated; images of ImageNet, whose terms hold",
     state=_WORKS,
+    # Those of torchvision.
+    members={
+      f"stl10_binary/{name}.bin": md5
+      for name, md5 in (
+        ("train_X", "918c2871b30a85fa023e0c44e0bee87f"),
+        ("train_y", "5a34089d4802c674881badbb80307741"),
+        ("test_X", "7f263ba9f9e0b06b93213547f721ac82"),
+        ("test_y", "36f9794fa4beb8a2c72628de14fa638e"),
+        ("unlabeled_X", "5242ba1fed5e4be9e1e742405eb56ca4"),
+      )
+    },
   ),
 }

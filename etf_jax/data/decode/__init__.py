@@ -2,6 +2,7 @@
 """Encoded images to arrays: `decode` one, or `decode_all` of a source."""
 
 from etf_jax.data.decode.cache import (
+  Options,
   corrupt_images,
   cpu_threads,
   decode_all,
@@ -14,6 +15,7 @@ from etf_jax.data.decode.limits import CorruptImage, Limits
 __all__ = [
   "CorruptImage",
   "Limits",
+  "Options",
   "choose",
   "corrupt_images",
   "cpu_threads",

@@ -13,9 +13,11 @@ would have to hand over what they made.
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 import concurrent.futures
 import contextlib
+import functools
 import logging
 import math
 import os
+from typing import Any, NotRequired, TypedDict, Unpack
 
 import numpy as np
 
@@ -23,13 +25,12 @@ from etf_jax.data.decode import cache_file
 from etf_jax.data.decode import image as image_decoder
 from etf_jax.data.decode.limits import CorruptImage, Limits
 from etf_jax.data.sources import Source
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, some
 from etf_jax.runs.console import Progress
 
 _log = logging.getLogger(__name__)
 
 _NAMED_AT_MOST = 20
-_ERRORS_NAMED = 5
 # Decoded at once by a thread.
 _BLOCK_BYTES, _BLOCK_IMAGES = 2**24, 256
 _CHECKED_IMAGES = 64
@@ -38,44 +39,42 @@ _CHECKED_IMAGES = 64
 _SMALL = 2**14
 
 
+class Options(TypedDict):
+  """The options of `decode.decode`, which see."""
+
+  channels: int
+  size: int | None
+  fit: str
+  decoder: str
+  limits: NotRequired[Limits | None]
+
+
 def decode_all(
   source: Source,
   *,
-  channels: int,
-  size: int | None,
-  fit: str,
-  decoder: str,
   workers: int,
   corrupt: str = "error",
-  limits: Limits | None = None,
   cache_dir: str | os.PathLike | None = None,
-  progress: str | None = "decoding",
+  **options: Unpack[Options],
 ) -> tuple[np.ndarray, np.ndarray | None, np.ndarray]:
   """Decode every image of a source.
 
   With a `cache_dir` the result is a read-only map of a file there, which every
-  later call with the same images and options reuses without reading an image.
-  A file belongs to: the names that the source gives its images, in order, and
-  for names that are paths the files' sizes and times of change; the labels; the
-  options. So it does not notice prepared data that were replaced by others with
-  the same names and labels in the same place, nor a file that was rewritten
-  with its size and time kept, nor other versions of the libraries: remove the
-  cache then. Nothing is ever removed by itself.
+  later call with the same images and options reuses. A file belongs to the
+  names that the source gives its images, and for names that are paths the
+  files' sizes and times of change; to the labels; and to the options. Other
+  data in the same place and other versions of the libraries go unnoticed:
+  remove the cache then. Nothing is ever removed by itself.
 
   A process that dies leaves a `.partial` folder, which the next one continues.
   Of several processes one writes and the others wait.
 
   Args:
     source: The images.
-    channels: See `decode.decode`, as are `size`, `fit` and `decoder`.
-    size: None if all images have one shape.
-    fit: "shorter" or "longer".
-    decoder: What `decode.choose` returned.
     workers: Threads; small images take one.
     corrupt: "error", or "skip" to leave zeros and name them on stderr.
-    limits: See `decode.decode`.
     cache_dir: Folder for the file; None: memory.
-    progress: What to call the work on stderr; None for no word of it.
+    **options: See `decode.decode`; `size` is None if all images have one shape.
 
   Returns:
     images: uint8 `[N, size, size, channels]`, or `[N, H, W, channels]` if
@@ -89,16 +88,12 @@ def decode_all(
     InputError: An image is corrupt, or has another shape than the first if
       `size` is None; none is good; there is no room.
   """
-  if corrupt not in ("error", "skip"):
-    raise ValueError(f"corrupt must be 'error' or 'skip', got {corrupt!r}")
   if not len(source.labels):
     raise InputError("there are no images to decode")
-  options = {"channels": channels, "size": size, "fit": fit, "decoder": decoder}
-  options |= _limits(limits)
   decode_one = _Decoder(source, options, corrupt)
 
   def fill(state, store):
-    yield from _fill(decode_one, state, store, workers, progress)
+    yield from _fill(decode_one, state, store, workers)
     if corrupt == "error" and state.bad:
       bad = dict(state.bad)
       # They are decoded again when they have been mended.
@@ -111,28 +106,18 @@ def decode_all(
   else:
     images, state = cache_file.load_or_make(
       cache_dir,
-      cache_file.key(source, options),
+      cache_file.key(source, decode_one.options),
       len(source.labels),
       lambda: decode_one.shape,
       fill,
     )
-  _report(source, state.bad, corrupt)
-  good = np.ones(len(source.labels), bool)
-  good[list(state.bad)] = False
-  has_sizes = size is not None and fit == "longer"
+  good = _report(source, state.bad, corrupt)
+  has_sizes = options["size"] is not None and options["fit"] == "longer"
   return images, state.sizes if has_sizes else None, good
 
 
 def find_good(
-  source: Source,
-  *,
-  channels: int,
-  size: int | None,
-  fit: str,
-  decoder: str,
-  workers: int,
-  limits: Limits | None = None,
-  progress: str | None = "checking images",
+  source: Source, *, workers: int, **options: Unpack[Options]
 ) -> np.ndarray:
   """Decode every image and keep none; see `decode_all`.
 
@@ -142,25 +127,16 @@ def find_good(
   Raises:
     InputError: none is good.
   """
-  options = {"channels": channels, "size": size, "fit": fit, "decoder": decoder}
-  options |= _limits(limits)
   decode_one, bad = _Decoder(source, options, "skip"), {}
   starts = range(0, len(source.labels), _CHECKED_IMAGES)
   with (
-    Progress(progress, len(source.labels)) as bar,
-    contextlib.closing(
-      _run(
-        lambda start: decode_one.check(start, _CHECKED_IMAGES), starts, workers
-      )
-    ) as results,
+    Progress("checking images", len(source.labels)) as bar,
+    contextlib.closing(_run(decode_one.check, starts, workers)) as results,
   ):
     for start, found in zip(starts, results, strict=True):
       bad.update(found)
       bar.update(min(_CHECKED_IMAGES, len(source.labels) - start))
-  _report(source, bad, "skip")
-  good = np.ones(len(source.labels), bool)
-  good[list(bad)] = False
-  return good
+  return _report(source, bad, "skip")
 
 
 def first_shape(
@@ -173,14 +149,10 @@ def first_shape(
   limits: Limits | None = None,
 ) -> tuple[int, int, int]:
   """Return the shape of the first good image; see `decode_all`."""
-  options = {"channels": channels, "size": None, "fit": fit, "decoder": decoder}
-  options |= _limits(limits)
+  options = Options(
+    channels=channels, size=None, fit=fit, decoder=decoder, limits=limits
+  )
   return _Decoder(source, options, corrupt).shape
-
-
-def _limits(limits: Limits | None) -> dict:
-  """Return the option of limits, which decoded files of the defaults lack."""
-  return {} if limits in (None, Limits()) else {"limits": limits}
 
 
 def cpu_threads() -> int:
@@ -193,29 +165,25 @@ def cpu_threads() -> int:
 class _Decoder:
   """Decodes the images of a source to one shape."""
 
-  def __init__(self, source, options, corrupt):
-    self.source, self._options, self._corrupt = source, options, corrupt
-    self.count, self._shape = len(source.labels), None
+  def __init__(self, source: Source, options: Options, corrupt: str):
+    self.source, self._corrupt = source, corrupt
+    self.options: dict[str, Any] = dict(options)
+    if options.get("limits") in (None, Limits()):
+      self.options.pop("limits", None)  # which the names of old files lack
+    self.count = len(source.labels)
 
-  @property
+  @functools.cached_property
   def shape(self) -> tuple[int, int, int]:
     """The shape of an image: that of the first good one if none is given."""
-    if self._shape is None:
-      size, channels = self._options["size"], self._options["channels"]
-      if size is not None:
-        self._shape = (size, size, channels)
-      else:
-        self._shape = self._first_shape()
-    return self._shape
-
-  def _first_shape(self):
-    bad = {}
+    if (size := self.options["size"]) is not None:
+      return size, size, self.options["channels"]
+    bad: dict[int, str] = {}
     for index in range(self.count):
       image, _ = self._decode(index, bad)
       if image is not None:
         return image.shape
       if self._corrupt == "error":
-        raise corrupt_images([(self.source.describe(index), bad[index])])
+        _report(self.source, bad, "error")
     raise _none_good(self.source, bad)
 
   def block(
@@ -239,10 +207,10 @@ class _Decoder:
         images[place] = image
     return sizes, bad
 
-  def check(self, start: int, count: int) -> dict[int, str]:
-    """Decode images from `start` on; return why some are bad."""
+  def check(self, start: int) -> dict[int, str]:
+    """Decode some images from `start` on; return why some are bad."""
     bad: dict[int, str] = {}
-    for index in range(start, min(start + count, self.count)):
+    for index in range(start, min(start + _CHECKED_IMAGES, self.count)):
       self._decode(index, bad)
     return bad
 
@@ -254,10 +222,11 @@ class _Decoder:
         f"cannot read {self.source.describe(index)} ({error.strerror or error})"
       ) from error
     try:
-      return image_decoder.decode(encoded, **self._options)
+      return image_decoder.decode(encoded, **self.options)
     except CorruptImage as error:
       bad[index] = str(error)
-      return None, self._shape[:2] if self._shape else (0, 0)
+      # A cached property: the shape is here once it is known.
+      return None, self.__dict__.get("shape", (0, 0))[:2]
 
 
 def corrupt_images(found: Sequence[tuple[str, object]]) -> InputError:
@@ -270,12 +239,9 @@ def corrupt_images(found: Sequence[tuple[str, object]]) -> InputError:
     ((name, why),) = found
     what = f"{name} cannot be decoded: {why}; mend or remove it"
   else:
-    named = [f"{name} ({why})" for name, why in found[:_ERRORS_NAMED]]
-    more = len(found) - len(named)
+    named = some([f"{name} ({why})" for name, why in found])
     what = (
-      f"{len(found):,} images cannot be decoded: {', '.join(named)}"
-      + (f" and {more:,} more" if more else "")
-      + "; mend or remove them"
+      f"{len(found):,} images cannot be decoded: {named}; mend or remove them"
     )
   return InputError(f"{what}, or set config.data.corrupt='skip'")
 
@@ -288,14 +254,12 @@ def _none_good(source, bad) -> InputError:
   )
 
 
-def _report(source: Source, bad: dict[int, str], corrupt: str) -> None:
-  """Raise for bad images, or name them."""
-  if not bad:
-    return
+def _report(source: Source, bad: dict[int, str], corrupt: str) -> np.ndarray:
+  """Raise for bad images, or name them; return which are good."""
   ordered = sorted(bad)
-  if corrupt == "error":
+  if bad and corrupt == "error":
     raise corrupt_images([(source.describe(i), bad[i]) for i in ordered])
-  if len(bad) == len(source.labels):
+  if bad and len(bad) == len(source.labels):
     raise _none_good(source, bad)
   for index in ordered[:_NAMED_AT_MOST]:
     _log.warning(f"skipped {source.describe(index)}: {bad[index]}")
@@ -304,6 +268,9 @@ def _report(source: Source, bad: dict[int, str], corrupt: str) -> None:
       f"skipped {len(bad) - _NAMED_AT_MOST} more, {len(bad)} of "
       f"{len(source.labels)} images in all"
     )
+  good = np.ones(len(source.labels), bool)
+  good[ordered] = False
+  return good
 
 
 def _in_memory(decoder, fill):
@@ -331,7 +298,6 @@ def _fill(
   state: cache_file.State,
   store: Callable[[int, np.ndarray], None],
   workers: int,
-  progress: str | None,
 ) -> Iterator[None]:
   """Decode and store what is not done yet; pauses after every block."""
   bytes_each = math.prod(decoder.shape)
@@ -352,7 +318,9 @@ def _fill(
 
   threads = 1 if bytes_each < _SMALL else min(workers, len(starts))
   with (
-    Progress(progress, decoder.count, finished=int(np.sum(state.done))) as bar,
+    Progress(
+      "decoding", decoder.count, finished=int(np.sum(state.done))
+    ) as bar,
     contextlib.closing(_run(work, starts, threads)) as results,
   ):
     for start, (sizes, bad) in zip(starts, results, strict=True):

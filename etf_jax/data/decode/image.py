@@ -6,14 +6,11 @@
     encoded, channels=3, size=256, fit="shorter", decoder=decoder
   )
 
-simplejpeg and OpenCV decode JPEGs, which `_scale` scales. Everything else is
+simplejpeg and OpenCV decode JPEGs, which `scale` scales. Everything else is
 Pillow's, scaling included: other formats, CMYK, JPEGs that the others refuse.
 All three use libjpeg-turbo with the same settings, so their pixels are equal
-until they are scaled. Both scalings are one filter, that of torchvision; for
-500x375 to 256 `_scale` takes 0.5 ms and Pillow 1.2. From the filter in float64
-photographs are at most 1 away with either, on average 0.25 with `_scale`, which
-is what rounding takes, and 0.28 with Pillow, which rounds after each axis. The
-two differ by at most 1 and by 0.16 on average (in white noise by 2 and 0.2).
+until they are scaled. Both scalings are one filter, that of torchvision; the
+guide says how close to it they come.
 
 Photographs as they come:
 * The content decides the format, not the file's name.
@@ -113,9 +110,7 @@ def decode(
   """Decode an image and bring it to one size.
 
   Scaling is bilinear and antialiased. Sides are rounded as torchvision's Resize
-  and CenterCrop round them. simplejpeg and OpenCV agree to the last bit where
-  both use libjpeg-turbo, as their wheels do; Pillow's scaling differs from
-  theirs by 1, hardly ever by 2.
+  and CenterCrop round them.
 
   Args:
     encoded: An image of one of `formats.FORMATS`.

@@ -134,13 +134,8 @@ def _bands(
 ) -> tuple[list[int], np.ndarray]:
   """Return the banded matrix that scales a part of `full` pixels to `count`.
 
-  Args:
-    full: inputs that there are.
-    start: of the part, in pixels.
-    end: of the part.
-    count: outputs.
-    outputs: that a block makes at most.
-    times: multiplications for each of its elements.
+  The part is [start, end); a block makes at most `outputs`, with `times`
+  multiplications for each element.
 
   Returns:
     The first input of each of B blocks, and float32 `[B, inputs, outputs]`. The

@@ -128,10 +128,7 @@ def shapes(
 ) -> Resident:
   """Return the result of `put`, as `jax.ShapeDtypeStruct`s; nothing is copied.
 
-  Args:
-    split: its images may be a `jax.ShapeDtypeStruct`.
-    mesh: as for `put`; its devices need not be here.
-    replicated_bytes: as for `put`.
+  The images may be one as well, and the devices of the mesh need not be here.
   """
   count, *image_shape = split.images.shape
   count, spec = _spread(
@@ -155,14 +152,11 @@ def shapes(
 
 
 def pieces(pixels: int) -> int:
-  """In how many rows of equal length the devices hold an image.
+  """Return in how many rows of equal length the devices hold an image.
 
   Rows, as TPUs would otherwise keep the pixels of an image far apart, and copy
   all images in each step to gather some. From longer rows than these they
   gather piece by piece, for which they copy all images as well.
-
-  Args:
-    pixels: numbers of an image.
   """
   return next(
     number
@@ -245,11 +239,11 @@ def in_order(
 
   Args:
     split: N images.
-    data: which has them, perhaps among others.
-    batch_size: a multiple of the number of devices.
+    data: those images, perhaps among others.
+    batch_size: multiple of the number of devices.
     num_classes: K.
     mesh: the devices.
-    first: the index in `data` of the first image.
+    first: index in `data` of the first image.
   """
   end = first + len(split.labels)
 
@@ -270,14 +264,7 @@ def in_order(
 def in_batches(
   split: Split, batch_size: int, num_classes: int, mesh: Mesh
 ) -> EvalBatches:
-  """Split the images into padded batches, each spread over the devices.
-
-  Args:
-    split: N images.
-    batch_size: a multiple of the number of devices.
-    num_classes: K.
-    mesh: the devices.
-  """
+  """Split the images into padded batches; arguments as of `in_order`."""
   total = len(split.labels)
   count = -(-total // batch_size)
   padding = count * batch_size - total

@@ -6,14 +6,19 @@ missing = [a for a in wanted if not archives.is_here(a, builder, folder)]
 archives.unreachable([a.url for a in missing])
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+import contextlib
 import dataclasses
 import hashlib
+import logging
 import os
 import pathlib
+import posixpath
+import tarfile
 import threading
 import time
 import urllib.parse
+import zlib
 
 import requests
 import tensorflow_datasets as tfds
@@ -27,6 +32,8 @@ from etf_jax.runs.console import Progress
 # TFDS keeps these to itself: this file alone imports them.
 WrongChecksumError = download_manager.NonMatchingChecksumError
 DownloadError = download_util.DownloadError
+
+_log = logging.getLogger(__name__)
 
 _PROBE_SECONDS = 5.0
 _BLOCK = 1 << 22
@@ -125,6 +132,66 @@ def difference(archive: Archive, folder: str) -> str | None:
   if found.hexdigest() == archive.sha256:
     return None
   return wrong_sha256(path, found.hexdigest(), archive.sha256)
+
+
+@contextlib.contextmanager
+def accepted(
+  wanted: Sequence[Archive],
+  info: DatasetInfo,
+  builder: tfds.core.DatasetBuilder,
+  folder: str,
+) -> Iterator[None]:
+  """Let TFDS take archives of the published files, whatever packed them.
+
+  Args:
+    wanted: What `of` returned.
+    info: Facts of the data set; `members` are checked.
+    builder: Builder, which takes them inside this context.
+    folder: Folder of archives that were fetched by hand.
+  """
+  with contextlib.ExitStack() as stack:
+    for archive in wanted if info.members else ():
+      path = pathlib.Path(folder, archive.name)
+      if not path.exists() or difference(archive, folder) is None:
+        continue
+      if _has_members(path, info.members):
+        _log.info(
+          f"{path} is another archive than the registered one, of files with"
+          f" the published content: {', '.join(info.members)}"
+        )
+        known = builder.url_infos[archive.url]
+        stack.callback(vars(known).update, dict(vars(known)))
+        with path.open("rb") as file:
+          sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        vars(known).update(
+          size=tfds.core.utils.Size(path.stat().st_size), checksum=sha256
+        )
+    yield
+
+
+def _has_members(path: pathlib.Path, members: Mapping[str, str]) -> bool:
+  """Return True if a tar archive holds files of these names and digests."""
+  found = set()
+  try:
+    with tarfile.open(path, "r|*") as archive:
+      for member in archive:
+        name = posixpath.normpath(member.name)
+        if name not in members:
+          continue
+        # Of two members of one name, the second would be unpacked.
+        content = archive.extractfile(member) if member.isfile() else None
+        if content is None or name in found:
+          return False
+        kind = "sha1" if len(members[name]) == 40 else "md5"
+        digest = hashlib.new(kind, usedforsecurity=False)
+        while block := content.read(_BLOCK):
+          digest.update(block)
+        if digest.hexdigest() != members[name]:
+          return False
+        found.add(name)
+  except (tarfile.TarError, OSError, EOFError, zlib.error):
+    return False
+  return found == set(members)
 
 
 def wrong_sha256(path: object, found: str, expected: str) -> str:

@@ -10,9 +10,8 @@ seconds instead of minutes, processes that want the same data set wait for the
 one that makes it, and errors say what to do.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 import contextlib
-import functools
 import importlib.util
 import os
 import pathlib
@@ -21,8 +20,6 @@ import shlex
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 
 import requests
 import tensorflow_datasets as tfds
@@ -36,7 +33,6 @@ from etf_jax.runs import files
 _COMMAND = "etf_jax.prepare"
 # What preparing may have to import, and how people call it.
 _MODULES = {"tensorflow": "TensorFlow", "cv2": "OpenCV", "scipy": "SciPy"}
-_HEARTBEAT_SECONDS = 10.0
 _REGISTERED_SHA256 = re.compile(r"checksum='([0-9a-f]{64})'")
 
 _PathLike = str | os.PathLike
@@ -72,7 +68,10 @@ def prepare(
   _require_builder(name, catalog.lookup(name))
   gcs.require_path("manual_dir", manual_dir)
   location = data_dir or os.getenv("TFDS_DATA_DIR")
-  again = functools.partial(command_line, name, data_dir, cache_dir=cache_dir)
+
+  def again(manual: _PathLike | None) -> str:
+    return command_line(name, data_dir, manual, cache_dir)
+
   if not gcs.is_remote(location):
     return _prepare(name, data_dir, manual_dir, again, "data_dir").data_dir
   place = address(name, location, cache_dir)
@@ -102,10 +101,10 @@ def _prepare(
 
   Args:
     name: Name in the catalog.
-    data_dir: The folder of all prepared data.
+    data_dir: Folder of all prepared data.
     manual_dir: See `prepare`.
-    again: The user's command, of a manual_dir.
-    option: That names data_dir in it.
+    again: Function of a manual_dir to the user's command.
+    option: Option of that command that names `data_dir`.
   """
   info = catalog.lookup(name)
   builder = prepared.make_builder(name, data_dir)
@@ -160,116 +159,51 @@ def prepare_in_subprocess(
     raise RuntimeError(f"{shlex.join(command)} ended with exit code {code}")
 
 
-def wait_until_prepared(
-  name: str,
-  data_dir: _PathLike | None = None,
-  *,
-  patience: float = 300.0,
-) -> None:
-  """Wait for another machine to prepare a data set.
-
-  Of several machines that share data_dir, one calls `prepare_in_subprocess`
-  and the others this, since locks do not hold from one machine to the next on
-  every file system.
+def command_line(name: str, *places: _PathLike | None) -> str:
+  """Return the shell command that prepares a data set.
 
   Args:
     name: Name in the catalog.
-    data_dir: See `prepare`; a directory that all machines see.
-    patience: Seconds without a sign that another machine is at it.
-
-  Raises:
-    InputError: Nobody prepares the data set.
+    *places: As many of data_dir, manual_dir and cache_dir as there are.
   """
-  sign, since = None, time.monotonic()
-  while True:
-    # A builder knows what was on the disk when it was made.
-    builder = prepared.make_builder(name, data_dir)
-    if prepared.is_prepared(builder):
-      return
-    lock = _lock_file(builder)
-    latest = lock.stat().st_mtime_ns if lock.exists() else None
-    if latest != sign:
-      sign, since = latest, time.monotonic()
-    if time.monotonic() - since > patience:
-      raise InputError(
-        f"waited {patience:g} s, and no other machine prepares {name} in "
-        f"{builder.data_dir}; is that a directory that all machines share? "
-        "Prepare once, before the run: " + command_line(name, data_dir, None)
-      )
-    time.sleep(min(2.0, patience / 10))
+  return shlex.join(["python", *_arguments(name, *places)])
 
 
-def command_line(
-  name: str,
-  data_dir: _PathLike | None,
-  manual_dir: _PathLike | None,
-  cache_dir: _PathLike | None = None,
-) -> str:
-  """Return the shell command that prepares a data set."""
-  arguments = _arguments(name, data_dir, manual_dir, cache_dir)
-  return shlex.join(["python", *arguments])
+def _arguments(name: str, *places: _PathLike | None) -> list[str]:
+  options = zip(("data_dir", "manual_dir", "cache_dir"), places, strict=False)
+  given = [f"--{key}={os.fspath(v)}" for key, v in options if v is not None]
+  return ["-m", _COMMAND, name, *given]
 
 
-def _arguments(
-  name: str,
-  data_dir: _PathLike | None,
-  manual_dir: _PathLike | None,
-  cache_dir: _PathLike | None,
-) -> list[str]:
-  arguments = ["-m", _COMMAND, name]
-  if data_dir is not None:
-    arguments.append(f"--data_dir={os.fspath(data_dir)}")
-  if manual_dir is not None:
-    arguments.append(f"--manual_dir={os.fspath(manual_dir)}")
-  if cache_dir is not None:
-    arguments.append(f"--cache_dir={os.fspath(cache_dir)}")
-  return arguments
-
-
-@contextlib.contextmanager
 def _only_process(
   builder: tfds.core.DatasetBuilder, option: str
-) -> Iterator[None]:
+) -> contextlib.ExitStack:
   """Wait until no other process of this machine prepares the data set."""
-  path = _lock_file(builder)
+  path = pathlib.Path(builder.data_dir_root, f".{builder.name}.lock")
   waiting = f"waiting for another process that prepares {builder.name}"
+  lock = contextlib.ExitStack()
   try:
-    lock = contextlib.ExitStack()
     lock.enter_context(files.lock(path, waiting))
   except OSError as error:
     raise InputError(
       f"cannot write to {option} {path.parent} ({error.strerror}); give "
       f"another one with --{option} (config.data.{option})"
     ) from error
-  done = threading.Event()
-
-  def beat() -> None:
-    # For `wait_until_prepared` on other machines.
-    while not done.wait(_HEARTBEAT_SECONDS):
-      with contextlib.suppress(OSError):  # The work itself reports a full disk.
-        os.utime(path)
-
-  with lock:
-    heart = threading.Thread(target=beat, daemon=True)
-    heart.start()
-    try:
-      yield
-    finally:
-      done.set()
-      heart.join()
-
-
-def _lock_file(builder: tfds.core.DatasetBuilder) -> pathlib.Path:
-  return pathlib.Path(builder.data_dir_root, f".{builder.name}.lock")
+  return lock
 
 
 def _require_builder(name: str, info: catalog.DatasetInfo) -> None:
   if info.tfds_name is None:
     fetch = " and ".join(info.archives)
+    work = "unpack it into DIR"
+    if info.annotations is None:
+      work = (
+        f"sort the images into DIR/{info.train_split}/CLASS "
+        f"and DIR/{info.test_split}/CLASS"
+      )
     raise InputError(
       f"{name} has no builder, and needs no preparing: fetch {fetch} (see "
-      f"{info.homepage}), sort the images into DIR/{info.train_split}/CLASS "
-      f"and DIR/{info.test_split}/CLASS, and give config.data.dir=DIR"
+      f"{info.homepage}), {work}, and give config.data.dir=DIR"
     )
 
 
@@ -335,17 +269,22 @@ def _download_and_prepare(
   manual_dir: _PathLike | None,
   again: Callable[[_PathLike | None], str],
 ) -> None:
-  """Let TFDS prepare, and words its failures for the user."""
+  """Let TFDS prepare, and word its failures for the user."""
+  folder, info = archives.manual_dir(builder, manual_dir), catalog.lookup(name)
+  wanted = archives.of(info, builder)
   try:
     # TFDS names an unpacked archive by its file name and takes what is there:
     # MNIST's and Fashion-MNIST's archives would be mistaken for each other.
-    with tempfile.TemporaryDirectory(
-      prefix=f".{builder.name}-unpacked-", dir=builder.data_dir_root
-    ) as unpacked:
+    with (
+      tempfile.TemporaryDirectory(
+        prefix=f".{builder.name}-unpacked-", dir=builder.data_dir_root
+      ) as unpacked,
+      archives.accepted(wanted, info, builder, folder),
+    ):
       builder.download_and_prepare(
         file_format=prepared.FILE_FORMAT,
         download_config=tfds.download.DownloadConfig(
-          manual_dir=archives.manual_dir(builder, manual_dir),
+          manual_dir=folder,
           extract_dir=unpacked,
           try_download_gcs=False,
         ),
@@ -353,7 +292,6 @@ def _download_and_prepare(
   except archives.WrongChecksumError as error:
     raise InputError(_wrong_checksum(name, str(error))) from error
   except (requests.RequestException, archives.DownloadError) as error:
-    wanted = archives.of(catalog.lookup(name), builder)
     raise InputError(
       f"downloading {name} failed ({type(error).__name__}); try again, or "
       + _fetch_by_hand(builder, wanted, manual_dir, again)

@@ -17,7 +17,7 @@ import logging
 import os
 
 from etf_jax.data.sources.source import FileSource
-from etf_jax.errors import InputError, unknown_name
+from etf_jax.errors import InputError, some, unknown_name
 from etf_jax.runs import files
 
 _log = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ def find(splits: Mapping[str, FileSource]) -> list[str]:
     "classes": "images that are duplicates of an image of another class",
   }
   return [
-    f"{text}: {number[kind]:,} of {total[kind]:,}, such as {_some(found[kind])}"
+    f"{text}: {number[kind]:,} of {total[kind]:,}, such as {some(found[kind])}"
     for kind, text in texts.items()
     if found[kind]
   ]
@@ -91,84 +91,60 @@ def find(splits: Mapping[str, FileSource]) -> list[str]:
 
 def _same(paths: list[str]) -> list[list[int]]:
   """Return the places of files of the same bytes, two or more in a group."""
-  by_size: dict[int, list[int]] = defaultdict(list)
-  status = {}
-  for place, path in enumerate(paths):
-    try:
-      status[place] = os.stat(path)
-    except OSError:
-      continue  # Whoever decodes it says so.
-    by_size[status[place].st_size].append(place)
-  candidates = [group for group in by_size.values() if len(group) > 1]
-  keys = {
-    place: (paths[place], status[place].st_size, status[place].st_mtime_ns)
-    for group in candidates
-    for place in group
-  }
-  digests = _digests(keys, candidates)
+  by_size: dict[int, set[str]] = defaultdict(set)
+  keys = {}
+  for path in paths:
+    with contextlib.suppress(OSError):  # Whoever decodes it says so.
+      status = os.stat(path)
+      by_size[status.st_size].add(path)
+      keys[path] = (path, status.st_size, status.st_mtime_ns)
+  # A path in two lists is the same file as well.
+  alike = [group for group in by_size.values() if len(group) > 1]
+  digests = {path: path for path in keys} | _digests(keys, alike)
   same: dict[str, list[int]] = defaultdict(list)
-  for place in sorted(digests):
-    same[digests[place]].append(place)
+  for place, path in enumerate(paths):
+    if path in digests:
+      same[digests[path]].append(place)
   return [group for group in same.values() if len(group) > 1]
 
 
-def _digests(
-  keys: dict[int, tuple], candidates: list[list[int]]
-) -> dict[int, str]:
-  """Return digests of the files that may have a duplicate, by their places."""
-  if len(keys) < _KEPT_FROM:
-    return _read_digests(keys, candidates)
-  name = hashlib.sha256(repr(sorted(keys.values())).encode()).hexdigest()[:32]
+def _digests(keys: dict[str, tuple], alike: list[set[str]]) -> dict[str, str]:
+  """Return digests of the files that may have a duplicate, by path."""
+  wanted = sorted(keys[path] for group in alike for path in group)
+  if len(wanted) < _KEPT_FROM:
+    return _read_digests(alike)
+  name = hashlib.sha256(repr(wanted).encode()).hexdigest()[:32]
   try:
     kept = files.cache_folder("duplicates") / f"{name}.json"
   except InputError:  # no home directory
-    return _read_digests(keys, candidates)
+    return _read_digests(alike)
   try:
-    found = dict(files.read_json(kept))
-    return {p: found[key[0]] for p, key in keys.items() if key[0] in found}
+    return dict(files.read_json(kept))
   except (OSError, ValueError, TypeError):
-    digests = _read_digests(keys, candidates)
+    digests = _read_digests(alike)
   with contextlib.suppress(InputError):  # no room
-    files.write(kept, json.dumps({keys[p][0]: d for p, d in digests.items()}))
+    files.write(kept, json.dumps(digests))
   return digests
 
 
-def _read_digests(
-  keys: dict[int, tuple], candidates: list[list[int]]
-) -> dict[int, str]:
-  digests: dict[int, str] = {}
-  # A path in two lists is read once.
-  known: dict[str, str] = {}
-  for group in candidates:
-    by_tail: dict[bytes, list[int]] = defaultdict(list)
-    for place in group:
-      by_tail[_tail(keys[place][0], keys[place][1])].append(place)
-    for places in by_tail.values():
-      for place in places if len(places) > 1 else ():
-        path = keys[place][0]
-        if path not in known:
-          known[path] = _digest(path)
-        digests[place] = known[path]
+def _read_digests(alike: list[set[str]]) -> dict[str, str]:
+  digests: dict[str, str] = {}
+  for group in alike:
+    by_tail: dict[str, list[str]] = defaultdict(list)
+    for path in group:
+      by_tail[_digest(path, _TAIL_BYTES)].append(path)
+    for paths in by_tail.values():
+      if len(paths) > 1:
+        digests |= {path: _digest(path) for path in paths}
   return digests
 
 
-def _tail(path: str, size: int) -> bytes:
+def _digest(path: str, last: int | None = None) -> str:
+  """Return the digest of a file, or of that many bytes at the end."""
   try:
     with open(path, "rb") as file:
-      file.seek(max(0, size - _TAIL_BYTES))
-      return hashlib.sha256(file.read(_TAIL_BYTES)).digest()
-  except OSError:
-    return os.fsencode(path)
-
-
-def _digest(path: str) -> str:
-  try:
-    with open(path, "rb") as file:
+      if last is not None:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - last))
       return hashlib.file_digest(file, "sha256").hexdigest()
   except OSError:
     return path
-
-
-def _some(names: list[str]) -> str:
-  more = len(names) - _NAMED
-  return ", ".join(names[:_NAMED]) + (f" and {more:,} more" if more > 0 else "")

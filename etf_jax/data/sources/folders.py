@@ -31,7 +31,7 @@ import numpy as np
 from etf_jax.data import formats
 from etf_jax.data.sources import unsplit
 from etf_jax.data.sources.source import FileSource, file_source
-from etf_jax.errors import InputError, did_you_mean
+from etf_jax.errors import InputError, did_you_mean, some
 
 _log = logging.getLogger(__name__)
 
@@ -104,11 +104,7 @@ def scan(
   }
   for split, classes in found.items():
     if not any(classes.values()):
-      place = os.path.join(root, folders[split]).rstrip(os.sep)
-      raise InputError(
-        f"{place} holds no image: they lie in {os.path.join(place, 'CLASS')} "
-        "and end in " + ", ".join(SUFFIXES)
-      )
+      raise _no_image(os.path.join(root, folders[split]).rstrip(os.sep))
   names = sorted(name for name, paths in found["train"].items() if paths)
   empty = sorted(set(found["train"]) - set(names))
   for split, classes in found.items():
@@ -133,6 +129,29 @@ def scan(
   return {
     split: _source(root, classes, names) for split, classes in found.items()
   }
+
+
+def scan_classes(directory: str | os.PathLike, folder: str) -> FileSource:
+  """Find the images of one folder of class folders; see `scan`.
+
+  Raises:
+    InputError: It is missing, or holds no image.
+  """
+  root = os.path.abspath(os.path.expanduser(directory))
+  left_out = _LeftOut()
+  classes = _classes(root, folder, left_out, None)
+  names = sorted(name for name, paths in classes.items() if paths)
+  if not names:
+    raise _no_image(os.path.join(root, folder))
+  left_out.report(root)
+  return _source(root, classes, names)
+
+
+def _no_image(place: str) -> InputError:
+  return InputError(
+    f"{place} holds no image: they lie in {os.path.join(place, 'CLASS')} and "
+    f"end in {', '.join(SUFFIXES)}"
+  )
 
 
 def _check_one_level(
@@ -317,12 +336,6 @@ def check_inside(path: str, inside: str | None) -> None:
       f"{path} is a link that leads out of {inside}; put the images there, or "
       "set config.data.follow_links=True"
     )
-
-
-def some(names: Sequence[str]) -> str:
-  """Return the first few names for a message, and how many more there are."""
-  shown, more = ", ".join(names[:5]), len(names) - 5
-  return f"{shown} and {more} more" if more > 0 else shown
 
 
 def _is(check: Callable[[], bool]) -> bool:

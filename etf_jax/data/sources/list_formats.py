@@ -1,8 +1,14 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Reads lists of images and their classes: CSV, TSV, TXT and JSON.
+"""Reads lists of images and their classes.
 
 listing = read("train.csv")
 listing.paths[0], listing.labels[0], listing.place(0)
+
+* CSV or TSV: `path,label`, or with semicolons or tabs; with a header that names
+  these two, or those of `columns`, in any order and among others, or without
+  one, and then they are the first two columns;
+* TXT: `path label`, as the lists of ImageNet-LT and Places-LT are;
+* JSON: `images`, `annotations` and `categories`, as iNaturalist's are.
 """
 
 from collections.abc import Sequence
@@ -82,13 +88,12 @@ def read(
       "paths and that of the labels"
     )
   try:
-    text = _text(name, files.read_bytes(path))
-  except InputError:
-    raise
+    content = files.read_bytes(path)
   except (OSError, ValueError) as error:
     raise InputError(
       f"{name} cannot be read ({error}); give another"
     ) from error
+  text = _text(name, content)
   suffix = os.path.splitext(path.name)[1].lower()
   from_url = fetch.is_url(address)
   if from_url and suffix not in _SUFFIXES:
@@ -97,11 +102,13 @@ def read(
     raise InputError(
       f"{name} must end in {', '.join(_SUFFIXES)}, which says how it is read"
     )
-  if suffix in (".csv", ".tsv"):
-    paths, labels, lines = _read_table(name, text, columns)
-    categories = None
+  categories = None
+  if suffix == ".json":
+    paths, labels, lines, categories = _read_json(name, text)
+  elif suffix == ".txt":
+    paths, labels, lines = _read_txt(name, text)
   else:
-    paths, labels, lines, categories = _READERS[suffix](name, text)
+    paths, labels, lines = _read_table(name, text, columns)
   if not paths:
     raise InputError(f"{name} names no image")
   for image, line in zip(paths, lines, strict=True):
@@ -204,7 +211,7 @@ def _read_txt(name: str, text: str):
     paths.append(words[0].strip())
     labels.append(int(words[1]))
     lines.append(number)
-  return paths, np.array(labels, np.int64), lines, None
+  return paths, np.array(labels, np.int64), lines
 
 
 def _read_json(name: str, text: str):
@@ -263,6 +270,3 @@ def _join_ids(
     range(len(paths)),
     tuple(names[category] for category in ids),
   )
-
-
-_READERS = {".txt": _read_txt, ".json": _read_json}

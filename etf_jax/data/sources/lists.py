@@ -4,17 +4,9 @@
     splits = open_listed("/data/imagenet", {"train": "train.txt", "test": ...})
     indices = join(read("train.txt"), file_names, labels, class_names)
 
-A list is a path or a URL, with a checksum if wanted (see `_fetch`), of
-
-* CSV or TSV: `path,label`, or with semicolons or tabs; with a header that names
-  these two, or those of `columns`, in any order and among others, or without
-  one, and then they are the first two columns;
-* TXT: `path label`, as the lists of ImageNet-LT and Places-LT are;
-* JSON: `images`, `annotations` and `categories`, as iNaturalist's are.
-
-Labels are the integers 0..K-1, or in CSV class names, where not all of them are
-integers. Other integers are names. Every line has to be right: an error names
-the first that is not.
+`list_formats` says how they are written. Labels are the integers 0..K-1, or in
+CSV class names, where not all of them are integers. Other integers are names.
+Every line has to be right: an error names the first that is not.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +20,7 @@ import numpy as np
 
 from etf_jax.data.sources import folders, listed_files
 from etf_jax.data.sources.list_formats import Listing, read
-from etf_jax.errors import InputError, did_you_mean
+from etf_jax.errors import InputError, did_you_mean, some
 
 _log = logging.getLogger(__name__)
 
@@ -74,18 +66,11 @@ def class_names(listing: Listing) -> tuple[str, ...]:
 
 
 def labels(listing: Listing, names: Sequence[str]) -> np.ndarray:
-  """Return the class of each entry of a list.
-
-  Args:
-    listing: List of any split.
-    names: The K names of the classes.
-
-  Returns:
-    `[N]` int64, in 0..K-1.
+  """Return the class of each entry of a list, `[N]` int64 in 0..K-1.
 
   Raises:
-    InputError: A label is none of these classes, or is an integer of another
-      one than that whose name the image's folder has.
+    InputError: A label is none of the K names, or is an integer of another
+      class than that whose name the image's folder has.
   """
   if not isinstance(listing.labels, np.ndarray):
     places = {name: place for place, name in enumerate(names)}
@@ -193,7 +178,7 @@ def open_listed(
     locations: Lists of the splits "train", "test" and, if there is one,
       "validation": see `read`.
     names: The K names of the classes; None is those of the training list.
-    cache_dir: Where downloaded lists are kept, see `_fetch.fetch`.
+    cache_dir: Where downloaded lists are kept, see `fetch.fetch`.
     columns: Names of the columns of a CSV, see `read`.
     follow_links: Whether links may lead out of the folder.
 
@@ -251,7 +236,7 @@ def _integers_as_names(listings: dict[str, Listing]) -> dict[str, Listing]:
     return listings
   _log.info(
     f"{listings['train'].name}: labels are taken for names, since they are not "
-    f"0..{len(present) - 1}: " + folders.some([str(k) for k in present])
+    f"0..{len(present) - 1}: " + some([str(k) for k in present])
   )
   return {
     split: listing

@@ -17,12 +17,13 @@ import tensorflow_datasets as tfds
 from etf_jax.data import catalog, sources
 from etf_jax.data.prepare import gcs, prepare
 from etf_jax.data.sources import (
+  annotated,
   duplicates,
   features,
   folders,
   lists,
   prepared,
-  published_lists,
+  published,
 )
 from etf_jax.errors import InputError
 
@@ -30,6 +31,7 @@ from etf_jax.errors import InputError
 FOLDER = "folder"
 # Feature vectors in files, with `config.dir`.
 FEATURES = "features"
+_SPLITS = ("train", "validation", "test")
 # Of the photographs that networks are commonly trained on first, ImageNet's.
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
@@ -59,11 +61,7 @@ class Opened:
   @property
   def by_name(self) -> dict[str, sources.Source | None]:
     """The splits, with None for a missing validation split."""
-    return {
-      "train": self.train,
-      "validation": self.validation,
-      "test": self.test,
-    }
+    return {name: getattr(self, name) for name in _SPLITS}
 
 
 def open_splits(config: Any) -> Opened:
@@ -98,7 +96,7 @@ def _open(config) -> dict[str, Any]:
     return {**opened, "validation": None}
   info = catalog.lookup(config.name)
   if config.dir is not None or info.tfds_name is None:
-    splits = _open_files(config, info.lists)
+    splits = _open_files(config, info.lists, info.annotations)
     number = len(splits["train"].class_names)
     if number != info.num_classes:
       raise InputError(
@@ -134,7 +132,7 @@ def _coarse(splits: dict[str, Any], names) -> dict[str, Any]:
       number[splits[role].labels],
       known,
     )
-    for role in ("train", "validation", "test")
+    for role in _SPLITS
     if splits[role] is not None
   }
 
@@ -165,7 +163,7 @@ def appearance(config: Any) -> dict[str, Any]:
   }
 
 
-def _open_files(config, published: Mapping[str, str]):
+def _open_files(config, published: Mapping[str, str], annotations=None):
   locations = _locations(config, published)
   # A published data set has a test split, and is often a folder of links.
   is_folder = config.name == FOLDER
@@ -184,6 +182,8 @@ def _open_files(config, published: Mapping[str, str]):
       "config.data.dir to a folder with CLASS/IMAGE, or train/CLASS/IMAGE and "
       "test/CLASS/IMAGE, or config.data.train_list and config.data.test_list"
     )
+  elif annotations is not None:
+    found = annotated.scan(config.dir, annotations)
   else:
     found = folders.scan(
       config.dir,
@@ -193,36 +193,23 @@ def _open_files(config, published: Mapping[str, str]):
     )
   if is_folder:
     duplicates.check(found, action=config.duplicates)
-  return {
-    "train": found["train"],
-    "validation": found.get("validation"),
-    "test": found["test"],
-  }
+  return {"validation": None, **found}
 
 
 def _open_prepared(config, info: catalog.DatasetInfo):
   builder = _prepared_builder(config, info)
-  opened = {}
-
-  def whole(split):
-    if split not in opened:
-      opened[split] = prepared.open_prepared(builder, split, info)
-    return opened[split]
-
+  names = info.split_names()
+  opened = {
+    split: prepared.open_prepared(builder, split, info)
+    for split in dict.fromkeys(names.values())
+  }
+  splits: dict[str, Any] = {"validation": None}
   locations = _locations(config, info.lists)
-  splits: dict[str, Any] = {}
-  for role, split in (
-    ("train", info.train_split),
-    ("validation", info.validation_split),
-    ("test", info.test_split),
-  ):
-    if split is None:
-      splits[role] = None
-    elif (location := locations[role]) is None:
-      splits[role] = whole(split)
-    else:
+  for role, split in names.items():
+    splits[role] = opened[split]
+    if (location := locations[role]) is not None:
       listing = lists.read(location, config.cache_dir)
-      splits[role] = published_lists.select(whole(split), listing, info)
+      splits[role] = published.select(opened[split], listing, info)
   sizes = builder.info.splits
   splits["train_parts"] = tuple(
     sizes[part].num_examples for part in info.train_split.split("+")
@@ -233,36 +220,32 @@ def _open_prepared(config, info: catalog.DatasetInfo):
 def _locations(config, published: Mapping[str, str]) -> dict[str, str | None]:
   """Return the list of each split: the user's, or a published one."""
   return {
-    "train": config.train_list or published.get("train"),
-    "validation": config.validation_list or published.get("validation"),
-    "test": config.test_list or published.get("test"),
+    split: config[f"{split}_list"] or published.get(split) for split in _SPLITS
   }
 
 
 def _prepared_builder(config, info: catalog.DatasetInfo):
   data_dir = config.data_dir or os.getenv("TFDS_DATA_DIR")
+  # Machines of a run cannot wait for each other: their files have no locks.
+  may_prepare = config.prepare and jax.process_count() == 1
   if gcs.is_remote(data_dir):
     return copied_builder(
       config.name,
       data_dir,
       config.cache_dir,
-      # Machines of a run cannot wait for each other at a bucket.
       manual_dir=config.manual_dir,
-      may_prepare=config.prepare and jax.process_count() == 1,
+      may_prepare=may_prepare,
     )
   where = (config.name, config.data_dir, config.manual_dir)
   builder = prepared.make_builder(config.name, config.data_dir)
   if prepared.is_prepared(builder):
     return builder
-  if not config.prepare:
+  if not may_prepare:
     raise InputError(
-      f"{config.name} is not prepared in {builder.data_dir}; run: "
-      + prepare.command_line(*where)
+      f"{config.name} is not prepared in {builder.data_dir}; prepare it before "
+      f"the run: {prepare.command_line(*where)}"
     )
-  if jax.process_index() == 0:
-    prepare.prepare_in_subprocess(*where)
-  else:
-    prepare.wait_until_prepared(config.name, config.data_dir)
+  prepare.prepare_in_subprocess(*where)
   # A builder knows what was on the disk when it was made.
   return prepared.make_builder(config.name, config.data_dir)
 
@@ -291,8 +274,7 @@ def copied_builder(
   info = catalog.lookup(name)
   root = gcs.local_root(data_dir, cache_dir)
   folder = prepared.folder(prepared.make_builder(name, root))
-  splits = {info.train_split, info.validation_split, info.test_split}
-  names = {part for split in splits if split for part in split.split("+")}
+  names = {p for split in info.split_names().values() for p in split.split("+")}
   where = (name, data_dir, manual_dir, cache_dir)
   if gcs.download(data_dir, folder, names, cache_dir) is None:
     if not may_prepare:

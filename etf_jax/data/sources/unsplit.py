@@ -11,7 +11,7 @@ import math
 import os
 import unicodedata
 
-from etf_jax.errors import InputError
+from etf_jax.errors import InputError, some
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +97,6 @@ def split(
   if single:
     _log.info(
       f"{root}: classes of a single image are trained and not tested: "
-      + ", ".join(single[:5])
-      + (f" and {len(single) - 5} more" if len(single) > 5 else "")
+      + some(single)
     )
   return {"train": train, "test": test}

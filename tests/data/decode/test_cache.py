@@ -156,11 +156,6 @@ def test_more_than_memory():
     decode_all(held(2), size=10**9)
 
 
-def test_policy():
-  with pytest.raises(ValueError, match=r"corrupt must be .* got 'ignore'"):
-    decode_all(held(2), corrupt="ignore")
-
-
 def test_small_images_need_no_pool(monkeypatch):
   monkeypatch.setattr(concurrent.futures, "ThreadPoolExecutor", None)
   images, _, _ = decode_all(held(600), workers=2)
@@ -260,6 +255,5 @@ def test_no_room(tmp_path):
 
 
 def test_quick_work_is_silent(capfd):
-  for name in ("decoding", None):
-    decode_all(held(20), progress=name)
+  decode_all(held(20))
   assert capfd.readouterr().err == ""

@@ -30,7 +30,7 @@ def slow(index):
     time.sleep(float(sys.argv[4]))
   return read(index)
 source.read = slow
-counted_source.decode_all(source, cache_dir=sys.argv[2], progress=None)
+counted_source.decode_all(source, cache_dir=sys.argv[2])
 print(len(source.reads))
 """
 

@@ -1,14 +1,13 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Archives that nobody can download, class names, and several machines."""
+"""Archives that nobody can download, and class names."""
 
 import hashlib
-import pathlib
+import io
 import shutil
-import subprocess
-import sys
-import threading
-import time
+import tarfile
 
+import official_archives
+import official_files
 import pytest
 
 from etf_jax.data import catalog
@@ -18,7 +17,6 @@ from etf_jax.errors import InputError
 
 pytestmark = pytest.mark.slow
 
-_REPOSITORY = pathlib.Path(__file__).parents[3]
 _IMAGENET = "http://www.image-net.org/challenges/LSVRC/2012/nnoupb/"
 _TRAIN_SHA256 = (
   "b08200a27a8e34218a0e58fde36b0fe8f73bc377f4acea2d91602057c3ca45bb"
@@ -145,60 +143,92 @@ def test_class_names_are_added_to_data_that_lack_them(official, tmp_path):
   assert not {name for name in left if name.startswith(".label")}
 
 
-def test_other_machines_wait_for_the_one_that_prepares(tmp_path):
-  found = []
-  waiter = threading.Thread(
-    target=lambda: found.append(
-      prepare.wait_until_prepared("digits", tmp_path, patience=60)
+_MEMBER = "cifar-10-batches-bin/test_batch.bin"
+
+
+def members_of(path):
+  """The files of an archive."""
+  with tarfile.open(path) as archive:
+    return {
+      member.name: archive.extractfile(member).read()
+      for member in archive
+      if member.isfile()
+    }
+
+
+def published(path):
+  """What the catalog would have of the archive: six files by their SHA-1."""
+  return {
+    name: hashlib.sha1(content).hexdigest()
+    for name, content in members_of(path).items()
+    if name.endswith(".bin")
+  }
+
+
+def test_another_archive_of_the_published_files(official, tmp_path):
+  """The stock builder reads it, and takes no other file for the archive."""
+  original = official.archives / "cifar-10-binary.tar.gz"
+  manual = tmp_path / "manual"
+  manual.mkdir()
+  files = members_of(original)
+  official_files.write_tar(
+    manual / original.name, {f"./{k}": v for k, v in files.items()}
+  )
+  options = {"manual_dir": manual, "registered_dir": official.archives}
+  options["members"] = {"cifar10": published(original)}
+  done = official_archives.prepare(
+    ["cifar10"], data_dir=tmp_path / "good", **options
+  )
+  assert done.returncode == 0, done.stderr
+  assert "another archive than the registered one" in done.stderr
+  info = catalog.lookup("cifar10")
+  for split in ("train", "test"):
+    found, expected = (
+      prepared.open_prepared(prepared.make_builder("cifar10", d), split, info)
+      for d in (tmp_path / "good", official.data_dir)
     )
+    assert found.encoded_images == expected.encoded_images
+    assert found.labels.tolist() == expected.labels.tolist()
+    assert found.class_names == expected.class_names
+  # One bit of one file.
+  files[_MEMBER] = files[_MEMBER][:-1] + bytes([files[_MEMBER][-1] ^ 1])
+  official_files.write_tar(manual / original.name, files)
+  done = official_archives.prepare(
+    ["cifar10"], data_dir=tmp_path / "bad", **options
   )
-  waiter.start()
-  time.sleep(0.3)
-  assert waiter.is_alive()
-  prepare.prepare("digits", tmp_path)
-  waiter.join()
-  assert found == [None]
-  assert prepared.is_prepared(prepared.make_builder("digits", tmp_path))
+  assert done.returncode == 2
+  assert f"{manual / original.name} has sha256 " in done.stderr
 
 
-def test_nobody_prepares(tmp_path):
-  # What a machine has left that died long ago.
-  (tmp_path / ".scikit_digits.lock").touch()
-  with pytest.raises(InputError) as error:
-    prepare.wait_until_prepared("digits", tmp_path, patience=0.5)
-  assert str(error.value) == (
-    "waited 0.5 s, and no other machine prepares digits in "
-    f"{tmp_path}/scikit_digits/1.0.0; is that a directory that all machines "
-    "share? Prepare once, before the run: python -m etf_jax.prepare digits "
-    f"--data_dir={tmp_path}"
-  )
+@pytest.mark.parametrize(
+  "change",
+  [
+    lambda files: files.pop(),
+    lambda files: files.append(("a/1", b"other")),
+    lambda files: files.append(("b/../a/1", b"one")),
+    lambda files: files.append(("a/1", None)),
+  ],
+  ids=["missing", "twice", "twice by another path", "link"],
+)
+def test_archives_of_other_files(tmp_path, change):
+  contents = {"a/1": b"one", "a/2": b"two"}
+  members = {k: hashlib.md5(v).hexdigest() for k, v in contents.items()}
 
+  def has_members(files):
+    with tarfile.open(tmp_path / "x.tar.gz", "w:gz") as archive:
+      for name, content in files:
+        member = tarfile.TarInfo(name)
+        if content is None:
+          member.type, member.linkname = tarfile.SYMTYPE, "a/2"
+        member.size = len(content or b"")
+        archive.addfile(member, io.BytesIO(content or b""))
+    return archives._has_members(tmp_path / "x.tar.gz", members)
 
-def test_patience_lasts_while_a_machine_is_at_it(tmp_path):
-  """It takes several times the patience, and gives signs."""
-  program = """
-import sys, time
-from etf_jax.data.prepare import prepare
-from etf_jax.data.prepare import digits
-prepare._HEARTBEAT_SECONDS = 0.2
-generate = digits.ScikitDigits._generate_examples
-def slowly(self, test):
-  print("begun", flush=True)
-  time.sleep(2)
-  return generate(self, test)
-digits.ScikitDigits._generate_examples = slowly
-prepare.prepare("digits", sys.argv[1])
-"""
-  with subprocess.Popen(
-    [sys.executable, "-c", program, tmp_path],
-    cwd=_REPOSITORY,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.DEVNULL,
-    text=True,
-  ) as process:
-    while process.stdout.readline() != "begun\n":
-      assert process.poll() is None
-    prepare.wait_until_prepared("digits", tmp_path, patience=1.5)
-    assert prepared.is_prepared(prepared.make_builder("digits", tmp_path))
-    process.communicate()
-  assert process.returncode == 0
+  files = [("readme", b""), *contents.items()]
+  assert has_members(files)
+  change(files)
+  assert not has_members(files)
+  whole = (tmp_path / "x.tar.gz").read_bytes()
+  for content in (whole[: len(whole) // 2], b"", b"text"):
+    (tmp_path / "x.tar.gz").write_bytes(content)
+    assert not archives._has_members(tmp_path / "x.tar.gz", members)

@@ -100,7 +100,7 @@ def test_verify_ends_in_one_line_and_code_2_if_something_is_wrong(
 def test_an_error_is_one_line_and_code_2(capsys):
   assert prepare.main(["cifar-10"]) == 2
   assert capsys.readouterr().err == (
-    "error: unknown data set 'cifar-10'; did you mean 'cifar10'? "
+    "error: name='cifar-10': unknown; did you mean 'cifar10'? "
     f"(known: {', '.join(catalog.DATASETS)})\n"
   )
 
@@ -108,7 +108,7 @@ def test_an_error_is_one_line_and_code_2(capsys):
 def test_an_error_file_takes_the_place_of_the_terminal(tmp_path, capsys):
   file = tmp_path / "error"
   assert prepare.main(["digit", f"--error_file={file}"]) == 2
-  assert file.read_text().startswith("unknown data set 'digit'; did you mean")
+  assert file.read_text().startswith("name='digit': unknown; did you mean")
   assert capsys.readouterr().err == ""
 
 

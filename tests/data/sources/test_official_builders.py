@@ -16,6 +16,7 @@ PHOTOGRAPHS = (
   "inaturalist2018",
   "places_lt",
   "food101",
+  *("imagenette", "imagenette_320", "imagenette_160"),
   "sun397",
   "cars196",
   "oxford_iiit_pet",
