@@ -127,7 +127,7 @@ def _list(data_dir: str | None) -> None:
         str(info.num_classes),
         "x".join(map(str, info.image_shape or ("photographs",))),
         *(f"{sizes[s]:,}" if s in sizes else "?" for s in ("train", "test")),
-        _prepared(name, info.tfds_name, look),
+        _prepared(name, look) if info.tfds_name else "folders",
         info.licence,
         info.state,
       )
@@ -164,11 +164,7 @@ def _look_into(data_dir: str | None) -> Callable[[str], str]:
   return in_bucket
 
 
-def _prepared(
-  name: str, tfds_name: str | None, look: Callable[[str], str]
-) -> str:
-  if tfds_name is None:
-    return "folders"
+def _prepared(name: str, look: Callable[[str], str]) -> str:
   try:
     return look(name)
   except InputError:

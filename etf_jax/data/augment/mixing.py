@@ -31,23 +31,12 @@ def mixup_partners(
 
 
 def mix(images: jax.Array, partners: jax.Array, lam: jax.Array) -> jax.Array:
-  """`blend` of images with those of their partners.
-
-  Args:
-    images: floating `[B, H, W, C]`.
-    partners: `[B]` indices.
-    lam: in [0, 1], a scalar or one of each pixel, `[1, H, W, 1]`.
-  """
+  """Return the `blend` of images with those of their partners."""
   return blend(images, fetch(images, partners), lam)
 
 
 def fetch(images: jax.Array, partners: jax.Array) -> jax.Array:
-  """`images[partners]`.
-
-  Args:
-    images: `[B, H, W, C]`.
-    partners: `[B]` indices.
-  """
+  """Return `images[partners]`, in a layout that TPUs gather well."""
   return lax.platform_dependent(
     images, partners, tpu=_fetch_planes, default=lambda x, places: x[places]
   )
@@ -59,7 +48,7 @@ def _fetch_planes(images, partners):
 
 
 def blend(images: jax.Array, others: jax.Array, lam: jax.Array) -> jax.Array:
-  """`lam * images + (1 - lam) * others` (Zhang et al. 2018).
+  """Return `lam * images + (1 - lam) * others` (Zhang et al. 2018).
 
   In at least float32, since the loss mixes the labels with the same `lam`.
 

@@ -31,8 +31,8 @@ class DatasetInfo:
     state: How the data are come by, and what has been checked of that way.
     needs_tensorflow: Whether preparing needs TensorFlow; reading never does.
     needs: Further modules that preparing imports.
-    by_hand: Whether the builder leaves it to the user to fetch the archives.
-      They are looked for in manual_dir, under the last part of their URL.
+    by_hand: True: the user fetches the archives into manual_dir, under the last
+      part of their URL.
     homepage: Where to ask for archives that are fetched by hand.
     checksums: Size in bytes and sha256 by URL, where TFDS has registered none.
     members: Published SHA-1 or MD5 of files in the archives, by their names
@@ -44,9 +44,8 @@ class DatasetInfo:
     class_name_key: Field of a record that spells the class, where the builder
       knows numbers only.
     file_key: Field of a record that names the image; None if there is none.
-    lists: The published lists of a long-tailed subset, for "train",
-      "validation" and "test", as config.data takes them: URL#sha256=.. or
-      URL#git=.. Their images are in train_split and so on.
+    lists: Published lists of a long-tailed subset of train_split and so on, by
+      "train", "validation" and "test": URL#sha256=.. or URL#git=..
     list_sizes: Number of lines of each list.
     list_labels: Whether a list numbers the classes as the builder does.
     shots: A class with fewer training images than the first number has few,

@@ -116,7 +116,12 @@ class LocalBatch(NamedTuple):
 
 
 class Batches:
-  """Random access to the batches of a plan: step -> `LocalBatch`."""
+  """Random access to the batches of a plan: step -> `LocalBatch`.
+
+  Attributes:
+    split: Images.
+    threads: Threads that decode a batch together.
+  """
 
   def __init__(
     self,
@@ -139,20 +144,9 @@ class Batches:
       hosts: how many there are.
       threads: that decode a batch together.
     """
-    self._split, self._plan = split, plan
+    self.split, self._plan, self.threads = split, plan, threads
     self._multiple_of, self._host, self._hosts = multiple_of, host, hosts
-    self._threads = threads
     self._pool: concurrent.futures.ThreadPoolExecutor | None = None
-
-  @property
-  def threads(self) -> int:
-    """Threads that decode a batch."""
-    return self._threads
-
-  @property
-  def split(self) -> Encoded:
-    """The images."""
-    return self._split
 
   def __len__(self) -> int:
     return self._plan.steps
@@ -162,12 +156,12 @@ class Batches:
     size = -(-len(indices) // self._multiple_of) * self._multiple_of
     rows = size // self._hosts
     mine = indices[self._host * rows : (self._host + 1) * rows]
-    pixels, source = self._split.pixels, self._split.source
+    pixels, source = self.split.pixels, self.split.source
     images: np.ndarray = np.zeros((rows, *pixels.shape), pixels.dtype)
     sizes = np.zeros((rows, 2), np.int32)
     labels = np.zeros(rows, np.int32)
     where = np.zeros(rows, bool)
-    labels[: len(mine)] = self._split.labels[mine]
+    labels[: len(mine)] = self.split.labels[mine]
     where[: len(mine)] = True
     messages = {}
 
@@ -182,12 +176,12 @@ class Batches:
           where[place] = False
       return time.perf_counter() - started
 
-    if self._threads == 1:
+    if self.threads == 1:
       seconds = fill(range(len(mine)))
     else:
       if self._pool is None:
-        self._pool = concurrent.futures.ThreadPoolExecutor(self._threads)
-      shares = np.array_split(np.arange(len(mine)), 4 * self._threads)
+        self._pool = concurrent.futures.ThreadPoolExecutor(self.threads)
+      shares = np.array_split(np.arange(len(mine)), 4 * self.threads)
       seconds = sum(self._pool.map(fill, shares))
     if messages and pixels.corrupt == "error":
       raise decode.corrupt_images(

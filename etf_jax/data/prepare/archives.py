@@ -98,7 +98,7 @@ def manual_dir(
 def is_here(
   archive: Archive, builder: tfds.core.DatasetBuilder, folder: str
 ) -> bool:
-  """Return whether an archive lies in the folder or was downloaded before."""
+  """Return True if an archive lies in the folder or was downloaded before."""
   if pathlib.Path(folder, archive.name).exists():
     return True
   downloads = builder.data_dir_root / "downloads"

@@ -22,17 +22,12 @@ def _names_file(
 def are_there(
   builder: tfds.core.DatasetBuilder, info: catalog.DatasetInfo
 ) -> bool:
-  """Return whether prepared data name their classes."""
+  """Return True if prepared data name their classes."""
   return info.class_name_key is None or _names_file(builder, info).exists()
 
 
 def write(builder: tfds.core.DatasetBuilder, info: catalog.DatasetInfo) -> None:
-  """Leave class names for TFDS to find, from records that spell them.
-
-  Args:
-    builder: Builder of prepared data.
-    info: Facts of the data set.
-  """
+  """Leave class names for TFDS to find, from records that spell them."""
   features = builder.info.features
   encoded = {
     key: tfds.decode.SkipDecoding()

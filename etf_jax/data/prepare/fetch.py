@@ -67,17 +67,12 @@ def fetch(
 
 
 def is_url(location: str) -> bool:
-  """Return whether a location is not a path."""
+  """Return True if a location is no path."""
   return "://" in location
 
 
 def digest(path: str | os.PathLike, kind: str) -> str:
-  """Return a checksum of a file as hexadecimal digits.
-
-  Args:
-    path: file.
-    kind: "sha256", or "git" for the id that git gives a blob of this content.
-  """
+  """Return a digest of a file: sha256, or the id that git gives a blob."""
   with open(path, "rb") as file:
     if kind == "sha256":
       return hashlib.file_digest(file, "sha256").hexdigest()

@@ -50,11 +50,9 @@ def require_path(field: str, location: str | os.PathLike | None) -> None:
 def local_root(
   data_dir: str, cache_dir: str | os.PathLike | None
 ) -> pathlib.Path:
-  """Return the local data directory that a bucket's is copied to.
+  """Return the local data directory that gs://BUCKET/FOLDER is copied to.
 
-  Args:
-    data_dir: gs://BUCKET/FOLDER.
-    cache_dir: folder of copies; None: `etf_jax` in $XDG_CACHE_HOME or ~/.cache.
+  It is in `cache_dir`; None: `etf_jax` in $XDG_CACHE_HOME or ~/.cache.
 
   Raises:
     InputError: data_dir is no address of Google Cloud Storage, or cache_dir no
@@ -77,20 +75,12 @@ def address_of(data_dir: str, folder: str) -> str:
 
 
 def is_prepared(address: str) -> bool:
-  """Return whether a data set is in a bucket.
-
-  Raises:
-    InputError: the bucket cannot be read.
-  """
+  """Return True if a data set is in a bucket, which must be readable."""
   return INFO in _list(address)[1]
 
 
 def prepared_folders(data_dir: str) -> set[str]:
-  """Return the folders of data sets in a data directory in a bucket.
-
-  Raises:
-    InputError: the bucket cannot be read, or data_dir is no address.
-  """
+  """Return the folders of data sets in a data directory in a bucket."""
   local_root(data_dir, None)
   names = _list(data_dir.rstrip("/"))[1]
   suffix = f"/{INFO}"
@@ -136,33 +126,19 @@ def download(
       (target / INFO).unlink(missing_ok=True)
       missing = _differing(wanted, _local(target))
       for names in ([n for n in missing if n != INFO], [INFO]):
-        bucket.get(
-          [f"{address}/{name}" for name in names],
-          [str(target / name) for name in names],
-          callback=bar,
-        )
+        here = [str(target / name) for name in names]
+        bucket.get([f"{address}/{name}" for name in names], here, callback=bar)
   return target
 
 
 def upload(address: str, folder: pathlib.Path) -> None:
-  """Copy a prepared data set into a bucket.
-
-  Args:
-    address: gs:// address of the data set.
-    folder: data set on this machine, complete.
-
-  Raises:
-    InputError: the bucket cannot be read or written to.
-  """
+  """Copy a complete prepared data set into a bucket; see `download`."""
   with _transfer(f"copying {folder} to {address}", "write", folder) as bar:
     bucket, found = _list(address)
     missing = _differing(_local(folder), found)
     for names in ([n for n in missing if n != INFO], [INFO]):
-      bucket.put(
-        [str(folder / name) for name in names],
-        [f"{address}/{name}" for name in names],
-        callback=bar,
-      )
+      here = [str(folder / name) for name in names]
+      bucket.put(here, [f"{address}/{name}" for name in names], callback=bar)
 
 
 def _local(folder: pathlib.Path) -> dict[str, int]:

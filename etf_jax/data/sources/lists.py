@@ -104,7 +104,7 @@ def join(
   Args:
     listing: N entries.
     file_names: Names of the M records.
-    record_labels: `[M]` their classes.
+    record_labels: `[M]` classes of the records.
     names: The K names of the classes of the records.
 
   Returns:

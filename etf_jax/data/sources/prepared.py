@@ -1,11 +1,9 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Prepared data as sources of encoded images, read without TensorFlow.
 
-    builder = make_builder("cifar10", data_dir=None)
-    source = open_prepared(builder, "train", catalog.lookup("cifar10"))
-    source.labels, source.read(7), source.describe(7)
-
-A `Source` is one split with random access. `folders` and `lists` have others.
+builder = make_builder("cifar10", data_dir=None)
+source = open_prepared(builder, "train", catalog.lookup("cifar10"))
+source.labels, source.read(7), source.describe(7)
 """
 
 from collections.abc import Sequence
@@ -79,14 +77,11 @@ def make_builder(
 ) -> tfds.core.DatasetBuilder:
   """Return the TFDS builder of a data set in the catalog.
 
-  Args:
-    name: Name in the catalog.
-    data_dir: Where prepared data live; None is TFDS's default, which is
-      $TFDS_DATA_DIR or else ~/tensorflow_datasets.
+  Without a data_dir TFDS takes $TFDS_DATA_DIR or else ~/tensorflow_datasets.
 
   Raises:
-    InputError: The name is none, or data_dir is in a bucket: `opening` and
-      `prepare` give the folder of its copy.
+    InputError: The name is unknown, or data_dir is in a bucket: `splits` and
+      `prepare` give the folder of the copy.
   """
   info = catalog.lookup(name)
   location = data_dir or os.getenv("TFDS_DATA_DIR")
@@ -129,17 +124,12 @@ def is_prepared(builder: tfds.core.DatasetBuilder) -> bool:
 def open_prepared(
   builder: tfds.core.DatasetBuilder, split: str, info: catalog.DatasetInfo
 ) -> Prepared:
-  """Open a prepared split.
+  """Open a prepared split, or several as "train+extra".
 
   Small images of one shape are held in memory, encoded (60,000 of
   Fashion-MNIST are read in 2 s). Of photographs only labels and file names are
   read; they are kept in a file beside the data, since that takes a minute or
   two for a million.
-
-  Args:
-    builder: See `make_builder`.
-    split: "train", or several as "train+extra".
-    info: Facts of the data set.
 
   Raises:
     InputError: A label is not one of 0..K-1.

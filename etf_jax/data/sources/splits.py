@@ -260,15 +260,11 @@ def copied_builder(
 ) -> tfds.core.DatasetBuilder:
   """Return the builder of data in a bucket, which are copied here for it.
 
-  Args:
-    name: data set in the catalog.
-    data_dir: gs:// address of the data directory.
-    cache_dir: see `gcs.local_root`.
-    manual_dir: see `prepare.prepare`.
-    may_prepare: whether to prepare data that the bucket lacks.
+  Arguments are those of `prepare.prepare`; data that the bucket lacks are
+  prepared with `may_prepare`.
 
   Raises:
-    InputError: the bucket lacks the data or cannot be read, or the copy cannot
+    InputError: The bucket lacks the data or cannot be read, or the copy cannot
       be written.
   """
   info = catalog.lookup(name)
