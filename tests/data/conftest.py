@@ -29,3 +29,10 @@ def bucket(tmp_path: pathlib.Path):
   """The file system behind gs://, whose buckets are in tmp_path/cloud."""
   yield local_bucket.install(tmp_path / "cloud")
   local_bucket.uninstall()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+  """Mark as slow what waits for the archives of all stock builders."""
+  for item in items:
+    if "official" in getattr(item, "fixturenames", ()):
+      item.add_marker(pytest.mark.slow)

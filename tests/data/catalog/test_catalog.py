@@ -86,20 +86,6 @@ def test_published_sizes(name, sizes):
   assert catalog.lookup(name).sizes() == sizes
 
 
-@pytest.mark.parametrize(
-  ("name", "normalisation"),
-  [
-    ("imagenet", ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))),
-    ("stl10", ((0.5,) * 3, (0.5,) * 3)),
-    ("svhn", ((0.5,) * 3, (0.5,) * 3)),
-    ("cifar20", ((0.4914, 0.4822, 0.4465), (0.2023, 0.1994, 0.2010))),
-  ],
-)
-def test_normalisation(name, normalisation):
-  info = catalog.lookup(name)
-  assert (info.mean, info.std) == normalisation
-
-
 def test_digits_mean_and_deviation_are_those_of_the_training_pixels(
   digits_dir,
 ):
