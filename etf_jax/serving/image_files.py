@@ -7,7 +7,7 @@ import os
 import numpy as np
 
 from etf_jax.data.sources import folders
-from etf_jax.errors import InputError, did_you_mean
+from etf_jax.errors import InputError, did_you_mean, some
 
 
 def walk(folder: str) -> list[str]:
@@ -87,7 +87,7 @@ def class_numbers(
       hint = did_you_mean(name, names)
       raise InputError(
         f"{where} has images of class {name!r}, which the model does not know"
-        f"{hint} (known: {folders.some(names)})"
+        f"{hint} (known: {some(names)})"
       )
   return np.array([numbers[name] for name in found], np.int64)
 
