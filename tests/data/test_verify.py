@@ -133,12 +133,12 @@ def test_labels_outside_and_classes_without_an_image():
   ]
 
 
-def test_of_many_empty_classes_three_are_named():
+def test_of_many_empty_classes_five_are_named():
   source = dataclasses.replace(_held([3, 0, 0]), class_names=tuple("abcdefgh"))
   _, problems = verify.check(source, "train", _facts(num_classes=8))
   assert problems == [
     "split 'train' has no image of 7 of its 8 classes (1 'b', 2 'c', 3 'd', "
-    "...)"
+    "4 'e', 5 'f' and 2 more)"
   ]
 
 
