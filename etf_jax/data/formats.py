@@ -39,55 +39,24 @@ _BLANKS = (b" ", b"\t", b"\n", b"\r", b"#")
 _HEIC = ("heic", "heix", "heim", "heis", "hevc", "hevx", "mif1", "msf1")
 
 FORMATS = (
-  Format(
-    "JPEG",
-    (".jfif", ".jpe", ".jpeg", ".jpg"),
-    *("PIL.JpegImagePlugin", "JpegImageFile"),
-    (b"\xff\xd8\xff",),
-  ),
-  Format(
-    "PNG",
-    (".png",),
-    *("PIL.PngImagePlugin", "PngImageFile"),
-    (b"\x89PNG\r\n\x1a\n",),
-  ),
-  Format(
-    "WebP", (".webp",), "PIL.WebPImagePlugin", "WebPImageFile", (b"RIFF",)
-  ),
-  Format(
-    "GIF",
-    (".gif",),
-    *("PIL.GifImagePlugin", "GifImageFile"),
-    (b"GIF87a", b"GIF89a"),
-  ),
+  Format("JPEG", (".jfif", ".jpe", ".jpeg", ".jpg"),
+         "PIL.JpegImagePlugin", "JpegImageFile", (b"\xff\xd8\xff",)),
+  Format("PNG", (".png",),
+         "PIL.PngImagePlugin", "PngImageFile", (b"\x89PNG\r\n\x1a\n",)),
+  Format("WebP", (".webp",),
+         "PIL.WebPImagePlugin", "WebPImageFile", (b"RIFF",)),
+  Format("GIF", (".gif",),
+         "PIL.GifImagePlugin", "GifImageFile", (b"GIF87a", b"GIF89a")),
   Format("BMP", (".bmp",), "PIL.BmpImagePlugin", "BmpImageFile", (b"BM",)),
-  Format(
-    "TIFF",
-    (".tif", ".tiff"),
-    *("PIL.TiffImagePlugin", "TiffImageFile"),
-    (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"),
-  ),
-  Format(
-    "PPM",
-    (".pgm", ".ppm"),
-    *("PIL.PpmImagePlugin", "PpmImageFile"),
-    tuple(b"P%d" % kind + blank for kind in range(1, 7) for blank in _BLANKS),
-  ),
-  Format(
-    "HEIC",
-    (".heic", ".heif"),
-    *("pillow_heif.as_plugin", "HeifImageFile"),
-    tuple(b"ftyp" + brand.encode() for brand in _HEIC),
-    "'etf_jax[heif]'",
-  ),
-  Format(
-    "AVIF",
-    (".avif",),
-    *("PIL.AvifImagePlugin", "AvifImageFile"),
-    (b"ftypavif", b"ftypavis"),
-    "'pillow>=11.3'",
-  ),
-)
+  Format("TIFF", (".tif", ".tiff"), "PIL.TiffImagePlugin", "TiffImageFile",
+         (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+  Format("PPM", (".pgm", ".ppm"), "PIL.PpmImagePlugin", "PpmImageFile",
+         tuple(b"P%d" % k + blank for k in range(1, 7) for blank in _BLANKS)),
+  Format("HEIC", (".heic", ".heif"), "pillow_heif.as_plugin", "HeifImageFile",
+         tuple(b"ftyp" + brand.encode() for brand in _HEIC), "'etf_jax[heif]'"),
+  Format("AVIF", (".avif",), "PIL.AvifImagePlugin", "AvifImageFile",
+         (b"ftypavif", b"ftypavis"), "'pillow>=11.3'"),
+)  # fmt: skip
 
 
 def is_readable(known: Format) -> bool:

@@ -48,7 +48,32 @@ _LISTS = (
   "f162adef63fdf592d0b8a0f6e52bc481fc08785f/data/"
 )
 
+
+def _lists(name: str, **digests: str) -> dict[str, str]:
+  short = {"validation": "val"}
+  return {
+    split: f"{_LISTS}{name}/{name}_{short.get(split, split)}.txt#{digest}"
+    for split, digest in digests.items()
+  }
+
+
 _INATURALIST = "https://ml-inat-competition-datasets.s3.amazonaws.com/2018/"
+# Registered in TFDS's repository, and missing from its packages.
+_INATURALIST_FILES = {
+  f"{_INATURALIST}{name}.tar.gz": (size, sha256)
+  for name, size, sha256 in (
+    ("train_val2018", 127_945_569_561,
+     "276522b02b65d98ee5168a17415b2b1ec971b035bd62959e37b80b1092130495"),
+    ("train2018.json", 20_951_917,
+     "be550dd4e2692458e508dd03e3a8d79f087453e2ad570a438a4ff198a7abc68f"),
+    ("val2018.json", 1_276_686,
+     "e23c47d61d3aa2a9095090dbc49de861445d9a8144884a78222873f11f7ef43e"),
+    ("test2018", 42_093_877_810,
+     "cb19d5b2d755e4dc2a2396a5371a847c95b08678aa00369e61365d7f1e486706"),
+    ("categories.json", 139_473,
+     "2287211e8da582419dc2ca66736005fdb079e0a89eaf38936a441d8277a8162e"),
+  )
+}  # fmt: skip
 _PLACES = "http://data.csail.mit.edu/places/places365/"
 _CARS = "http://ai.stanford.edu/~jkrause/"
 _PETS = "https://thor.robots.ox.ac.uk/~vgg/data/pets/"
@@ -77,19 +102,14 @@ PHOTOGRAPHS: dict[str, DatasetInfo] = {
   "imagenet_lt": dataclasses.replace(
     _IMAGENET,
     validation_split="train",
-    lists={
-      "train": _LISTS
-      + "ImageNet_LT/ImageNet_LT_train.txt"
-      + "#git=a063f095fcd475db4cf8b0658c4b73955535bbf9",
-      "validation": _LISTS
-      + "ImageNet_LT/ImageNet_LT_val.txt"
-      + "#sha256="
-      + "9af7ba688acf9532ff5845a8fb14a1e97fdc4c51ac48bc72c08ea9c3f7ff142e",
-      "test": _LISTS
-      + "ImageNet_LT/ImageNet_LT_test.txt"
-      + "#sha256="
-      + "d1590191cf8a71fada7b1aaedaa2d139a2aea93ff2f1b755319d0bd8dbaa55d5",
-    },
+    lists=_lists(
+      "ImageNet_LT",
+      train="git=a063f095fcd475db4cf8b0658c4b73955535bbf9",
+      validation="sha256="
+      "9af7ba688acf9532ff5845a8fb14a1e97fdc4c51ac48bc72c08ea9c3f7ff142e",
+      test="sha256="
+      "d1590191cf8a71fada7b1aaedaa2d139a2aea93ff2f1b755319d0bd8dbaa55d5",
+    ),
     list_sizes={"train": 115_846, "validation": 20_000, "test": 50_000},
   ),
   "imagenette": _imagenette("full-size", ""),
@@ -135,39 +155,8 @@ PHOTOGRAPHS: dict[str, DatasetInfo] = {
     train_split="train",
     # The labels of its test split were never published.
     test_split="validation",
-    archives=tuple(
-      _INATURALIST + name
-      for name in (
-        "train_val2018.tar.gz",
-        "train2018.json.tar.gz",
-        "val2018.json.tar.gz",
-        "test2018.tar.gz",
-        "categories.json.tar.gz",
-      )
-    ),
-    # Registered in TFDS's repository, and missing from its packages.
-    checksums={
-      _INATURALIST + "train_val2018.tar.gz": (
-        127_945_569_561,
-        "276522b02b65d98ee5168a17415b2b1ec971b035bd62959e37b80b1092130495",
-      ),
-      _INATURALIST + "train2018.json.tar.gz": (
-        20_951_917,
-        "be550dd4e2692458e508dd03e3a8d79f087453e2ad570a438a4ff198a7abc68f",
-      ),
-      _INATURALIST + "val2018.json.tar.gz": (
-        1_276_686,
-        "e23c47d61d3aa2a9095090dbc49de861445d9a8144884a78222873f11f7ef43e",
-      ),
-      _INATURALIST + "test2018.tar.gz": (
-        42_093_877_810,
-        "cb19d5b2d755e4dc2a2396a5371a847c95b08678aa00369e61365d7f1e486706",
-      ),
-      _INATURALIST + "categories.json.tar.gz": (
-        139_473,
-        "2287211e8da582419dc2ca66736005fdb079e0a89eaf38936a441d8277a8162e",
-      ),
-    },
+    archives=tuple(_INATURALIST_FILES),
+    checksums=_INATURALIST_FILES,
     licence="non-commercial research; each photograph has its own licence",
     state=_WORKS,
     file_key="id",
@@ -191,20 +180,15 @@ PHOTOGRAPHS: dict[str, DatasetInfo] = {
     licence=_RESEARCH,
     state=_WORKS,
     file_key="filename",
-    lists={
-      "train": _LISTS
-      + "Places_LT/Places_LT_train.txt"
-      + "#sha256="
-      + "726c4871dcbf07ce2f857703bfe32e9a83ffbf52d704239f6d95c4f4f4c247f7",
-      "validation": _LISTS
-      + "Places_LT/Places_LT_val.txt"
-      + "#sha256="
-      + "719e3cf3766c09134ea28f56f1036c78def511ac1ed2c2532a6beef78f2439ba",
-      "test": _LISTS
-      + "Places_LT/Places_LT_test.txt"
-      + "#sha256="
-      + "44eee8441c8098c59195465abede425721bc35525d75209f9433b161a6eb37bc",
-    },
+    lists=_lists(
+      "Places_LT",
+      train="sha256="
+      "726c4871dcbf07ce2f857703bfe32e9a83ffbf52d704239f6d95c4f4f4c247f7",
+      validation="sha256="
+      "719e3cf3766c09134ea28f56f1036c78def511ac1ed2c2532a6beef78f2439ba",
+      test="sha256="
+      "44eee8441c8098c59195465abede425721bc35525d75209f9433b161a6eb37bc",
+    ),
     list_sizes={"train": 62_500, "validation": 7_300, "test": 36_500},
     # The lists sort `field_road` before `field/wild`, the builder behind it.
     list_labels=False,

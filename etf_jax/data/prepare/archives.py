@@ -156,8 +156,8 @@ def accepted(
         continue
       if _has_members(path, info.members):
         _log.info(
-          f"{path} is another archive than the registered one, of files with"
-          f" the published content: {', '.join(info.members)}"
+          f"{path} is another archive than the registered one; its"
+          f" {len(info.members)} files have the published content"
         )
         known = builder.url_infos[archive.url]
         stack.callback(vars(known).update, dict(vars(known)))
