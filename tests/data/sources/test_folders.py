@@ -113,12 +113,9 @@ def test_links_out_of_the_folder(tmp_path, link):
     plant(tmp_path / "set", "train/a/1.jpg", "train/b/1.jpg")
     (tmp_path / "set/train/inside").symlink_to(tmp_path / "set/test/b")
   path.symlink_to(tmp_path / "elsewhere" / ("c.jpg" if "2" in link else ""))
-  with pytest.raises(InputError) as error:
+  line = f"{path} is a link .* out of {tmp_path}/set; .*follow_links=True"
+  with pytest.raises(InputError, match=line):
     folders.scan(tmp_path / "set", follow_links=False)
-  assert str(error.value) == (
-    f"{path} is a link that leads out of {tmp_path}/set; put the images there, "
-    "or set config.data.follow_links=True"
-  )
   folders.scan(tmp_path / "set")
   path.unlink()
 
@@ -144,18 +141,14 @@ def test_an_empty_class_is_left_out_and_named(animals, capsys):
 @pytest.mark.parametrize("empty", ["train/elk/", "train/fox/"])
 def test_a_test_class_without_training_images(animals, empty):
   plant(animals, "test/elk/1.jpg", empty)
-  assert message(animals) == (
-    f"{animals}/test/elk is a class without an image in {animals}/train; add "
-    "training images of it or remove it"
-  )
+  line = f"{animals}/test/elk is a class without an image in {animals}/train; "
+  assert message(animals).startswith(line)
 
 
 def test_a_misspelt_class_of_a_split(animals):
   plant(animals, "val/dogs/1.jpg")
-  assert message(animals) == (
-    f"{animals}/val/dogs is a class without an image in {animals}/train; add"
-    " training images of it or remove it; did you mean 'dog'?"
-  )
+  assert f"{animals}/val/dogs is a class without an image" in message(animals)
+  assert message(animals).endswith("; did you mean 'dog'?")
 
 
 def test_validation_stands_in_for_a_missing_test_split(tmp_path, capsys):
@@ -169,75 +162,54 @@ def test_validation_stands_in_for_a_missing_test_split(tmp_path, capsys):
   )
 
 
-_SUFFIXES = ", ".join(folders.SUFFIXES)
-_LAYOUT = (
-  "images lie in {0}/train/CLASS and {0}/test/CLASS, or are named by "
-  "config.data.train_list and test_list; its folders are "
-)
+NO_TRAIN = "{0} has no folder 'train': images lie in .* its folders are "
 
 
 @pytest.mark.parametrize(
   ("paths", "expected"),
   [
-    (
-      ["cat/1.jpg", "dog/1.jpg", "readme.txt"],
-      "{0} has no folder 'train': " + _LAYOUT + "cat, dog",
-    ),
-    ([], "{0} has no folder 'train': " + _LAYOUT + "none"),
-    (
-      [f"n{k}/1.jpg" for k in range(8)],
-      "{0} has no folder 'train': " + _LAYOUT + "n0, n1, n2, n3, n4 and 3 more",
-    ),
-    (
-      ["train/cat/1.jpg"],
-      "{0} has no folder 'test': " + _LAYOUT + "train",
-    ),
+    (["cat/1.jpg", "dog/1.jpg", "readme.txt"], NO_TRAIN + "cat, dog$"),
+    ([], NO_TRAIN + "none$"),
+    ([f"n{k}/1.jpg" for k in range(8)], NO_TRAIN + "n0, .*, n4 and 3 more$"),
+    (["train/cat/1.jpg"], "{0} has no folder 'test': .*train_list .*train$"),
     (
       ["train/cat/1.jpg", "val/cat/1.jpg", "validation/cat/1.jpg"],
-      "{0} has 'validation' and 'val', which both are its validation split; "
-      "leave one",
+      "{0} has 'validation' and 'val', which both .* split; leave one",
     ),
     (
       ["train/cat/1.jpg", "test/1.jpg"],
-      "{0}/test holds no image: they lie in {0}/test/CLASS and end in "
-      + _SUFFIXES,
+      "{0}/test holds no image: .*test/CLASS",
     ),
     (
       ["train/cat/1.txt", "test/cat/1.jpg"],
-      "{0}/train holds no image: they lie in {0}/train/CLASS and end in "
-      + _SUFFIXES,
+      "{0}/train holds no image: .*{0}/train/CLASS and end in .*.webp",
     ),
   ],
 )
 def test_other_layouts(tmp_path, paths, expected):
-  assert message(plant(tmp_path, *paths)) == expected.format(tmp_path)
+  with pytest.raises(InputError, match=expected.format(tmp_path)):
+    folders.scan(plant(tmp_path, *paths))
 
 
 def test_no_such_folder(tmp_path):
   plant(tmp_path, "file")
-  rest = "; config.data.dir is the folder that holds train and test, "
-  rest += "or the folders of the classes"
-  assert message(tmp_path / "none") == f"{tmp_path}/none does not exist{rest}"
-  assert message(tmp_path / "file") == f"{tmp_path}/file is not a folder{rest}"
+  rest = "; config.data.dir is the folder that holds train and test"
+  assert f"/none does not exist{rest}" in message(tmp_path / "none")
+  assert f"/file is not a folder{rest}" in message(tmp_path / "file")
 
 
 def test_a_file_that_went_away(animals):
   source = folders.scan(animals)["test"]
   path = animals / "test/Cat/2.bmp"
   path.unlink()
-  with pytest.raises(InputError) as error:
+  with pytest.raises(InputError, match=rf"read {path} \(No such .*; restore"):
     source.read(1)
-  assert str(error.value) == (
-    f"cannot read {path} (No such file or directory); restore it or make it "
-    "readable, or begin again without it"
-  )
 
 
 def test_a_folder_that_cannot_be_read(tmp_path):
   file = plant(tmp_path, "file") / "file"
-  with pytest.raises(InputError) as error:
+  with pytest.raises(InputError, match=rf"read folder {file} \(Not a dir"):
     folders.read_folder(file)
-  assert str(error.value) == f"cannot read folder {file} (Not a directory)"
 
 
 def test_paths_of_many_files_are_small():
@@ -274,22 +246,16 @@ def test_what_systems_leave_behind_is_neither_class_nor_image(tmp_path, capsys):
 )
 def test_a_split_folder_in_capitals(tmp_path, wrong, right):
   plant(tmp_path, f"{wrong}/a/1.jpg", f"{wrong}/b/1.jpg")
-  with pytest.raises(InputError) as error:
+  line = f"has no folder {right!r} and has {wrong!r}; rename it to {right!r}"
+  with pytest.raises(InputError, match=line):
     folders.scan(tmp_path, test_fraction=0.2)
-  assert str(error.value) == (
-    f"{tmp_path} has no folder {right!r} and has {wrong!r}; rename it to "
-    f"{right!r}"
-  )
 
 
 def test_the_folder_above_the_classes(tmp_path):
   plant(tmp_path, "photos/a/1.jpg", "photos/b/1.jpg")
-  with pytest.raises(InputError) as error:
+  line = f"one class, 'photos'; .*; give config.data.dir={tmp_path}/photos"
+  with pytest.raises(InputError, match=line):
     folders.scan(tmp_path, test_fraction=0.2)
-  assert str(error.value) == (
-    f"{tmp_path} has images of one class, 'photos'; two are needed; give "
-    f"config.data.dir={tmp_path}/photos"
-  )
 
 
 def test_a_class_may_be_called_train(tmp_path):

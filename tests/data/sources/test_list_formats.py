@@ -15,12 +15,6 @@ def read(tmp_path, name, text):
   return lists.read(str(path))
 
 
-def message(tmp_path, name, text):
-  with pytest.raises(InputError) as error:
-    read(tmp_path, name, text)
-  return str(error.value).replace(f"list {tmp_path}/", "")
-
-
 @pytest.mark.parametrize(
   ("text", "lines"),
   [
@@ -76,20 +70,11 @@ def test_columns_of_other_names(tmp_path):
   assert listing.paths == ["a.jpg", "b.jpg"]
   assert listing.labels == ["dog", "cat"]
   for columns, expected in (
-    (
-      ("file", "species"),
-      f"config.data.columns=file,species: list {path} has the columns id, "
-      "Species, File name, path; name two of them",
-    ),
-    (
-      ("file",),
-      "config.data.columns=('file',): names two columns, that of the paths and "
-      "that of the labels",
-    ),
+    (("file", "species"), "columns=file,species: .* id, Species, .*; name two"),
+    (("file",), r"config.data.columns=\('file',\): names two columns"),
   ):
-    with pytest.raises(InputError) as error:
+    with pytest.raises(InputError, match=expected):
       lists.read(str(path), columns=columns)
-    assert str(error.value) == expected
 
 
 def test_latin_1(tmp_path, capsys):
@@ -153,100 +138,58 @@ def without(part, place=None, key=None, **changed):
   return json.dumps(copy)
 
 
-_NEEDS = (
-  "x.json: an image needs id and file_name, an annotation image_id and "
-  "category_id, a category id (KeyError: {})"
-)
+NO_LABEL = r"line {} \({}\): a path and an integer label are wanted"
+NO_CELLS = r"line {} \({}\): a path and a label are wanted, with a comma"
+NEEDS = r"an image needs id and file_name, .* \(KeyError: '{}'\)"
+PARTS = "must have images, annotations and categories"
 
 
 @pytest.mark.parametrize(
   ("name", "text", "expected"),
   [
-    (
-      "x.xlsx",
-      "a.jpg\t0",
-      "x.xlsx must end in .csv, .tsv, .txt, .json, which says how it is read",
-    ),
+    ("x.xlsx", "a.jpg\t0", "x.xlsx must end in .csv, .tsv, .txt, .json"),
     ("x.txt", "", "x.txt names no image"),
     ("x.csv", "path,label\n", "x.csv names no image"),
     ("x.txt", b"a\0 0\n", "x.txt is no text in UTF-8; save it as one"),
-    (
-      "x.txt",
-      "a.jpg 0\nb.jpg\n",
-      "x.txt, line 2 (b.jpg): a path and an integer label are wanted, with a "
-      "blank between them",
-    ),
-    (
-      "x.txt",
-      "a.jpg cat\n",
-      "x.txt, line 1 (a.jpg cat): a path and an integer label are wanted, with "
-      "a blank between them",
-    ),
-    (
-      "x.csv",
-      "a.jpg|0\n",
-      "x.csv, line 1 (a.jpg|0): a path and a label are wanted, with a comma, a "
-      "semicolon or a tab between them",
-    ),
-    (
-      "x.csv",
-      "id,label,path\n1,0,a.jpg\n2,1\n",
-      "x.csv, line 3 (2,1): a path and a label are wanted, with a comma, "
-      "a semicolon or a tab between them",
-    ),
-    ("x.csv", "a.jpg,cat\nb.jpg,\n", "x.csv, line 2: there is no label in it"),
-    ("x.csv", "a.jpg,0\n ,1\n", "x.csv, line 2: there is no path in it"),
     ("x.txt", "a\0b.jpg 1\n", "x.txt is no text in UTF-8; save it as one"),
-    (
-      "x.csv",
-      "a.jpg,0\n" + "b" * 200_000 + ",1\n",
-      "x.csv, line 2: field larger than field limit (131072)",
-    ),
-    (
-      "x.json",
-      "{",
-      "x.json is not JSON: Expecting property name enclosed in double quotes: "
-      "line 1 column 2 (char 1)",
-    ),
-    (
-      "x.json",
-      without("annotations"),
-      "x.json must have images, annotations and categories, as iNaturalist's "
-      "training and validation lists have",
-    ),
-    (
-      "x.json",
-      "[]",
-      "x.json must have images, annotations and categories, as iNaturalist's "
-      "training and validation lists have",
-    ),
-    ("x.json", without("images", 0, "file_name"), _NEEDS.format("'file_name'")),
-    ("x.json", without("images", 1, "id"), _NEEDS.format("'id'")),
-    ("x.json", without("categories", 1, "id"), _NEEDS.format("'id'")),
+    ("x.txt", "a.jpg 0\nb.jpg\n", NO_LABEL.format(2, "b.jpg")),
+    ("x.txt", "a.jpg cat\n", NO_LABEL.format(1, "a.jpg cat")),
+    ("x.csv", "a.jpg|0\n", NO_CELLS.format(1, r"a.jpg\|0")),
+    ("x.csv", "id,label,path\n1,0,a.jpg\n2,1\n", NO_CELLS.format(3, "2,1")),
+    ("x.csv", "a.jpg,cat\nb.jpg,\n", "line 2: there is no label in it"),
+    ("x.csv", "a.jpg,0\n ,1\n", "line 2: there is no path in it"),
+    ("x.csv", "a.jpg,0\n" + "b" * 200_000 + ",1\n", "line 2: field larger"),
+    ("x.json", "{", "x.json is not JSON: Expecting property name"),
+    ("x.json", without("annotations"), PARTS),
+    ("x.json", "[]", PARTS),
+    ("x.json", without("images", 0, "file_name"), NEEDS.format("file_name")),
+    ("x.json", without("images", 1, "id"), NEEDS.format("id")),
+    ("x.json", without("categories", 1, "id"), NEEDS.format("id")),
     (
       "x.json",
       without("annotations", 1, "category_id"),
-      _NEEDS.format("'category_id'"),
+      NEEDS.format("category_id"),
     ),
     (
       "x.json",
       without("annotations", 1, category_id=8),
-      "x.json, annotation 1: there is no category 8",
+      "annotation 1: there is no category 8",
     ),
     (
       "x.json",
       without("annotations", 1, image_id=7),
-      "x.json, image 2 (train_val2018/Aves/9/z.jpg) has no annotation",
+      r"image 2 \(train_val2018/Aves/9/z.jpg\) has no annotation",
     ),
     (
       "x.json",
       without("annotations", 1, image_id=3),
-      "x.json, annotation 1: image 3 has category 9, and 4 before",
+      "annotation 1: image 3 has category 9, and 4 before",
     ),
   ],
 )
 def test_lists_that_cannot_be_understood(tmp_path, name, text, expected):
-  assert message(tmp_path, name, text) == expected
+  with pytest.raises(InputError, match=expected):
+    read(tmp_path, name, text)
 
 
 def test_what_a_url_without_an_ending_holds(tmp_path, monkeypatch):
