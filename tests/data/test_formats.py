@@ -70,6 +70,7 @@ def test_kinds_of_portable_pixmaps(text, expected):
   assert image[0, :, 0].tolist() == expected
 
 
+@pytest.mark.slow
 def test_a_format_without_its_package(tmp_path):
   # As where pillow-heif is not installed: named with the number, and refused.
   for name in ("train/a/1.jpg", "train/b/1.jpg", "test/a/1.jpg"):

@@ -17,6 +17,7 @@ import numpy as np
 from etf_jax.data.sources import folders, list_formats, listed_files, lists
 from etf_jax.data.sources.source import FileSource, file_source
 from etf_jax.errors import InputError
+from etf_jax.runs import files
 
 
 def scan(
@@ -39,8 +40,8 @@ def scan(
   train = folders.scan_classes(root, "train")
   file = root / annotations
   try:
-    lines = file.read_text("utf-8").splitlines()
-  except (OSError, UnicodeDecodeError) as error:
+    lines = files.read_bytes(file).decode().splitlines()
+  except (OSError, ValueError) as error:
     raise InputError(
       f"config.data.dir={directory}: {file} cannot be read ({error}); give the "
       "folder of the whole archive"

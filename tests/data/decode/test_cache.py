@@ -58,13 +58,9 @@ def test_one_channel_and_shorter_side(where):
 def test_corrupt_images_are_errors(where):
   source = held(5)
   source.encoded[3] = b"text"
-  with pytest.raises(InputError) as caught:
+  line = "image 3 cannot be decoded: it is no JPEG.*; mend .*corrupt='skip'"
+  with pytest.raises(InputError, match=line):
     decode_all(source, **where)
-  assert str(caught.value) == (
-    "image 3 cannot be decoded: it is no JPEG, PNG, WebP, GIF, BMP, TIFF, "
-    "PPM, HEIC or AVIF image; mend or remove it, or set "
-    "config.data.corrupt='skip'"
-  )
 
 
 @pytest.mark.parametrize(
@@ -134,12 +130,9 @@ def test_no_image(where):
 def test_shapes_must_agree(where, corrupt):
   source = held(4)
   source.encoded[2] = encode(pixels(1, 5, 8)[0])
-  with pytest.raises(InputError) as caught:
+  line = r"image 2 has shape \(5, 8, 3\) and not \(6, 8, 3\) .*image_size"
+  with pytest.raises(InputError, match=line):
     decode_all(source, corrupt=corrupt, **where)
-  assert str(caught.value) == (
-    "image 2 has shape (5, 8, 3) and not (6, 8, 3) as the first one; "
-    "config.data.image_size scales images to one size"
-  )
 
 
 def test_unreadable_file(where):
@@ -242,14 +235,9 @@ def test_folder_that_cannot_be_made(tmp_path):
 
 def test_no_room(tmp_path):
   source = held(2)
-  with pytest.raises(InputError) as caught:
+  line = "2 decoded images need 60,000,000,000,000,000 bytes .* free; give ano"
+  with pytest.raises(InputError, match=line):
     decode_all(source, size=10**8, cache_dir=tmp_path)
-  said = str(caught.value)
-  assert said.startswith(
-    "2 decoded images need 60,000,000,000,000,000 bytes in config.data."
-    "cache_dir"
-  )
-  assert "are free; give another one" in said
   assert not source.reads
   assert [p.suffix for p in tmp_path.iterdir()] == [".lock"]
 

@@ -300,6 +300,7 @@ for index, name in enumerate(sys.argv[1:]):
 """
 
 
+@pytest.mark.slow
 def test_missing_decoders_and_silence(tmp_path):
   whole = encode(photograph(100, 120), quality=90)
   odd = encode(

@@ -110,6 +110,7 @@ def test_images_of_many_bytes_are_spread_over_the_devices(split):
     np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_an_array_of_more_than_2_to_the_31_elements():
   rows, width = 2**15 + 9, 2**16
   images = np.zeros((rows, 1, width, 1), np.uint8)  # untouched pages are free

@@ -100,7 +100,8 @@ def test_hosts_make_their_parts_of_the_same_batch(hosts):
 
 
 @pytest.mark.parametrize(
-  ("workers", "threads", "start"), [(0, 1, 0), (0, 3, 5), (2, 1, 0), (4, 1, 11)]
+  ("workers", "threads", "start"),
+  [(0, 1, 0), (0, 3, 5), pytest.param(2, 1, 11, marks=pytest.mark.slow)],
 )
 def test_workers_and_restarts_change_nothing(workers, threads, start):
   direct = batches(multiple_of=4)
@@ -138,7 +139,9 @@ def test_a_corrupt_image_is_named():
   )
 
 
-@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize(
+  "workers", [0, pytest.param(1, marks=pytest.mark.slow)]
+)
 def test_a_corrupt_image_is_named_from_a_stream(workers):
   with (
     stream.Stream(batches(corrupt=[11]), 0, workers) as made,

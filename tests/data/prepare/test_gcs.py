@@ -134,6 +134,7 @@ def test_a_file_of_another_size_is_copied_again(shapes, tmp_path, bucket):
   assert bucket.reads == [FIRST, INFO]
 
 
+@pytest.mark.slow
 def test_a_copy_that_was_killed_goes_on(shapes, tmp_path, bucket):
   cache = tmp_path / "cache"
   process = start(tmp_path, cache, "10")
@@ -148,6 +149,7 @@ def test_a_copy_that_was_killed_goes_on(shapes, tmp_path, bucket):
   assert set(bucket.reads) == set(wanted(shapes)) - set(whole)
 
 
+@pytest.mark.slow
 def test_of_two_processes_one_copies(shapes, tmp_path):
   both = [start(tmp_path, tmp_path / "cache") for _ in range(2)]
   out = [process.communicate(timeout=60) for process in both]
@@ -158,6 +160,7 @@ def test_of_two_processes_one_copies(shapes, tmp_path):
   assert len(reads) - reads.count(INFO) == len(wanted(shapes)) - 1
 
 
+@pytest.mark.slow
 def test_an_upload_that_was_killed_goes_on(bucket, tmp_path):
   source = local_bucket.write(tmp_path / "elsewhere")
   place = tmp_path / "cloud/bucket/tfds" / local_bucket.FOLDER

@@ -68,21 +68,6 @@ def test_nothing_temporary_is_left(official):
   }
 
 
-def test_two_processes_at_once(tmp_path, data_config):
-  program = (
-    "import sys; from etf_jax.data.prepare import prepare; "
-    "prepare.prepare('digits', sys.argv[1])"
-  )
-  processes = [_start(program, tmp_path) for _ in range(2)]
-  for process in processes:
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
-  left = [path.name for path in (tmp_path / "scikit_digits").iterdir()]
-  assert left == ["1.0.0"]
-  dataset = data.load(data_config("digits", tmp_path))
-  assert dataset.class_counts.sum() == 1442
-
-
 def test_the_second_process_waits_for_the_first(tmp_path):
   program = """
 import sys
@@ -153,22 +138,15 @@ prepare.prepare("digits", sys.argv[1])
 def test_a_directory_that_is_no_data_set(tmp_path):
   directory = tmp_path / "scikit_digits" / "1.0.0"
   directory.mkdir(parents=True)
-  with pytest.raises(InputError) as error:
+  with pytest.raises(InputError, match=f"{directory} exists but .*; remove it"):
     prepare.prepare("digits", tmp_path)
-  assert str(error.value) == (
-    f"{directory} exists but holds no complete data set; remove it and "
-    "prepare again"
-  )
 
 
 def test_data_dir_that_cannot_be_written(tmp_path):
   (tmp_path / "file").touch()
-  with pytest.raises(InputError) as error:
+  line = rf"data_dir {tmp_path}/file/tfds \(Not a directory\); .* --data_dir"
+  with pytest.raises(InputError, match=line):
     prepare.prepare("digits", tmp_path / "file" / "tfds")
-  assert str(error.value) == (
-    f"cannot write to data_dir {tmp_path}/file/tfds (Not a directory); give "
-    "another one with --data_dir (config.data.data_dir)"
-  )
 
 
 @pytest.mark.parametrize(
@@ -183,18 +161,14 @@ def test_a_missing_module_names_the_extra(
   name, module, called, tmp_path, monkeypatch
 ):
   monkeypatch.setitem(sys.modules, module, None)
-  with pytest.raises(InputError) as error:
+  line = rf"preparing {name} needs {called} .*: pip install 'etf_jax\[prepare"
+  with pytest.raises(InputError, match=line):
     prepare.prepare(name, tmp_path)
-  assert str(error.value) == (
-    f"preparing {name} needs {called} (training does not): "
-    "pip install 'etf_jax[prepare]'"
-  )
 
 
 def test_manual_dir_that_does_not_exist(tmp_path):
-  with pytest.raises(InputError) as error:
+  with pytest.raises(InputError, match=f"manual_dir {tmp_path}/nowhere is not"):
     prepare.prepare("cifar10", tmp_path, tmp_path / "nowhere")
-  assert str(error.value) == f"manual_dir {tmp_path}/nowhere is not a directory"
 
 
 def test_no_network_says_what_to_fetch(tmp_path, no_network):
@@ -228,12 +202,8 @@ def test_only_the_missing_archives_are_asked_for(
   missing = official.archives / "t10k-labels-idx1-ubyte.gz"
   sha256 = hashlib.sha256(missing.read_bytes()).hexdigest()
   assert (done.returncode, done.stderr.count("\n")) == (2, 1)
-  assert (
-    "fetch elsewhere t10k-labels-idx1-ubyte.gz from "
-    "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com/"
-    f"t10k-labels-idx1-ubyte.gz (sha256 {sha256}); put what you fetched in "
-    f"{manual} and run"
-  ) in done.stderr
+  assert f"elsewhere {missing.name} from http://fashion" in done.stderr
+  assert f"(sha256 {sha256}); put what you fetched in {manual}" in done.stderr
 
 
 def test_a_dead_address_is_reported(tmp_path, monkeypatch):
@@ -242,11 +212,7 @@ def test_a_dead_address_is_reported(tmp_path, monkeypatch):
       monkeypatch.setenv(name, value)
     with pytest.raises(InputError) as error:
       prepare.prepare("fashion_mnist", tmp_path)
-  assert str(error.value).startswith(
-    "fashion_mnist cannot be downloaded (fashion-mnist.s3-website.eu-central-1"
-    ".amazonaws.com: HTTP 404); fetch elsewhere train-images-idx3-ubyte.gz "
-    "from http://fashion-mnist."
-  )
+  assert ".amazonaws.com: HTTP 404); fetch elsewhere" in str(error.value)
   url_infos = prepared.make_builder("fashion_mnist", tmp_path).url_infos
   for address in catalog.lookup("fashion_mnist").archives:
     assert f"from {address} (sha256 {url_infos[address].checksum})" in str(
@@ -313,10 +279,7 @@ def test_errors_come_through_from_the_subprocess(
 ):
   with pytest.raises(InputError) as error:
     data.load(data_config("cifar100", tmp_path, prepare=True))
-  assert str(error.value).startswith(
-    "cifar100 cannot be downloaded (www.cs.toronto.edu: no connection, "
-    "ProxyError); fetch elsewhere cifar-100-binary.tar.gz from https://"
-  )
+  assert "cifar100 cannot be downloaded (www.cs.toronto" in str(error.value)
   # Whoever catches the error prints it; the child does not print it as well.
   assert capfd.readouterr().err == ""
 

@@ -154,13 +154,14 @@ def test_missing_data_names_the_command(tmp_path, data_config):
   config = data_config("cifar10", tmp_path, manual_dir="/data/my archives")
   with pytest.raises(InputError) as error:
     data.load(config)
-  assert str(error.value) == (
-    f"cifar10 is not prepared in {tmp_path}/cifar10/3.0.2; prepare it before "
-    f"the run: python -m etf_jax.prepare cifar10 --data_dir={tmp_path} "
-    "'--manual_dir=/data/my archives'"
+  line = str(error.value)
+  assert f"cifar10 is not prepared in {tmp_path}/cifar10/3.0.2; prepare" in line
+  assert line.endswith(
+    f"--data_dir={tmp_path} '--manual_dir=/data/my archives'"
   )
 
 
+@pytest.mark.slow
 def test_loading_prepares_missing_data_without_tensorflow(tmp_path):
   program = """
 import sys
@@ -189,13 +190,9 @@ def test_label_outside_the_classes_is_named(tmp_path):
   info = dataclasses.replace(
     catalog.lookup("digits"), num_classes=3, file_key=None
   )
-  with pytest.raises(InputError) as error:
+  line = rf"record 2 of split 'train' in {tmp_path}/.* has label 7, outside 0"
+  with pytest.raises(InputError, match=line):
     sources.open_prepared(builder, "train", info)
-  assert str(error.value) == (
-    f"record 2 of split 'train' in {tmp_path}/mislabelled_images/1.0.0 has "
-    "label 7, outside 0..2; the data and the number of classes do not belong "
-    "together"
-  )
 
 
 def test_data_in_a_format_without_random_access(digits_dir, tmp_path):
@@ -208,9 +205,6 @@ def test_data_in_a_format_without_random_access(digits_dir, tmp_path):
     shard.rename(
       shard.with_name(shard.name.replace("array_record", "tfrecord"))
     )
-  with pytest.raises(InputError) as error:
+  line = f"{prepared} is prepared as tfrecord, .* reads array_record; give"
+  with pytest.raises(InputError, match=line):
     sources.is_prepared(sources.make_builder("digits", tmp_path))
-  assert str(error.value) == (
-    f"{prepared} is prepared as tfrecord, and etf_jax reads array_record; "
-    "give another data_dir, or remove it and prepare it again"
-  )
