@@ -5,13 +5,16 @@ model = create_model(config)
 output = model.apply(variables, images)   # .features .logits .weights
 """
 
+import ast
 from collections.abc import Callable, Iterator
 import contextlib
 import dataclasses
 import functools
 import importlib
+import importlib.util
 import inspect
 import os
+from pathlib import Path
 import sys
 from typing import Any
 
@@ -233,8 +236,10 @@ def _import_module(name: str, search_current_folder: bool) -> type[nn.Module]:
     searched = _without_current_folder()
   try:
     with searched:
+      if not (search_current_folder or _defines(module_name, class_name)):
+        raise ImportError(f"{module_name} defines no class {class_name}")
       found = getattr(importlib.import_module(module_name), class_name)
-  except (ImportError, AttributeError) as error:
+  except (ImportError, AttributeError, SyntaxError, ValueError) as error:
     raise InputError(
       f"config.model.name={name!r} cannot be imported: {error}{hint}"
     ) from error
@@ -243,6 +248,18 @@ def _import_module(name: str, search_current_folder: bool) -> type[nn.Module]:
       f"config.model.name={name!r} must name a flax.linen.Module class"
     )
   return found
+
+
+def _defines(module_name: str, class_name: str) -> bool:
+  """Return True if a module's source has a class, which does not run it.
+
+  Some modules do things when they are imported.
+  """
+  spec = importlib.util.find_spec(module_name)
+  if spec is None or spec.origin is None or not spec.has_location:
+    return False
+  body = ast.parse(Path(spec.origin).read_bytes()).body
+  return class_name in [n.name for n in body if isinstance(n, ast.ClassDef)]
 
 
 @contextlib.contextmanager

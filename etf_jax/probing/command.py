@@ -170,9 +170,12 @@ def _sets(
       raise InputError(f"--dir={folder}: {name} is in --datasets already")
     named[name] = folder
   config = base.get_config().data
-  trained_on = run.config.get("data", {})
+  trained_on = run.config.get("data") or {}
   config.data_dir = options.data_dir or trained_on.get("data_dir")
   config.cache_dir = trained_on.get("cache_dir")
+  if not options.trust_code:
+    given = {"data_dir"} if options.data_dir else set()
+    run_directory.refuse_addresses(config, given)
   return [
     downstream.open_set(name, folder, config, options.per_class)
     for name, folder in named.items()

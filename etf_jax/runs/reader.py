@@ -23,6 +23,7 @@ _FIELDS = (
   ("", "seed", int),
   ("", "hash", str),
   ("config", "method", str),
+  ("config", "data", (dict, type(None))),
   ("", "versions", (dict, type(None))),
   ("", "command", (str, list, type(None))),
   ("", "device", (str, type(None))),

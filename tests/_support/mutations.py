@@ -9,7 +9,20 @@ from typing import Any
 
 # Values that take the place of any other.
 VALUES: tuple[Any, ...] = (
-  *(None, True, -1, 0, 7, 1e300, -0.5, float("nan"), float("inf"), 10**30),
+  *(
+    None,
+    True,
+    -1,
+    0,
+    7,
+    10**6,
+    2**40,
+    1e300,
+    -0.5,
+    float("nan"),
+    float("inf"),
+    10**30,
+  ),
   *("", "x", "../../etc/passwd", "\ud800", "<b>|`\n", "x" * 100_000),
   *([], {}, [[]], [None] * 3, {"a": {"b": 1}}, ["x", 1, {}]),
 )

@@ -8,7 +8,7 @@ import pytest
 import trained_runs
 
 import etf_jax
-from etf_jax import evaluate, predict
+from etf_jax import evaluate, predict, probe
 from etf_jax.data.prepare import fetch
 from etf_jax.errors import InputError
 
@@ -19,7 +19,8 @@ import pathlib
 import trained_runs
 
 pathlib.Path(__file__).with_name("ran").touch()
-Backbone = trained_runs.Small
+class Backbone(trained_runs.Small):
+  pass
 """
 LIST = "https://host.example/train.csv"
 
@@ -66,6 +67,27 @@ def test_code_on_pythonpath_is(place, monkeypatch):
   monkeypatch.setenv("PYTHONPATH", str(place))
   etf_jax.load("shared")
   assert (place / "ran").exists()
+
+
+def test_a_module_without_the_class_is_not_imported(place, monkeypatch):
+  monkeypatch.setenv("PYTHONPATH", str(place))
+  path = place / "payload_of_a_run.py"
+  path.write_text(path.read_text().replace("class Backbone", "class Other"))
+  with pytest.raises(InputError, match="defines no class Backbone"):
+    etf_jax.load("shared")
+  assert not (place / "ran").exists()
+
+
+def test_a_probe_contacts_no_address_of_a_run(place, capsys):
+  run = trained_runs.copy(
+    place / "shared",
+    place / "mine",
+    **{"model.name": "trained_runs:Small", "data.data_dir": "gs://host/data"},
+  )
+  argv = [f"--workdir={run}", "--datasets=digits", f"--output={place}/out"]
+  assert probe.main(argv) == 2
+  *_, line = capsys.readouterr().err.splitlines()
+  assert line.startswith("error: config.data.data_dir=gs://host/data: ")
 
 
 @pytest.mark.parametrize("size", [20, None])
