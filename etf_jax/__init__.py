@@ -41,10 +41,19 @@ def load(
 def train(
   config: "ConfigDict", workdir: str | os.PathLike | None = None
 ) -> list["TrainResult"]:
-  """Train every seed of a config; see `etf_jax.training.train.train`."""
+  """Train every seed of a config, write reports and print the table.
+
+  In a notebook the same cell again continues a run that was interrupted, or
+  returns the result that is there. See `etf_jax.training.train.train`.
+  """
+  from etf_jax.reporting import report, results
+  from etf_jax.runs import console
   from etf_jax.training import train as training
 
-  return training.train(config, workdir)
+  trained = training.train(config, workdir, report=report.write)
+  if trained[0].last:  # which process 0 has
+    console.say(results.text([result.workdir for result in trained]))
+  return trained
 
 
 def __getattr__(name: str) -> types.ModuleType:

@@ -21,6 +21,7 @@ the same command continues.
 import sys
 import textwrap
 
+import etf_jax
 from etf_jax import configs
 from etf_jax.errors import InputError, one_line
 from etf_jax.runs import command_line, commands
@@ -36,10 +37,7 @@ def main(argv: list[str]) -> int:
   try:
     command = command_line.parse_command(argv)
     with bootstrap.together(command.processes):
-      # Imported late, so that a mistyped command is answered at once.
-      from etf_jax.training.train import train
-
-      train(command.config, command.workdir)
+      etf_jax.train(command.config, command.workdir)
   except distributed.Preempted as stopped:
     if distributed.is_writer():
       print(f"{stopped}; the same command continues", file=sys.stderr)

@@ -16,9 +16,9 @@ from etf_jax.training.parallel import memory
 
 def refusal(needed):
   """Return the line for a step that does not fit into 80 GB."""
-  config = base.get_config()
+  batch_size = base.get_config().batch_size
   with pytest.raises(InputError) as error:
-    memory.refuse_excess(needed, int(80e9), config)
+    memory.refuse_excess(needed, int(80e9), batch_size)
   return str(error.value)
 
 

@@ -32,7 +32,6 @@ COMMANDS |= {"advise", "probe", "reproduce", "benchmark", "theory_lab", "serve"}
 COMMANDS |= {"__init__", "__main__"}
 IMPORTS_BACKWARD = {
   ("benchmarks", "main"),
-  ("training", "reporting"),
 }
 ONLY_JAX_AND_NUMPY = {"arrays", "etf", "losses", "collapse"}
 

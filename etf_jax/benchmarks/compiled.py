@@ -243,10 +243,9 @@ def lower(config: Any, dataset: Any, devices: Any):
     The run's `plan.Plan` and the `jax.stages.Lowered` step.
   """
   from etf_jax.data.feeds import resident
-  from etf_jax.training.config import check_config
-  from etf_jax.training.setup import lower_step, make_feed, make_setup
+  from etf_jax.training.feeds.device import make_feed
+  from etf_jax.training.setup import lower_step, make_setup
 
-  check_config(config)
   plan = make_setup(config, dataset, devices)
   held = None
   if config.data.feed != "stream":
@@ -272,7 +271,7 @@ def _compile(request: dict[str, Any]) -> dict[str, Any]:
   try:
     compiled = lowered.compile(_QUICK if request["quick"] else None)
   except jax.errors.JaxRuntimeError as error:
-    memory.raise_if_exhausted(error, plan.config)
+    memory.raise_if_exhausted(error, plan.config.batch_size)
     raise
   seconds = time.perf_counter() - lowered_at
   return _row(plan, lowered, compiled, where) | {

@@ -23,7 +23,7 @@ from etf_jax.training import state as states
 from etf_jax.training.config import check_config
 from etf_jax.training.feeds import device
 from etf_jax.training.parallel import packing, sharding
-from etf_jax.training.setup import Setup
+from etf_jax.training.setup import Setup, create_state
 from etf_jax.training.step import make_train_step
 
 
@@ -82,11 +82,11 @@ def start(
     seed: of the run; a tuple: of runs that are packed.
   """
   if isinstance(seed, tuple):
-    each = [_first_state(plan, one) for one in seed]
+    each = [create_state(plan, one) for one in seed]
     current = packing.stack(each, plan.mesh)
     where = packing.along_seed(plan.mesh)
   else:
-    current = _first_state(plan, seed)
+    current = create_state(plan, seed)
     where = sharding.replicated(plan.mesh)
   key = states.augment_key(seed, where)
   feed, done = open_feed(seed, 0), 0
@@ -132,7 +132,6 @@ def frozen(
     seed: of the run.
   """
   config, epoch = plan.config, plan.epoch
-  rows = sharding.row_multiple(config, plan.mesh)
   everywhere = sharding.replicated(plan.mesh)
   key = states.augment_key(seed, everywhere)
   augmented = augment.training(
@@ -141,7 +140,7 @@ def frozen(
 
   @jax.jit
   def first(images, order, key):
-    padded = sharding.padded(epoch.batch_size, rows)
+    padded = sharding.padded(epoch.batch_size, plan.rows)
     batch = resident.take(
       images, order, 0, size=epoch.batch_size, padded_size=padded
     )
@@ -181,7 +180,7 @@ def frozen(
     donate_argnames="state",
     out_shardings=(plan.state_sharding, everywhere),
   )
-  current = _first_state(plan, seed)
+  current = create_state(plan, seed)
 
   def go(steps):
     nonlocal current
@@ -194,15 +193,3 @@ def frozen(
     return metrics
 
   return Run(go, lambda: current, most)
-
-
-def _first_state(plan, seed):
-  return states.create_train_state(
-    plan.model,
-    plan.optimizer,
-    plan.input_shape,
-    states.draw_classifier(plan.model, plan.input_shape, seed),
-    seed,
-    plan.state_sharding,
-    average=bool(plan.config.ema_decay),
-  )

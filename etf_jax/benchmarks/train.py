@@ -121,8 +121,9 @@ def _runs(options, config):
 
 def _steps(options, steps, config, dataset):
   from etf_jax.data.feeds import resident
+  from etf_jax.training.feeds.device import make_feed
   from etf_jax.training.parallel import sharding
-  from etf_jax.training.setup import lower_step, make_feed, make_setup
+  from etf_jax.training.setup import lower_step, make_setup
 
   dataset = steps.whole_batches(dataset, config.batch_size)
   plan = make_setup(config, dataset)

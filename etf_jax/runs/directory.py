@@ -178,7 +178,7 @@ def open_run(
     description = _check_same(path, config, seed, located=recorded is None)
     changes = []
     if recorded is None:
-      _check_counts(workdir, config, class_counts)
+      _check_counts(workdir, config.data, class_counts)
     else:
       changes = data_record.changes(recorded, record)
     if not changes:
@@ -186,8 +186,9 @@ def open_run(
       return
     if _has_checkpoint(workdir):
       raise InputError(
-        f"{_images(config)}: these are not the images of the run in {workdir}"
-        f" ({'; '.join(changes)}); restore them, or choose another --workdir"
+        f"{_images(config.data)}: these are not the images of the run in"
+        f" {workdir} ({'; '.join(changes)}); restore them, or choose another"
+        " --workdir"
       )
     _log.warning(
       f"the images have changed since {workdir} was made ({'; '.join(changes)})"
@@ -252,22 +253,21 @@ def _has_checkpoint(workdir: Path) -> bool:
   return any(f.name.isdigit() for f in (workdir / "checkpoints").glob("*"))
 
 
-def _images(config) -> str:
+def _images(data) -> str:
   """Name the field that says which images are meant, with its value."""
-  data = config.data
   for field in ("train_list", "dir"):
     if data[field] is not None:
       return f"config.data.{field}={data[field]}"
   return f"config.data.name={data.name}"
 
 
-def _check_counts(workdir, config, class_counts) -> None:
+def _check_counts(workdir, data, class_counts) -> None:
   """Compare with the counts of a version that recorded nothing else."""
   with contextlib.suppress(OSError, ValueError):
     recorded = files.read_json(workdir / "class_counts.json")
     if recorded != class_counts.tolist():
       raise InputError(
-        f"{_images(config)}: the run in {workdir} has {sum(recorded)} training"
+        f"{_images(data)}: the run in {workdir} has {sum(recorded)} training"
         f" images, and now there are {class_counts.sum()}, or others of each"
         " class; restore them, or choose another --workdir"
       )

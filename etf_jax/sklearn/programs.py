@@ -127,8 +127,10 @@ def make_programs(recipe: Recipe) -> Programs:
   model = models.create_model(config)
   epoch = durations.Epoch(recipe.steps * recipe.batch_size, recipe.batch_size)
   total_steps = recipe.steps * recipe.epochs
-  schedule = optimizer.create_schedule(config, epoch, total_steps)
-  transformation = optimizer.create_optimizer(config, schedule)
+  schedule = optimizer.create_schedule(
+    config.schedule, config.optimizer.learning_rate, epoch, total_steps
+  )
+  transformation = optimizer.create_optimizer(config.optimizer, schedule)
   shape = (recipe.feature_dim,)
   fresh = jax.jit(state.make_init(model, transformation, shape))
 

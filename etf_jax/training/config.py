@@ -7,7 +7,7 @@ What the images decide is checked where they are read, by `etf_jax.data`.
 """
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from ml_collections import ConfigDict, FrozenConfigDict
@@ -42,19 +42,18 @@ _COUNT = ("be at least 1", lambda x: x >= 1)
 _OPTIONAL_COUNT = ("be at least 1", lambda x: x is None or x >= 1)
 _BELOW_1 = ("lie in [0, 1)", lambda x: 0 <= x < 1)
 _ANGLE = ("be an angle in radians, in [0, pi]", lambda x: 0 <= x <= math.pi)
-# Steps between rows of training metrics where the config names none.
-LOG_EVERY_STEPS = 50
 _POSITIVE = ("be finite and > 0", lambda x: 0 < x < math.inf)
 _SPLITS = ("train", "validation", "test")
-# Durations by the node that has them, with steps where no unit is set.
-_DURATIONS = {
-  ("", "total"): None,
-  ("schedule", "warmup"): None,
-  ("eval", "every"): None,
-  ("collapse", "every"): None,
-  ("checkpoint", "every"): None,
-  ("report", "log_every"): LOG_EVERY_STEPS,
+# Node and name of each interval, and the steps where no unit is set.
+_INTERVALS = {
+  "log": ("report", "log_every", 50),
+  "evaluate": ("eval", "every", None),
+  "measure": ("collapse", "every", None),
+  "save": ("checkpoint", "every", None),
 }
+_DURATIONS = (
+  ("", "total", None), ("schedule", "warmup", None), *_INTERVALS.values()
+)  # fmt: skip
 _RANGES = {
   "seeds": (
     "be different whole numbers, as in 0,1,2",
@@ -169,7 +168,7 @@ def check_config(config: ConfigDict) -> None:
     value = _get(config, field)
     if not holds(value):
       raise InputError(f"config.{field}={value!r} must {rule}")
-  for (node, name), default in _DURATIONS.items():
+  for node, name, default in _DURATIONS:
     try:
       # In epochs of one step, since the examples are not counted yet.
       durations.steps(
@@ -184,6 +183,32 @@ def _get(config: ConfigDict, field: str) -> Any:
   for part in field.split("."):
     config = config[part]
   return config
+
+
+class Intervals(NamedTuple):
+  """Steps from one event of a run to the next, at least 1.
+
+  Attributes:
+    log: rows of training metrics.
+    evaluate: evaluations.
+    measure: measurements of neural collapse.
+    save: checkpoints.
+  """
+
+  log: int
+  evaluate: int
+  measure: int
+  save: int
+
+
+def make_intervals(config: ConfigDict, epoch: durations.Epoch) -> Intervals:
+  """Convert the intervals of a config to steps."""
+  return Intervals(
+    *(
+      max(1, durations.steps(config[node], name, epoch, default))
+      for node, name, default in _INTERVALS.values()
+    )
+  )
 
 
 def resolve_config(config: ConfigDict, num_classes: int) -> FrozenConfigDict:

@@ -68,10 +68,3 @@ def steps(
   raise InputError(
     f"{name} has no length: set {name}_epochs, {name}_steps or {name}_examples"
   )
-
-
-def interval(
-  node: ConfigDict, name: str, epoch: Epoch, default: int | None = None
-) -> int:
-  """Convert a duration to the steps from one event to the next, at least 1."""
-  return max(1, steps(node, name, epoch, default))

@@ -15,8 +15,6 @@ import jax
 
 from etf_jax.errors import InputError
 from etf_jax.runs import directory
-from etf_jax.training import durations
-from etf_jax.training.config import LOG_EVERY_STEPS
 from etf_jax.training.feeds.device import TrainFeed
 from etf_jax.training.parallel import distributed, memory, packing, sharding
 from etf_jax.training.records.profiler import Profiler
@@ -97,7 +95,7 @@ def _check_memory(trainer: Trainer, runs: int) -> None:
   try:
     line = memory.check(
       lambda: lower_step(setup, trainer.open_feed, single=False, runs=runs),
-      setup.config,
+      setup.config.batch_size,
       setup.mesh,
     )
   except InputError as error:
@@ -161,7 +159,7 @@ def _run(
 ) -> None:
   """Train from a step to the end, with all that happens in between."""
   total = setup.total_steps
-  intervals = _intervals(setup)
+  intervals = setup.intervals
   first = recorders[0]  # the only one, if runs may end early
   while step < total and not first.ends_early(step):
     ahead = [feed.most(step), total - step, profiler.most(step)]
@@ -221,17 +219,3 @@ def _run(
       recorder.evaluate(single, step, recorder.measure(single, step))
       recorder.save(single, step)
     recorder.end(single, step)
-
-
-def _intervals(setup: Setup) -> tuple[int, ...]:
-  """Return the steps between rows, evaluations, measurements, checkpoints."""
-  config = setup.config
-  return tuple(
-    durations.interval(node, name, setup.epoch, default)
-    for node, name, default in (
-      (config.report, "log_every", LOG_EVERY_STEPS),
-      (config.eval, "every", None),
-      (config.collapse, "every", None),
-      (config.checkpoint, "every", None),
-    )
-  )

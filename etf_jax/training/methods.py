@@ -49,14 +49,14 @@ class Method(NamedTuple):
   Attributes:
     head: the head's name, unless the config names another.
     normalize: BatchNorm and unit length before the head, unless configured.
-    create_loss: (resolved config, class counts) -> loss.
+    create_loss: (`config.loss`, class counts) -> loss.
     projector: width before the head, unless configured; see `ETFHead`.
     only_head: True if the method works with `head` only.
     smooths: True if the loss takes `label_smoothing`.
     weight_reduction: the default of the config's.
     trains: all | classifier | nothing; but for `all`, the model comes from the
       run in `config.init_from`.
-    class_balanced: an epoch draws classes uniformly.
+    sampler: the default of the config's.
     length: of the prototypes of a frame, unless configured.
   """
 
@@ -68,7 +68,7 @@ class Method(NamedTuple):
   smooths: bool = False
   weight_reduction: str = "batch_size"
   trains: str = "all"
-  class_balanced: bool = False
+  sampler: str = "instance"
   length: float | None = None
 
 
@@ -81,12 +81,10 @@ def masked_mean(values: jax.Array, where: jax.Array | None) -> jax.Array:
   )
 
 
-def _cross_entropy(config: ConfigDict, class_counts: ArrayLike) -> Loss:
-  del class_counts
-  smoothing = config.loss.label_smoothing
+def _cross_entropy(settings: ConfigDict, class_counts: ArrayLike) -> Loss:
+  smoothing = settings.label_smoothing
 
   def loss(output, labels, context):
-    del context
     logits = output.logits
     if not smoothing:
       return optax.softmax_cross_entropy_with_integer_labels(logits, labels)
@@ -98,104 +96,88 @@ def _cross_entropy(config: ConfigDict, class_counts: ArrayLike) -> Loss:
   return loss
 
 
-def _weighted_cross_entropy(config, class_counts) -> Loss:
+def _weighted_cross_entropy(settings, class_counts) -> Loss:
   """Make CE*: weights N / (K n_k), whose mean over the training set is 1."""
   weights = losses.inverse_frequency_weights(class_counts)
   weights *= jnp.sum(jnp.asarray(class_counts, weights.dtype))
-  cross_entropy = _cross_entropy(config, class_counts)
-
-  def loss(output, labels, context):
-    values = cross_entropy(output, labels, context)
-    return _weigh(config, values, weights, labels, context)
-
-  return loss
+  return _weighted(settings, _cross_entropy(settings, class_counts), weights)
 
 
-def _class_balanced(config, class_counts) -> Loss:
-  weights = _effective_weights(config, class_counts)
-  cross_entropy = _cross_entropy(config, class_counts)
-
-  def loss(output, labels, context):
-    values = cross_entropy(output, labels, context)
-    return _weigh(config, values, weights, labels, context)
-
-  return loss
+def _class_balanced(settings, class_counts) -> Loss:
+  weights = _effective_weights(settings, class_counts)
+  return _weighted(settings, _cross_entropy(settings, class_counts), weights)
 
 
-def _ldam_drw(config, class_counts) -> Loss:
+def _weighted(settings, loss, weights) -> Loss:
+  return lambda output, labels, context: _weigh(
+    settings, loss(output, labels, context), weights, labels, context
+  )
+
+
+def _ldam_drw(settings, class_counts) -> Loss:
   """Make LDAM, with class-balanced weights from `drw_start` on."""
-  weights = _effective_weights(config, class_counts)
+  weights = _effective_weights(settings, class_counts)
   # A fraction of whole epochs must not be missed by a rounding error.
-  start = config.loss.drw_start - 1e-6
+  start = settings.drw_start - 1e-6
 
   def loss(output, labels, context):
     values = losses.ldam(
       output.logits,
       labels,
       class_counts=class_counts,
-      max_margin=config.loss.ldam_max_margin,
-      scale=config.loss.ldam_scale,
+      max_margin=settings.ldam_max_margin,
+      scale=settings.ldam_scale,
     )
     now = losses.deferred_weights(weights, step=context.progress, start=start)
-    return _weigh(config, values, now, labels, context)
+    return _weigh(settings, values, now, labels, context)
 
   return loss
 
 
-def _effective_weights(config, class_counts):
+def _effective_weights(settings, class_counts):
   return losses.class_balanced_weights(
-    class_counts, beta=config.loss.class_balanced_beta
+    class_counts, beta=settings.class_balanced_beta
   )
 
 
-def _weigh(config, values, weights, labels, context):
+def _weigh(settings, values, weights, labels, context):
   """Multiply per-example values by the weights of their classes."""
   weights = weights.astype(values.dtype)
   weight = weights[labels]
-  if config.loss.weight_reduction == "weight_sum":
+  if settings.weight_reduction == "weight_sum":
     whole = weight if context.part_of is None else weights[context.part_of]
     weight /= masked_mean(whole, context.where)
   return weight * values
 
 
-def _logit_adjusted(config, class_counts) -> Loss:
-  def loss(output, labels, context):
-    del context
-    return losses.logit_adjusted(
-      output.logits,
-      labels,
-      class_counts=class_counts,
-      temperature=config.loss.temperature,
-    )
-
-  return loss
+def _logit_adjusted(settings, class_counts) -> Loss:
+  return lambda output, labels, context: losses.logit_adjusted(
+    output.logits,
+    labels,
+    class_counts=class_counts,
+    temperature=settings.temperature,
+  )
 
 
-def _balanced_softmax(config, class_counts) -> Loss:
-  del config
-
-  def loss(output, labels, context):
-    del context
-    return losses.balanced_softmax(
-      output.logits, labels, class_counts=class_counts
-    )
-
-  return loss
+def _balanced_softmax(settings, class_counts) -> Loss:
+  return lambda output, labels, context: losses.balanced_softmax(
+    output.logits, labels, class_counts=class_counts
+  )
 
 
-def _focal(config, class_counts) -> Loss:
-  del class_counts
-
-  def loss(output, labels, context):
-    del context
-    return losses.focal(output.logits, labels, gamma=config.loss.focal_gamma)
-
-  return loss
+def _focal(settings, class_counts) -> Loss:
+  return lambda output, labels, context: losses.focal(
+    output.logits, labels, gamma=settings.focal_gamma
+  )
 
 
-def hinge_tau(config: ConfigDict, class_counts: ArrayLike) -> jax.Array:
-  """Return the half angles of the classes' cones, `[K]`, in radians."""
-  settings = config.loss
+def hinge_tau(settings: ConfigDict, class_counts: ArrayLike) -> jax.Array:
+  """Return the half angles of the classes' cones, `[K]`, in radians.
+
+  Args:
+    settings: `config.loss`.
+    class_counts: `[K]` training images of each class.
+  """
   return jnp.where(
     jnp.asarray(class_counts) <= settings.hinge_minor_count,
     settings.hinge_tau_minor,
@@ -203,13 +185,10 @@ def hinge_tau(config: ConfigDict, class_counts: ArrayLike) -> jax.Array:
   )
 
 
-def _hinge(config, class_counts) -> Loss:
-  settings = config.loss
-  tau_plus = hinge_tau(config, class_counts)
-
-  def loss(output, labels, context):
-    del context
-    return losses.hinge_cross_entropy_with_integer_labels(
+def _hinge(settings, class_counts) -> Loss:
+  tau_plus = hinge_tau(settings, class_counts)
+  return lambda output, labels, context: (
+    losses.hinge_cross_entropy_with_integer_labels(
       output.features,
       labels,
       output.weights,
@@ -217,21 +196,15 @@ def _hinge(config, class_counts) -> Loss:
       tau_minus=settings.hinge_tau_minus,
       label_smoothing=settings.label_smoothing,
     )
+  )
 
-  return loss
 
-
-def _dot_regression(config, class_counts) -> Loss:
-  num_classes = len(class_counts)
-  feature_length = config.loss.feature_length
-  if feature_length is None and config.head.l2_normalize:
-    feature_length = 1.0
-
+def _dot_regression(settings, class_counts) -> Loss:
   def lengths(context):
-    match config.loss.class_lengths:
+    match settings.class_lengths:
       case "batch":
         return etf.batch_class_lengths(
-          context.labels, num_classes, where=context.where
+          context.labels, len(class_counts), where=context.where
         )
       case "global":
         return etf.class_lengths(class_counts)
@@ -249,8 +222,8 @@ def _dot_regression(config, class_counts) -> Loss:
       labels,
       output.weights,
       class_lengths=class_lengths,
-      feature_length=feature_length,
-      scaling=config.loss.scaling,
+      feature_length=settings.feature_length,
+      scaling=settings.scaling,
       where=where,
     )
 
@@ -282,7 +255,7 @@ METHODS = {
     only_head=True,
     smooths=True,
     trains="classifier",
-    class_balanced=True,
+    sampler="class_balanced",
   ),
   "tau_norm": Method(
     "linear",
@@ -302,7 +275,10 @@ def create_loss(config: ConfigDict, class_counts: ArrayLike) -> Loss:
     config: resolved.
     class_counts: `[K]` training images of each class.
   """
-  return METHODS[config.method].create_loss(config, class_counts)
+  settings = ConfigDict(config.loss)
+  if settings.feature_length is None and config.head.l2_normalize:
+    settings.feature_length = 1.0
+  return METHODS[config.method].create_loss(settings, class_counts)
 
 
 def trains_backbone(config: ConfigDict) -> bool:

@@ -8,11 +8,14 @@ import jax.numpy as jnp
 from ml_collections import ConfigDict
 import optax
 
-from etf_jax.training import durations, methods
+from etf_jax.training import durations
 
 
 def create_schedule(
-  config: ConfigDict, epoch: durations.Epoch, total_steps: int
+  schedule: ConfigDict,
+  learning_rate: float,
+  epoch: durations.Epoch,
+  total_steps: int,
 ) -> Callable[[jax.Array], jax.Array]:
   """Create the learning rate of a step, from its epoch e = 0, 1, ...
 
@@ -22,19 +25,20 @@ def create_schedule(
   `per_step` the same holds of steps in place of epochs.
 
   Args:
-    config: `schedule` and `optimizer.learning_rate` are read.
+    schedule: `config.schedule`.
+    learning_rate: `config.optimizer.learning_rate`, of the decayed ones the
+      highest.
     epoch: what an epoch is made of.
     total_steps: of the run.
   """
-  schedule = config.schedule
   unit = 1 if schedule.per_step else epoch.steps
   warmup = durations.steps(schedule, "warmup", epoch) / unit
   total = total_steps / unit
 
-  def learning_rate(step):
+  def rate_of(step):
     dtype = jnp.result_type(float)  # float64 where a run may be in float64
     passed = (step // unit).astype(dtype)
-    rate = jnp.asarray(config.optimizer.learning_rate, dtype)
+    rate = jnp.asarray(learning_rate, dtype)
     if warmup:
       rate *= jnp.minimum(1.0, (passed + 1) / warmup)
     match schedule.name:
@@ -47,44 +51,44 @@ def create_schedule(
         rate *= (1 + jnp.cos(jnp.pi * passed / total)) / 2
     return rate
 
-  return learning_rate
+  return rate_of
 
 
 def create_optimizer(
-  config: ConfigDict, schedule: Callable[[jax.Array], jax.Array]
+  config: ConfigDict,
+  learning_rate: Callable[[jax.Array], jax.Array],
+  trains: str = "all",
 ) -> optax.GradientTransformation:
   """Create SGD: g + decay * w, then momentum, then the rate; or AdamW.
 
   Args:
-    config: `optimizer` is read; `decayed="kernels"` leaves out every
-      parameter of fewer than two axes (biases, BatchNorm), and
+    config: `config.optimizer`; `decayed="kernels"` leaves out every parameter
+      of fewer than two axes (biases, BatchNorm), and
       `backbone_learning_rate_factor` multiplies the rate of the backbone.
-      `method` says whether all parameters are trained or the classifier's only.
-    schedule: step to learning rate.
+    learning_rate: step to learning rate.
+    trains: "all", or the classifier only; see `methods.Method`.
   """
-  optimizer = config.optimizer
   mask = None
-  if optimizer.decayed == "kernels":
+  if config.decayed == "kernels":
     mask = lambda params: jax.tree.map(lambda x: x.ndim > 1, params)  # noqa: E731
-  if optimizer.name == "adamw":
+  if config.name == "adamw":
     base = _promoting(
       optax.adamw(
-        schedule,
-        b1=optimizer.momentum,
-        weight_decay=optimizer.weight_decay,
+        learning_rate,
+        b1=config.momentum,
+        weight_decay=config.weight_decay,
         mask=mask,
-        nesterov=optimizer.nesterov,
+        nesterov=config.nesterov,
       )
     )
   else:
     base = optax.chain(
-      optax.add_decayed_weights(optimizer.weight_decay, mask),
-      optax.sgd(schedule, optimizer.momentum or None, optimizer.nesterov),
+      optax.add_decayed_weights(config.weight_decay, mask),
+      optax.sgd(learning_rate, config.momentum or None, config.nesterov),
     )
-  factor = optimizer.backbone_learning_rate_factor
-  if methods.trains_backbone(config):
+  factor, whole = config.backbone_learning_rate_factor, trains == "all"
+  if whole and factor:
     return base if factor == 1 else optax.chain(base, _scale_backbone(factor))
-  whole = methods.METHODS[config.method].trains == "all"
   return optax.partition(
     {"trained": base, "fixed": optax.set_to_zero()},
     lambda params: jax.tree_util.tree_map_with_path(

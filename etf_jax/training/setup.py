@@ -2,7 +2,7 @@
 """The parts of a run: a setup before anything is on a device, then a trainer.
 
 setup = make_setup(config, dataset)
-lowered = lower_step(setup, make_feed(setup, dataset, images))
+lowered = lower_step(setup, device.make_feed(setup, dataset, images))
 
 trainer = make_trainer(config, dataset)    # with the images on the devices
 final = loop.train_seed(trainer, seed=0, workdir=Path("runs/first"))
@@ -10,6 +10,7 @@ final = loop.train_seed(trainer, seed=0, workdir=Path("runs/first"))
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 from typing import Any
 
 import jax
@@ -26,7 +27,7 @@ from etf_jax.errors import InputError
 from etf_jax.evaluation import evaluator, geometry
 from etf_jax.training import durations, methods, optimizer, state
 from etf_jax.training.checkpoints import two_stage
-from etf_jax.training.config import resolve_config
+from etf_jax.training.config import Intervals, make_intervals, resolve_config
 from etf_jax.training.feeds import device
 from etf_jax.training.parallel import packing, sharding
 from etf_jax.training.step import TrainStep, make_train_step
@@ -39,28 +40,47 @@ class Setup:
   Attributes:
     config: resolved.
     mesh: the devices.
+    rows: training batches are padded to a multiple of them.
     epoch: examples and batches of an epoch.
     total_steps: steps of a run.
+    intervals: steps between the events of a run.
     model: the classifier.
     optimizer: see `optimizer.create_optimizer`.
     learning_rate: step -> learning rate.
     sampler: the order of the training examples.
     input_shape: of the images that the model takes, `(H, W, C)`.
-    state_sharding: of a training state, a tree or one for all of it.
     train_step: see `step.make_train_step`.
   """
 
   config: FrozenConfigDict
   mesh: Mesh
+  rows: int
   epoch: durations.Epoch
   total_steps: int
+  intervals: Intervals
   model: models.Classifier
   optimizer: optax.GradientTransformation
   learning_rate: Callable[[Any], jax.Array]
   sampler: sampling.Sampler
   input_shape: tuple[int, int, int]
-  state_sharding: Any
   train_step: TrainStep
+
+  @functools.cached_property
+  def state_shapes(self) -> state.TrainState:
+    """Return the `jax.ShapeDtypeStruct`s of a training state."""
+    return state.train_state_shapes(
+      self.model,
+      self.optimizer,
+      self.input_shape,
+      average=bool(self.config.ema_decay),
+    )
+
+  @functools.cached_property
+  def state_sharding(self) -> Any:
+    """Return the sharding of a training state, a tree or one for all of it."""
+    if sharding.cuts_state(self.mesh):
+      return sharding.of_state(self.state_shapes, self.mesh)
+    return sharding.replicated(self.mesh)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -105,25 +125,41 @@ def make_setup(
     config = ConfigDict(config)
     config.data.feature_dim = dataset.image_shape[2]
   config = resolve_config(config, dataset.num_classes)
-  input_shape = _input_shape(config, dataset)
-  if methods.METHODS[config.method].trains != "all" or config.init_from:
+  method = methods.METHODS[config.method]
+  height, width, channels = dataset.image_shape
+  side = config.augment.crop_size
+  input_shape = (side or height, side or width, channels)
+  if method.trains != "all" or config.init_from:
     config = two_stage.resolve(config, dataset, input_shape)
   mesh = sharding.make_mesh(
     config.devices, config.batch_size, **config.mesh, devices=devices
   )
-  sharding.row_multiple(config, mesh)
+  rows = sharding.row_multiple(
+    mesh, config.batch_size, config.accumulate_steps, config.bn_group_size
+  )
   sharding.check_classes(mesh, config.model.num_classes)
-  sampler = _sampler(config, dataset.train.labels)
+  sampler = sampling.make_sampler(
+    method.sampler if config.data.sampler is None else config.data.sampler,
+    dataset.train.labels,
+    repeat_threshold=config.data.repeat_threshold,
+  )
   epoch = durations.Epoch(sampler.size, min(config.batch_size, sampler.size))
-  total_steps = _total_steps(config, epoch)
+  total_steps = durations.steps(config, "total", epoch)
+  _check_length(total_steps, method, config.profile_steps)
   model = models.create_model(config)
-  learning_rate = optimizer.create_schedule(config, epoch, total_steps)
-  sgd = optimizer.create_optimizer(config, learning_rate)
+  learning_rate = optimizer.create_schedule(
+    config.schedule, config.optimizer.learning_rate, epoch, total_steps
+  )
+  sgd = optimizer.create_optimizer(
+    config.optimizer, learning_rate, method.trains
+  )
   return Setup(
     config=config,
     mesh=mesh,
+    rows=rows,
     epoch=epoch,
     total_steps=total_steps,
+    intervals=make_intervals(config, epoch),
     model=model,
     optimizer=sgd,
     learning_rate=learning_rate,
@@ -131,13 +167,14 @@ def make_setup(
       sampler, total_epochs=total_steps / epoch.steps
     ),
     input_shape=input_shape,
-    state_sharding=_state_sharding(config, model, sgd, input_shape, mesh),
     train_step=make_train_step(
       config,
       model,
       sgd,
       dataset.class_counts,
-      augment.training(config.augment, *_normalization(config, dataset)),
+      augment.training(
+        config.augment, dataset.mean, dataset.std, jnp.dtype(config.dtype)
+      ),
       epoch.steps,
       total_steps,
       mesh,
@@ -145,27 +182,18 @@ def make_setup(
   )
 
 
-def make_feed(
-  setup: Setup, dataset: Dataset, images: resident.Resident | None
-) -> Callable[..., device.TrainFeed]:
-  """Make `open_feed(seed or seeds, first step)`; see `device.make_feed`.
-
-  Args:
-    setup: of the run.
-    dataset: see `data.load`.
-    images: training images on the devices; None: they are streamed.
-  """
-  return device.make_feed(
-    setup.config,
-    dataset,
-    images,
-    setup.epoch,
-    setup.total_steps,
-    setup.sampler,
-    setup.mesh,
-    setup.train_step,
-    setup.state_sharding,
-  )
+def _check_length(
+  total_steps: int, method: methods.Method, profile_steps: tuple[int, ...]
+) -> None:
+  """Refuse a run without a step, or that ends before its profile does."""
+  if total_steps < 1 and method.trains != "nothing":
+    raise InputError("the run has no step: raise config.total_epochs")
+  first, number = profile_steps or (0, 0)
+  if first + number > total_steps:
+    raise InputError(
+      f"config.profile_steps={first, number} ends at step {first + number},"
+      f" and the run at {total_steps}: profile earlier ones"
+    )
 
 
 def make_trainer(config: ConfigDict, dataset: Dataset) -> Trainer:
@@ -180,27 +208,65 @@ def make_trainer(config: ConfigDict, dataset: Dataset) -> Trainer:
   """
   setup = make_setup(config, dataset)
   config, mesh = setup.config, setup.mesh
+  if "validation" in config.collapse.splits and dataset.validation is None:
+    raise InputError(
+      "config.collapse.splits names validation, and there is none: set"
+      " config.data.validation_fraction or leave it out"
+    )
   images = None
   if not isinstance(dataset.train, Encoded):
     images = resident.put(dataset.train, mesh)
-  inputs = augment.evaluation(config.augment, *_normalization(config, dataset))
-  evaluate = evaluator.create(setup.model, inputs, config.model.num_classes)
-  measure = _measure(config, dataset, setup.model, inputs)
+  inputs = augment.evaluation(
+    config.augment, dataset.mean, dataset.std, jnp.dtype(config.dtype)
+  )
+  evaluate = evaluator.create(setup.model, inputs, dataset.num_classes)
+  tau = methods.hinge_tau(config.loss, dataset.class_counts)
+  measure = geometry.create(
+    setup.model,
+    inputs,
+    dataset.num_classes,
+    tau=np.asarray(tau) if config.method == "etf_hinge" else None,
+    hold_features=config.collapse.hold_features,
+    rank_images=config.collapse.rank_images,
+  )
   gather = sharding.for_compute(mesh)
   if sharding.cuts_state(mesh):
     gather = jax.jit(gather)
   batches = device.make_eval_batches(
-    config, dataset, images, sharding.one_run(mesh)
+    dataset, images, config.eval.batch_size, sharding.one_run(mesh)
   )
   return Trainer(
     setup=setup,
     dataset=dataset,
-    open_feed=make_feed(setup, dataset, images),
+    open_feed=device.make_feed(setup, dataset, images),
     evaluate=lambda variables, name: evaluate(gather(variables), batches[name]),
     measure=lambda variables, name, matrices=False: measure(
       gather(variables), batches[name], matrices=matrices
     ),
     splits=tuple(name for name in batches if name != "train"),
+  )
+
+
+def create_state(
+  setup: Setup, seed: int, fixed: dict | None = None
+) -> state.TrainState:
+  """Create the fresh state of a run, on the devices.
+
+  Args:
+    setup: of the run.
+    seed: of the run.
+    fixed: see `state.draw_classifier`; None: it is drawn.
+  """
+  if fixed is None:
+    fixed = state.draw_classifier(setup.model, setup.input_shape, seed)
+  return state.create_train_state(
+    setup.model,
+    setup.optimizer,
+    setup.input_shape,
+    fixed,
+    seed,
+    setup.state_sharding,
+    average=bool(setup.config.ema_decay),
   )
 
 
@@ -215,24 +281,15 @@ def lower_step(
 
   Args:
     setup: of the run.
-    open_feed: see `make_feed`.
+    open_feed: see `device.make_feed`.
     single: True: the step itself; False: the program that trains, which with
       `steps_per_call` > 1 is a loop around it.
     runs: seeds in one program.
   """
-  shapes = state.train_state_shapes(
-    setup.model,
-    setup.optimizer,
-    setup.input_shape,
-    average=bool(setup.config.ema_decay),
-  )
-  where = setup.state_sharding
-  if isinstance(where, jax.sharding.Sharding):
-    where = jax.tree.map(lambda _: setup.state_sharding, shapes)
   shapes = jax.tree.map(
     lambda x, s: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=s),
-    shapes,
-    where,
+    setup.state_shapes,
+    jax.tree.broadcast(setup.state_sharding, setup.state_shapes),
   )
   key: Any = jax.eval_shape(lambda: jax.random.key(0))
   seeds: int | tuple[int, ...] = 0
@@ -243,67 +300,3 @@ def lower_step(
     key = key.update(shape=(runs,))
   key = jax.ShapeDtypeStruct(key.shape, key.dtype, sharding=key_sharding)
   return open_feed(seeds, 0).lower(shapes, key, single=single)
-
-
-def _total_steps(config: ConfigDict, epoch: durations.Epoch) -> int:
-  """Return the steps of a run, which must hold the steps to be profiled."""
-  steps = durations.steps(config, "total", epoch)
-  if steps < 1 and methods.METHODS[config.method].trains != "nothing":
-    raise InputError("the run has no step: raise config.total_epochs")
-  first, number = config.profile_steps or (0, 0)
-  if first + number > steps:
-    raise InputError(
-      f"config.profile_steps={first, number} ends at step {first + number},"
-      f" and the run at {steps}: profile earlier ones"
-    )
-  return steps
-
-
-def _normalization(config, dataset):
-  """Return the mean and deviation of a data set's images, and their dtype."""
-  return dataset.mean, dataset.std, jnp.dtype(config.dtype)
-
-
-def _sampler(config: ConfigDict, labels: np.ndarray) -> sampling.Sampler:
-  """Order the examples with these labels, in runs of one epoch."""
-  name = config.data.sampler
-  if name is None:
-    balanced = methods.METHODS[config.method].class_balanced
-    name = "class_balanced" if balanced else "instance"
-  return sampling.make_sampler(
-    name, labels, repeat_threshold=config.data.repeat_threshold
-  )
-
-
-def _state_sharding(config, model, sgd, input_shape, mesh):
-  if not sharding.cuts_state(mesh):
-    return sharding.replicated(mesh)
-  shapes = state.train_state_shapes(
-    model, sgd, input_shape, average=bool(config.ema_decay)
-  )
-  return sharding.of_state(shapes, mesh)
-
-
-def _input_shape(config, dataset):
-  height, width, channels = dataset.image_shape
-  side = config.augment.crop_size
-  return (side or height, side or width, channels)
-
-
-def _measure(config, dataset, model, inputs):
-  """Measure neural collapse on a split; compiles at the first call."""
-  if "validation" in config.collapse.splits and dataset.validation is None:
-    raise InputError(
-      "config.collapse.splits names validation, and there is none: set"
-      " config.data.validation_fraction or leave it out"
-    )
-  return geometry.create(
-    model,
-    inputs,
-    dataset.num_classes,
-    tau=methods.hinge_tau(config, dataset.class_counts)
-    if config.method == "etf_hinge"
-    else None,
-    hold_features=config.collapse.hold_features,
-    rank_images=config.collapse.rank_images,
-  )

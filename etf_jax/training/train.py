@@ -1,32 +1,24 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Training from Python: load the data, train every seed, report.
+"""Training: load the data, train every seed, and return the results.
 
-    import etf_jax
-    from etf_jax.configs import digits_lt
+    results = train(config, "runs/first")
 
-    config = digits_lt.get_config()
-    config.total_epochs = 20.0
-    (result,) = etf_jax.train(config, "runs/first")
-    print(result.last["accuracy"], result.workdir)
-
-`python -m etf_jax.main` is this function behind a command line. In a notebook
-the same cell again continues a run that was interrupted, or returns the result
-that is there.
+`etf_jax.train` adds the reports and the table, `python -m etf_jax.main` is that
+function behind a command line.
 """
 
+from collections.abc import Callable, Sequence
 import os
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from ml_collections import ConfigDict
 
 from etf_jax import data
-from etf_jax.reporting import report, results
 from etf_jax.runs import console, data_record, directory, identity
 from etf_jax.training import loop
 from etf_jax.training.config import check_config
 from etf_jax.training.parallel import compilation_cache, distributed
-from etf_jax.training.records import recorder
 from etf_jax.training.setup import make_trainer
 
 
@@ -47,14 +39,19 @@ class TrainResult(NamedTuple):
 
 
 def train(
-  config: ConfigDict, workdir: str | os.PathLike | None = None
+  config: ConfigDict,
+  workdir: str | os.PathLike | None = None,
+  *,
+  report: Callable[[Sequence[Path], Path], Any] | None = None,
 ) -> list[TrainResult]:
-  """Train every seed of a config, write reports and print the table.
+  """Train every seed of a config.
 
   Args:
     config: as configs/base.py describes it.
     workdir: directory of the run; of several seeds the one above their
       directories. None: `runs/<name>-<method>-<hash>`.
+    report: (run directories, path of their page), called in process 0 after
+      each seed, and at the end for all, where `config.report.html`.
 
   Returns:
     The result of each seed.
@@ -65,7 +62,7 @@ def train(
   """
   check_config(config)
   config = identity.with_absolute_paths(config)
-  compilation_cache.use_cache(config)
+  compilation_cache.use_cache(config.compilation_cache)
   distributed.check_same(identity.shared_facts(config))
   above = None if workdir is None else os.path.expanduser(workdir)
   record = distributed.from_writer(
@@ -84,49 +81,24 @@ def train(
     seed: directory.choose(config, above, seed, dataset.record)
     for seed in config.seeds
   }
-  trained = []
-  for seeds in _groups(workdirs, config.pack_seeds):
+  writes = distributed.is_writer()
+  reports = report if writes and config.report.html else None
+  trained, size = [], config.pack_seeds
+  for first in range(0, len(config.seeds), size):
+    seeds = config.seeds[first : first + size]
     for seed in seeds:
-      _print(f"{config.name} {config.method} seed {seed} in {workdirs[seed]}")
+      if writes:
+        line = f"{config.name} {config.method} seed {seed}"
+        console.say(f"{line} in {workdirs[seed]}")
     finals = loop.train_seeds(trainer, {s: workdirs[s] for s in seeds})
     for seed, final in finals.items():
+      place = workdirs[seed]
       trained.append(
-        TrainResult(
-          seed, workdirs[seed], final.get("last", {}), final.get("best", {})
-        )
+        TrainResult(seed, place, final.get("last", {}), final.get("best", {}))
       )
-      _report(config, [workdirs[seed]], workdirs[seed])
-  directories = list(workdirs.values())
-  if len(directories) > 1:
-    _report(config, directories, Path(os.path.commonpath(directories)))
-  if distributed.is_writer():
-    _print(results.text(directories))
-  return sorted(trained, key=lambda result: config.seeds.index(result.seed))
-
-
-def _print(line: str) -> None:
-  if distributed.is_writer():
-    console.say(line)
-
-
-def _report(config: ConfigDict, workdirs: list[Path], folder: Path) -> None:
-  if distributed.is_writer() and config.report.html:
-    report.write(workdirs, folder / "report.html")
-
-
-def _groups(workdirs: dict[int, Path], size: int) -> list[list[int]]:
-  """Group the seeds to be packed: at most `size` that stand at the same step.
-
-  They keep their order as far as that goes.
-  """
-  steps = dict.fromkeys(workdirs, 0)
-  if size > 1:
-    newest = distributed.from_writer(
-      lambda: [recorder.newest_step(place) for place in workdirs.values()]
-    )
-    steps = dict(zip(workdirs, newest, strict=True))
-  groups = []
-  for step in sorted(set(steps.values())):
-    seeds = [seed for seed in workdirs if steps[seed] == step]
-    groups += [seeds[i : i + size] for i in range(0, len(seeds), size)]
-  return groups
+      if reports:
+        reports([place], place / "report.html")
+  if reports and len(workdirs) > 1:
+    places = list(workdirs.values())
+    reports(places, Path(os.path.commonpath(places), "report.html"))
+  return trained

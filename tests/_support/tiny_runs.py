@@ -15,7 +15,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from etf_jax.configs import digits_lt
-from etf_jax.training import loop, state
+from etf_jax.training.setup import create_state
 
 STEPS = 12
 TIMES = {"seconds", "images_per_second"}
@@ -145,18 +145,7 @@ def terminated(trainer, at):
 
 def begin(trainer, seed=0):
   """The state in which a run begins."""
-  fixed = state.draw_classifier(
-    trainer.setup.model, trainer.setup.input_shape, seed
-  )
-  return state.create_train_state(
-    trainer.setup.model,
-    trainer.setup.optimizer,
-    trainer.setup.input_shape,
-    fixed,
-    seed,
-    trainer.setup.state_sharding,
-    average=bool(trainer.setup.config.ema_decay),
-  )
+  return create_state(trainer.setup, seed)
 
 
 def assert_same_run(actual, expected, trainer, tolerance):
@@ -187,42 +176,3 @@ def interrupted(workdir, copy, step):
     if int(checkpoint.name) > step:
       shutil.rmtree(checkpoint)
   return copy
-
-
-def below(directory, field, names):
-  """The directories of runs that are named by a value of a field and a seed."""
-  return {
-    (value, seed): directory / f"{field}={value}" / f"seed={seed}"
-    for value, seed in names
-  }
-
-
-def assert_same_runs(actual, expected, experiments, tolerance):
-  """Compare directories by name; the experiments are those of the values."""
-  for name, place in expected.items():
-    assert_same_run(actual[name], place, experiments[name[0]], tolerance)
-
-
-def train_one_after_another(trainer, places):
-  """How many programs the steps of each run have compiled, in their order."""
-  training, compiled = [False], []
-
-  def before(current, *_):
-    training[0] = True
-    return current
-
-  def after(_):
-    training[0] = False
-
-  seen = watched(trainer, before, after)
-  for name, place in places.items():
-    with compilations(lambda: training[0]) as found:
-      loop.train_seeds(seen, {name: place})
-    compiled.append(sum(found))
-  return compiled
-
-
-def numbers(row):
-  """All numbers of a row, as one array."""
-  leaves = [x for x in jax.tree.leaves(row) if not isinstance(x, str)]
-  return np.hstack([np.ravel(x).astype(float) for x in leaves])

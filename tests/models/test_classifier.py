@@ -46,7 +46,10 @@ def train(c, batch, steps):
   model = create_model(c)
   epoch = durations.Epoch(len(batch.labels), len(batch.labels))
   sgd = optimizer.create_optimizer(
-    c, optimizer.create_schedule(c, epoch, steps)
+    c.optimizer,
+    optimizer.create_schedule(
+      c.schedule, c.optimizer.learning_rate, epoch, steps
+    ),
   )
   prepare = augment.training(c.augment, (0.4,), (0.3,), jnp.dtype(c.dtype))
   counts = np.full(CLASSES, 6)

@@ -16,6 +16,7 @@ from etf_jax.data.batch import Batch
 from etf_jax.errors import InputError
 from etf_jax.training import optimizer, state
 from etf_jax.training.config import check_config, resolve_config
+from etf_jax.training.methods import METHODS
 from etf_jax.training.parallel import sharding
 from etf_jax.training.step import make_train_step
 
@@ -88,7 +89,9 @@ def begin(method, backbone, head):
   config = tiny_runs.config("", method, fields)
   config = resolve_config(config, 4)
   model = models.create_model(config)
-  sgd = optimizer.create_optimizer(config, lambda step: 1.0)
+  sgd = optimizer.create_optimizer(
+    config.optimizer, lambda step: 1.0, METHODS[method].trains
+  )
   fixed = state.draw_classifier(model, SHAPE, 0)
   where = sharding.replicated(sharding.make_mesh(1, BATCH))
   fresh = state.create_train_state(model, sgd, SHAPE, fixed, 0, where)

@@ -6,7 +6,6 @@ from jax.experimental.compilation_cache import compilation_cache
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import tiny_runs
 
 from etf_jax.runs import files
 from etf_jax.training.parallel import compilation_cache as compilation
@@ -33,12 +32,6 @@ def fresh(monkeypatch, tmp_path):
   compilation_cache.reset_cache()
 
 
-def config(cache=True):
-  made = tiny_runs.config("", "ce")
-  made.compilation_cache = cache
-  return made
-
-
 def compile_one():
   """Compile a program, or finds it: the events of the cache."""
   jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
@@ -58,7 +51,7 @@ def compile_one():
 
 
 def test_programs_are_kept_below_the_users_cache(fresh):
-  compilation.use_cache(config())
+  compilation.use_cache(True)
   assert files.cache_folder("xla") == fresh / "etf_jax" / "xla"
   assert "hits" not in compile_one()
   programs = list(files.cache_folder("xla").glob("jit__lambda*-cache"))
@@ -72,21 +65,21 @@ def test_programs_are_kept_below_the_users_cache(fresh):
 
 def test_the_environment_decides(fresh, tmp_path):
   jax.config.update("jax_compilation_cache_dir", str(tmp_path / "mine"))
-  compilation.use_cache(config())
+  compilation.use_cache(True)
   compile_one()
   assert list((tmp_path / "mine").glob("*-cache"))
   assert not fresh.exists()
 
 
 def test_it_can_be_off(fresh):
-  compilation.use_cache(config(cache=False))
+  compilation.use_cache(False)
   assert compile_one() == []
   assert not fresh.exists()
 
 
 def test_a_folder_that_cannot_be_made_is_one_line(fresh, capsys):
   fresh.touch()
-  compilation.use_cache(config())
+  compilation.use_cache(True)
   line = capsys.readouterr().err
   assert line == (
     "warning: programs are compiled anew by each run, as"

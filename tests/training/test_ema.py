@@ -28,7 +28,9 @@ def built(decay):
   config = tiny_runs.config("", "etf_dr", {"ema_decay": decay})
   config = resolve_config(config, 4)
   model = models.create_model(config)
-  sgd = optimizer.create_optimizer(config, lambda step: jnp.float32(0.1))
+  sgd = optimizer.create_optimizer(
+    config.optimizer, lambda step: jnp.float32(0.1)
+  )
   train_step = make_train_step(
     config,
     model,

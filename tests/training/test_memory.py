@@ -10,7 +10,7 @@ from etf_jax import data
 from etf_jax.errors import InputError
 from etf_jax.training import loop, state
 from etf_jax.training.parallel import memory, sharding
-from etf_jax.training.setup import lower_step, make_trainer
+from etf_jax.training.setup import create_state, lower_step, make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -25,10 +25,9 @@ def test_what_a_step_needs_is_summed_by_hand():
 
 
 def test_a_step_that_does_not_fit_is_refused():
-  config = tiny_runs.config("nowhere", "ce", {"batch_size": 1024})
-  memory.refuse_excess(NEED, 12 * GB, config)
+  memory.refuse_excess(NEED, 12 * GB, 1024)
   with pytest.raises(InputError, match=r"12\.00 GB .* has 12\.00 GB") as error:
-    memory.refuse_excess(NEED, 12 * GB - 1, config)
+    memory.refuse_excess(NEED, 12 * GB - 1, 1024)
   for part in ("config.batch_size=1024", "4.00 GB", "config.mesh.fsdp"):
     assert part in str(error.value)
 
@@ -69,11 +68,10 @@ def test_what_a_compiler_complains_of(text, sizes):
 
 
 def test_a_compilers_complaint_becomes_one_line():
-  config = tiny_runs.config("nowhere", "ce", {"batch_size": 128})
   error = RuntimeError("RESOURCE_EXHAUSTED: (32.0G) exceeds HBM (16.0G).")
   with pytest.raises(InputError, match="batch_size=128 does not fit"):
-    memory.raise_if_exhausted(error, config)
-  memory.raise_if_exhausted(RuntimeError("another"), config)
+    memory.raise_if_exhausted(error, 128)
+  memory.raise_if_exhausted(RuntimeError("another"), 128)
 
 
 def test_needed_of_a_program_by_hand():
@@ -105,7 +103,7 @@ def test_nothing_is_compared_where_devices_do_not_tell(run):
   def never():
     raise AssertionError("lowered for nothing")
 
-  assert memory.check(never, run.setup.config, run.setup.mesh) is None
+  assert memory.check(never, 122, run.setup.mesh) is None
 
 
 @pytest.fixture
@@ -136,21 +134,14 @@ def compilations():
 
 
 def test_the_program_is_compiled_once(run, told_size, compilations):
-  current = state.create_train_state(
-    run.setup.model,
-    run.setup.optimizer,
-    run.setup.input_shape,
-    state.draw_classifier(run.setup.model, run.setup.input_shape, 0),
-    0,
-    run.setup.state_sharding,
-  )
+  current = create_state(run.setup, 0)
   key = state.augment_key(0, sharding.replicated(run.setup.mesh))
   feed = run.open_feed(0, 0)
   told_size(10**9)
   compilations.clear()
   told = memory.check(
     lambda: lower_step(run.setup, run.open_feed, single=False),
-    run.setup.config,
+    122,
     run.setup.mesh,
   )
   assert told == "a step needs 0.00 GB of the 1.00 GB on each device"

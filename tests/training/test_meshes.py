@@ -202,7 +202,7 @@ def shapes_of(name, mesh):
   made = cifar10_lt.get_config()
   made.update_from_flattened_dict({"method": "ce", "model.name": name})
   made = resolve_config(made, CLASSES)
-  sgd = optimizer.create_optimizer(made, lambda step: 0.1)
+  sgd = optimizer.create_optimizer(made.optimizer, lambda step: 0.1)
   shapes = state.train_state_shapes(models.create_model(made), sgd, (32, 32, 3))
   return shapes, sharding.of_state(shapes, mesh)
 

@@ -16,8 +16,7 @@ from etf_jax.errors import InputError
 from etf_jax.models import Output
 from etf_jax.training import loop, methods, state
 from etf_jax.training.config import resolve_config
-from etf_jax.training.parallel import sharding
-from etf_jax.training.setup import make_trainer
+from etf_jax.training.setup import create_state, make_trainer
 
 pytestmark = pytest.mark.slow
 
@@ -343,15 +342,7 @@ def test_dot_regression_builds_logits_for_the_accuracy_only(
     """Float [B, K] values outside and inside the conditional."""
     config = tiny_runs.config(digits_dir, method, {"batch_size": batch})
     trainer = make_trainer(config, dataset)
-    fixed = state.draw_classifier(trainer.setup.model, (8, 8, 1), 0)
-    fresh = state.create_train_state(
-      trainer.setup.model,
-      trainer.setup.optimizer,
-      (8, 8, 1),
-      fixed,
-      0,
-      sharding.replicated(trainer.setup.mesh),
-    )
+    fresh = create_state(trainer.setup, 0)
     keys = state.keys(0)
     feed = trainer.open_feed(0, 0)
     closed = jax.make_jaxpr(

@@ -20,8 +20,14 @@ CIFAR = durations.Epoch(examples=12_406, batch_size=128)
 def rate(config, epoch=CIFAR, epochs=200):
   """The learning rate as a function of the step."""
   total = round(epochs * epoch.steps)
-  schedule = jax.jit(optimizer.create_schedule(config, epoch, total))
+  schedule = jax.jit(schedule_of(config, epoch, total))
   return lambda step: float(schedule(jnp.int32(step)))
+
+
+def schedule_of(config, epoch, total):
+  return optimizer.create_schedule(
+    config.schedule, config.optimizer.learning_rate, epoch, total
+  )
 
 
 def test_the_recipe_of_cifar():
@@ -119,7 +125,7 @@ def test_rates_that_change_with_each_step():
 
 def test_rates_are_exact_in_float64():
   with jax.enable_x64(True):
-    schedule = optimizer.create_schedule(changed(), CIFAR, 200 * 97)
+    schedule = schedule_of(changed(), CIFAR, 200 * 97)
     for step, value in ((0, 0.1), (170 * 97, 0.1 * 0.1)):
       found = schedule(jnp.int32(step))
       assert found.dtype == jnp.float64
@@ -129,7 +135,7 @@ def test_rates_are_exact_in_float64():
 def path(config, parameters, gradients, rates):
   """Parameters after each step of our optimiser, in float64."""
   table = jnp.asarray(rates)
-  sgd = optimizer.create_optimizer(config, lambda step: table[step])
+  sgd = optimizer.create_optimizer(config.optimizer, lambda step: table[step])
   state, result = sgd.init(parameters), []
   for gradient in gradients:
     updates, state = sgd.update(gradient, state, parameters)
@@ -216,7 +222,7 @@ def test_adamw_by_hand():
   config.optimizer.update(
     name="adamw", learning_rate=0.1, weight_decay=0.5, decayed="kernels"
   )
-  adamw = optimizer.create_optimizer(config, lambda step: 0.1)
+  adamw = optimizer.create_optimizer(config.optimizer, lambda step: 0.1)
   params = {"head": {"kernel": jnp.full((1, 1), 2.0), "bias": jnp.ones(1)}}
   opt_state = adamw.init(params)
   first, second, decay = np.zeros(2), np.zeros(2), np.array([0.5, 0.0])

@@ -117,17 +117,6 @@ def test_runs_at_different_steps_are_not_one_program(
   assert_same_runs(places, alone, trainer)
 
 
-def test_seeds_are_grouped_by_where_they_stand(tmp_path):
-  places = {seed: tmp_path / str(seed) for seed in (5, 4, 3, 2, 1)}
-  for seed, step in ((4, 8), (2, 8), (1, 12)):
-    (places[seed] / "checkpoints" / str(step)).mkdir(parents=True)
-  (places[1] / "checkpoints" / "14.orbax-checkpoint-tmp").mkdir()
-  groups = [list(group) for group in runs._groups(places, 2)]
-  assert groups == [[5, 3], [4, 2], [1]]
-  groups = [list(group) for group in runs._groups(places, 1)]
-  assert groups == [[5], [4], [3], [2], [1]]
-
-
 def steps_of(trainer, seeds, number):
   """States and losses after some steps, of seeds alone or together."""
   mesh, together = trainer.setup.mesh, isinstance(seeds, tuple)

@@ -130,8 +130,10 @@ def build(case, dtype):
   full, last = formula.STEPS_PER_EPOCH - 1, case.last or case.batch
   epoch = durations.Epoch(case.batch * full + last, case.batch)
   assert epoch.steps == formula.STEPS_PER_EPOCH
-  schedule = optimizer.create_schedule(config, epoch, formula.STEPS)
-  sgd = optimizer.create_optimizer(config, schedule)
+  schedule = optimizer.create_schedule(
+    config.schedule, config.optimizer.learning_rate, epoch, formula.STEPS
+  )
+  sgd = optimizer.create_optimizer(config.optimizer, schedule)
   colours = (
     formula.MEAN[: case.channels],
     formula.STD[: case.channels],

@@ -201,7 +201,7 @@ def test_recipes_of_hingece():
   )
   c = resolve_config(cifar20.get_config("etf_hinge"), 20)
   assert (c.name, c.head.projector) == ("cifar20_etf_hinge", -1)
-  tau = methods.hinge_tau(c, np.array([2500, 10]))
+  tau = methods.hinge_tau(c.loss, np.array([2500, 10]))
   np.testing.assert_allclose(tau, math.radians(65))
   with pytest.raises(ValueError, match="unknown option 'etf': ce, etf_ce, etf"):
     imagenet.get_config("etf")

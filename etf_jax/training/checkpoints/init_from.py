@@ -47,9 +47,14 @@ def resolve(
   shapes = train_state_shapes(
     models.create_model(config), optax.identity(), input_shape
   )
-  wanted = _chosen(config, shapes.variables)
-  if _is_file(config):
-    _load(config, wanted)
+  wanted = _chosen(shapes.variables, config.init_parts)
+  if _is_file(config.init_from):
+    if config.init_checkpoint != "last":
+      raise InputError(
+        f"config.init_checkpoint={config.init_checkpoint!r} is for runs, and"
+        f" config.init_from={config.init_from!r} is a file: leave it out"
+      )
+    _load(config.init_from, wanted, config.init_parts)
     with open(config.init_from, "rb") as file:
       found = {hashlib.file_digest(file, "sha256").hexdigest()}
   else:
@@ -79,15 +84,16 @@ def start(config: ConfigDict, state: TrainState, seed: int) -> TrainState:
   Raises:
     InputError: the file or run is not there any more.
   """
-  wanted = _chosen(config, state.variables)
-  if _is_file(config):
+  wanted = _chosen(state.variables, config.init_parts)
+  if _is_file(config.init_from):
     taken = jax.tree.map(
       lambda array, like: resident.place(array, like.sharding),
-      _load(config, wanted),
+      _load(config.init_from, wanted, config.init_parts),
       wanted,
     )
   else:
-    taken = restore.read(_checkpoint(config, find(config, seed)), wanted)
+    found = _checkpoint(config, find(config.init_from, seed))
+    taken = restore.read(found, wanted)
   joined = {
     name: tree | taken.get(name, {}) for name, tree in state.variables.items()
   }
@@ -95,18 +101,18 @@ def start(config: ConfigDict, state: TrainState, seed: int) -> TrainState:
   return state.replace(etf=joined["etf"])
 
 
-def find(config: ConfigDict, seed: int) -> reader.RunRecord:
+def find(init_from: str, seed: int) -> reader.RunRecord:
   """Find the run to start from: that of a directory, or of its `seed=N`.
 
   Raises:
     InputError: there is none, or it has not finished.
   """
-  place = Path(config.init_from)
+  place = Path(init_from)
   if not (place / "config.json").exists():
     place /= f"seed={seed}"
   if not (place / "config.json").exists():
     raise InputError(
-      f"config.init_from={config.init_from!r} holds no run of seed {seed}"
+      f"config.init_from={init_from!r} holds no run of seed {seed}"
       f" (neither config.json nor seed={seed}/config.json): give the directory"
       f" of a finished run, the one above its seed=N, or a {_FILE} file"
     )
@@ -135,13 +141,13 @@ def checkpoint(
   return restore.find(run, which, choice=choice, prefix="config.init_from: ")
 
 
-def _is_file(config):
-  return Path(config.init_from).suffix == _FILE
+def _is_file(init_from):
+  return Path(init_from).suffix == _FILE
 
 
-def _chosen(config, variables):
+def _chosen(variables, parts):
   """Choose the variables that are taken from the other model."""
-  if config.init_parts == "all":
+  if parts == "all":
     return {name: tree for name, tree in variables.items() if tree}
   return {
     name: {"backbone": tree["backbone"]}
@@ -150,17 +156,12 @@ def _chosen(config, variables):
   }
 
 
-def _load(config, wanted):
+def _load(path, wanted, parts):
   """Load the arrays of a file, on the host."""
-  if config.init_checkpoint != "last":
-    raise InputError(
-      f"config.init_checkpoint={config.init_checkpoint!r} is for runs, and"
-      f" config.init_from={config.init_from!r} is a file: leave it out"
-    )
-  if config.init_parts == "all":
-    return pretrained.load(config.init_from, wanted)
+  if parts == "all":
+    return pretrained.load(path, wanted)
   backbone = {name: tree["backbone"] for name, tree in wanted.items()}
-  loaded = pretrained.load(config.init_from, backbone)
+  loaded = pretrained.load(path, backbone)
   return {name: {"backbone": tree} for name, tree in loaded.items()}
 
 
@@ -170,7 +171,7 @@ def _checkpoint(config, run):
 
 def _check_run(config, seed, wanted):
   """Refuse a run that does not fit; return its hash."""
-  run = find(config, seed)
+  run = find(config.init_from, seed)
   where = f"config.init_from: {run.directory}"
   found = _checkpoint(config, run)
   everything = config.init_parts == "all"

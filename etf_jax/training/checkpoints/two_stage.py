@@ -146,7 +146,7 @@ def tau_normalize(kernel: jax.Array, tau: float) -> jax.Array:
 
 def _find(config: ConfigDict, seed: int) -> reader.RunRecord:
   """Find the run of a seed, finished and fit to start from."""
-  run = init_from.find(config, seed)
+  run = init_from.find(config.init_from, seed)
   where = f"config.init_from: {run.directory}"
   if run.seed != seed:
     raise InputError(

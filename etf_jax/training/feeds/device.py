@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Batches for the train step and for evaluation, resident or streamed.
 
-  open_feed = device.make_feed(config, dataset, ...)
+  open_feed = device.make_feed(setup, dataset, images)
   feed = open_feed(seed, step)    # or (seeds, step), for runs in one program
   state, metrics = feed.advance(state, step, key, steps=feed.most(step))
 
@@ -10,19 +10,19 @@ Both feeds make the same batches: those of the sampler's order.
 
 from collections.abc import Callable
 import functools
-from typing import Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 import jax
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 import numpy as np
 
-from etf_jax.data import Dataset, Encoded, sampling
+from etf_jax.data import Dataset, Encoded
 from etf_jax.data.feeds import resident
-from etf_jax.training import durations
 from etf_jax.training.feeds import multi_step, stream
 from etf_jax.training.parallel import packing, sharding
-from etf_jax.training.step import TrainStep
+
+if TYPE_CHECKING:
+  from etf_jax.training.setup import Setup
 
 
 class TrainFeed(Protocol):
@@ -69,68 +69,38 @@ class TrainFeed(Protocol):
 
 
 def make_feed(
-  config: ConfigDict,
-  dataset: Dataset,
-  images: resident.Resident | None,
-  epoch: durations.Epoch,
-  total_steps: int,
-  sampler: sampling.Sampler,
-  mesh: Mesh,
-  train_step: TrainStep,
-  state_sharding: Any,
+  setup: "Setup", dataset: Dataset, images: resident.Resident | None
 ) -> Callable[..., TrainFeed]:
   """Make `open_feed(seed, first step)`; all feeds share compiled programs.
 
   With resident images it takes a tuple of seeds as well.
 
   Args:
-    config: resolved; `data` and `steps_per_call` are read.
+    setup: of the run.
     dataset: see `data.load`.
     images: training images on the devices; None: they are streamed.
-    epoch: size of an epoch.
-    total_steps: steps of a run.
-    sampler: the order of the examples.
-    mesh: the devices.
-    train_step: see `step.make_train_step`.
-    state_sharding: of the state, a tree or one for all of it.
   """
-  rows = sharding.row_multiple(config, mesh)
   if images is None:
-    assert isinstance(dataset.train, Encoded)
-    return stream.make_feed(
-      config,
-      cast(Encoded, dataset.train),
-      epoch,
-      total_steps,
-      sampler,
-      mesh,
-      rows,
-      train_step,
-      state_sharding,
-    )
-  most = multi_step.most_steps(config.steps_per_call, epoch, mesh)
+    return stream.make_feed(setup, cast(Encoded, dataset.train))
+  epoch, mesh = setup.epoch, setup.mesh
+  most = multi_step.most_steps(setup.config.steps_per_call, epoch, mesh)
   single, packed = (
     multi_step.make_programs(
-      train_step, epoch, most, mesh, rows, state_sharding, packed=packed
+      setup.train_step,
+      epoch,
+      most,
+      mesh,
+      setup.rows,
+      setup.state_sharding,
+      packed=packed,
     )
     for packed in (False, True)
   )
 
   def open_feed(seed, start):
     del start
-    seeds = seed if isinstance(seed, tuple) else (seed,)
-    orders = [functools.partial(sampler.order, one) for one in seeds]
-    several = isinstance(seed, tuple)
-    return _Resident(
-      packed if several else single,
-      most,
-      images,
-      epoch,
-      total_steps,
-      orders,
-      mesh,
-      several,
-    )
+    programs = packed if isinstance(seed, tuple) else single
+    return _Resident(setup, programs, most, images, seed)
 
   return open_feed
 
@@ -138,14 +108,17 @@ def make_feed(
 class _Resident:
   """An epoch's order goes to the devices while they train the one before."""
 
-  def __init__(
-    self, programs, most, data, epoch, total_steps, orders, mesh, several
-  ):
-    self._programs, self._most = programs, most
-    self._data, self._epoch, self._total = data, epoch, total_steps
-    self._orders, self._several = orders, several
+  def __init__(self, setup, programs, most, data, seed):
+    self._programs, self._most, self._data = programs, most, data
+    self._epoch, self._total = setup.epoch, setup.total_steps
+    self._several = isinstance(seed, tuple)
+    seeds = seed if self._several else (seed,)
+    self._orders = [functools.partial(setup.sampler.order, s) for s in seeds]
+    mesh = setup.mesh
     self._replicated = sharding.replicated(mesh)
-    self._spread = packing.along_seed(mesh) if several else self._replicated
+    self._spread = (
+      packing.along_seed(mesh) if self._several else self._replicated
+    )
     self._order = functools.lru_cache(2)(self._place_order)
     self._number = functools.lru_cache(most)(self._place_number)
 
@@ -197,41 +170,34 @@ class _Resident:
 
 
 def make_eval_batches(
-  config: ConfigDict,
   dataset: Dataset,
   images: resident.Resident | None,
+  batch_size: int,
   mesh: Mesh,
 ) -> dict[str, resident.EvalBatches]:
   """Cut the splits into batches, by name; `train` is not augmented.
 
   Args:
-    config: resolved; `eval.batch_size` and `data` are read.
     dataset: see `data.load`.
     images: training images on the devices; None: they are streamed.
+    batch_size: `config.eval.batch_size`.
     mesh: the devices.
 
   Returns:
     Of `validation`, `test` and `train` those that the data set has.
   """
-  batches = {}
+  batches, classes = {}, dataset.num_classes
   for name in ("validation", "test", "train"):
     split = getattr(dataset, name)
     if split is None:
       continue
     size = sharding.padded(
-      min(config.eval.batch_size, len(split.labels)),
-      sharding.batch_shards(mesh),
+      min(batch_size, len(split.labels)), sharding.batch_shards(mesh)
     )
     if isinstance(split, Encoded):
-      batches[name] = stream.make_eval_batches(
-        split, size, dataset.num_classes, mesh, config
-      )
+      batches[name] = stream.make_eval_batches(split, size, classes, mesh)
     elif name == "train" and images is not None:
-      batches[name] = resident.in_order(
-        split, images, size, dataset.num_classes, mesh
-      )
+      batches[name] = resident.in_order(split, images, size, classes, mesh)
     else:
-      batches[name] = resident.in_batches(
-        split, size, dataset.num_classes, mesh
-      )
+      batches[name] = resident.in_batches(split, size, classes, mesh)
   return batches

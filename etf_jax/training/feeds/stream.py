@@ -5,72 +5,61 @@ import collections
 from collections.abc import Callable
 import functools
 import time
-from typing import Any
+from typing import TYPE_CHECKING
 
 import jax
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 import numpy as np
 
-from etf_jax.data import Encoded, decode, sampling
+from etf_jax.data import Encoded, decode
 from etf_jax.data.batch import Batch
 from etf_jax.data.feeds import resident, stream
 from etf_jax.errors import InputError
-from etf_jax.training import durations
 from etf_jax.training.parallel import sharding
-from etf_jax.training.step import TrainStep
+
+if TYPE_CHECKING:
+  from etf_jax.training.setup import Setup
 
 # Steps that the host may be ahead of the devices; each holds a batch there.
 _IN_FLIGHT = 2
 
 
 def make_feed(
-  config: ConfigDict,
-  split: Encoded,
-  epoch: durations.Epoch,
-  total_steps: int,
-  sampler: sampling.Sampler,
-  mesh: Mesh,
-  rows: int,
-  train_step: TrainStep,
-  state_sharding: Any,
+  setup: "Setup", split: Encoded
 ) -> Callable[[int, int], "_Streamed"]:
   """Make `open_feed(seed, first step)` of a split; see `device.make_feed`.
 
   Args:
-    config: resolved; `data` is read.
+    setup: of the run.
     split: training images.
-    epoch: size of an epoch.
-    total_steps: steps of a run.
-    sampler: the order of the examples.
-    mesh: the devices.
-    rows: batches are padded to a multiple of them.
-    train_step: see `step.make_train_step`.
-    state_sharding: of the state, a tree or one for all of it.
   """
+  epoch, mesh, rows = setup.epoch, setup.mesh, setup.rows
 
   @functools.partial(
     jax.jit,
     donate_argnames="state",
-    out_shardings=(state_sharding, sharding.replicated(mesh)),
+    out_shardings=(setup.state_sharding, sharding.replicated(mesh)),
   )
   def step(state, batch, key):
-    state, metrics = train_step(state, batch, key)
+    state, metrics = setup.train_step(state, batch, key)
     return state, jax.tree.map(lambda x: x[None], metrics)
 
   size = sharding.padded(epoch.batch_size, rows)
+  workers = setup.config.data.workers
 
   def open_feed(seed, start):
-    plan = stream.Epochs(sampler, seed, epoch.batch_size, total_steps)
-    batches = _batches(split, plan, mesh, config, multiple_of=rows)
+    plan = stream.Epochs(
+      setup.sampler, seed, epoch.batch_size, setup.total_steps
+    )
+    batches = _batches(split, plan, mesh, rows, workers)
     padded = size > epoch.batch_size
-    return _Streamed(step, batches, mesh, config, start, size, padded)
+    return _Streamed(step, batches, mesh, workers, start, size, padded)
 
   return open_feed
 
 
 def make_eval_batches(
-  split: Encoded, size: int, num_classes: int, mesh: Mesh, config: ConfigDict
+  split: Encoded, size: int, num_classes: int, mesh: Mesh
 ) -> resident.EvalBatches:
   """Cut a split into padded batches, each spread over the devices.
 
@@ -79,14 +68,11 @@ def make_eval_batches(
     size: of a batch, a multiple of the number of devices.
     num_classes: K.
     mesh: the devices.
-    config: resolved; `data` is read.
   """
   plan = stream.Once(len(split.labels), size)
 
   def parts():
-    batches = _batches(
-      split, plan, mesh, config, multiple_of=size, threads_only=True
-    )
+    batches = _batches(split, plan, mesh, size)
     with stream.Stream(batches) as local_batches:
       for local in local_batches:
         yield _to_device(local, mesh, always_masked=True), 0
@@ -99,11 +85,11 @@ def make_eval_batches(
 class _Streamed:
   """Batches go to the devices a step ahead, while they train."""
 
-  def __init__(self, step, batches, mesh, config, start, size, padded):
+  def __init__(self, step, batches, mesh, workers, start, size, padded):
     self._step, self._total = step, len(batches)
     self._size, self._padded = size, padded
     self._mesh = mesh
-    self._batches, self._workers = batches, config.data.workers
+    self._batches, self._workers = batches, workers
     self._stream, self._next = None, start
     self._ready, self._running = collections.deque(), collections.deque()
     self._waited_for_feed = self._waited_for_device = 0.0
@@ -155,18 +141,18 @@ class _Streamed:
       self._stream.close()
 
 
-def _batches(split, plan, mesh, config, *, multiple_of, threads_only=False):
+def _batches(split, plan, mesh, rows, workers=0):
+  """Plan this host's batches, of a multiple of rows; no workers: threads."""
   hosts = jax.process_count()
   if mesh.size % hosts:
     raise InputError(
       f"the {mesh.size} devices in use are not the same number on each of"
       f" {hosts} hosts: change config.devices"
     )
-  workers = 0 if threads_only else config.data.workers
   return stream.Batches(
     split,
     plan,
-    multiple_of=multiple_of,
+    multiple_of=rows,
     host=jax.process_index(),
     hosts=hosts,
     threads=1 if workers else decode.cpu_threads(),

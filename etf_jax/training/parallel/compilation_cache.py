@@ -10,7 +10,6 @@ import logging
 import os
 
 import jax
-from ml_collections import ConfigDict
 
 from etf_jax.errors import InputError
 from etf_jax.runs import files
@@ -21,15 +20,15 @@ _log = logging.getLogger(__name__)
 _SECONDS = 0.2
 
 
-def use_cache(config: ConfigDict) -> None:
+def use_cache(enabled: bool) -> None:
   """Turn the cache on, or off, before the first program is compiled.
 
   What the environment says of JAX's cache is left as it is.
 
   Args:
-    config: `compilation_cache` is read.
+    enabled: `config.compilation_cache`.
   """
-  if not config.compilation_cache:
+  if not enabled:
     jax.config.update("jax_enable_compilation_cache", False)
     return
   if jax.config.values["jax_compilation_cache_dir"] is not None:

@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """A check, before the first step, that the train step fits on the devices.
 
-line = memory.check(lambda: lower_step(setup, open_feed), config, mesh)
+line = memory.check(lambda: lower_step(setup, open_feed), 256, mesh)
 
 The step is compiled once: the program that is looked at here is the one that
 the first step then runs.
@@ -13,7 +13,6 @@ from typing import NamedTuple
 
 import jax
 from jax.sharding import Mesh
-from ml_collections import ConfigDict
 
 from etf_jax.errors import InputError
 
@@ -63,13 +62,13 @@ def needed(compiled: jax.stages.Compiled) -> Needed | None:
   )
 
 
-def refuse_excess(need: Needed, limit: int, config: ConfigDict) -> None:
+def refuse_excess(need: Needed, limit: int, batch_size: int) -> None:
   """Refuse a step that does not fit.
 
   Args:
     need: bytes on each device.
     limit: bytes that each device has for the step.
-    config: resolved; `batch_size` is read.
+    batch_size: of the run, for the message.
 
   Raises:
     InputError: it does not fit.
@@ -77,7 +76,7 @@ def refuse_excess(need: Needed, limit: int, config: ConfigDict) -> None:
   if need.total <= limit:
     return
   raise InputError(
-    f"config.batch_size={config.batch_size} does not fit: a step needs"
+    f"config.batch_size={batch_size} does not fit: a step needs"
     f" {need.total / _GB:.2f} GB on each device, {need.fixed / _GB:.2f} GB of"
     f" it whatever the batch, and has {limit / _GB:.2f} GB; lower it, raise"
     " config.accumulate_steps or config.mesh.fsdp, use more devices, or keep"
@@ -114,14 +113,14 @@ def exhausted(error: Exception) -> tuple[int, int] | None:
 
 
 def check(
-  lower: Callable[[], jax.stages.Lowered], config: ConfigDict, mesh: Mesh
+  lower: Callable[[], jax.stages.Lowered], batch_size: int, mesh: Mesh
 ) -> str | None:
   """Compile the train step and compare its needs with the devices' memory.
 
   Args:
-    lower: the step, see `plan.lower_step`; called only where devices
+    lower: the step, see `setup.lower_step`; called only where devices
       tell their size, which CPUs do not.
-    config: resolved; `batch_size` and `accumulate_steps` are read.
+    batch_size: of the run, for the message.
     mesh: the devices.
 
   Returns:
@@ -136,20 +135,20 @@ def check(
   try:
     need = needed(lower().compile())
   except jax.errors.JaxRuntimeError as error:
-    raise_if_exhausted(error, config)
+    raise_if_exhausted(error, batch_size)
     raise
   if need is None:
     return None
   limits = [available(device, need.arguments) for device in devices]
   limit = min(limit for limit in limits if limit is not None)
-  refuse_excess(need, limit, config)
+  refuse_excess(need, limit, batch_size)
   return (
     f"a step needs {need.total / _GB:.2f} GB of the {limit / _GB:.2f} GB on"
     " each device"
   )
 
 
-def raise_if_exhausted(error: Exception, config: ConfigDict) -> None:
+def raise_if_exhausted(error: Exception, batch_size: int) -> None:
   """Turn a compiler's lack of memory for temporaries into one line.
 
   Raises:
@@ -160,6 +159,6 @@ def raise_if_exhausted(error: Exception, config: ConfigDict) -> None:
     return
   temporaries, limit = sizes
   try:
-    refuse_excess(Needed(0, 0, 0, temporaries, 0), limit, config)
+    refuse_excess(Needed(0, 0, 0, temporaries, 0), limit, batch_size)
   except InputError as refused:
     raise refused from error

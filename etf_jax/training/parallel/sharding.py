@@ -20,7 +20,6 @@ from typing import Any
 
 import jax
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
-from ml_collections import ConfigDict
 import numpy as np
 
 from etf_jax.data.feeds import resident
@@ -58,7 +57,7 @@ def make_mesh(
       devices in use, or a batch they cannot share.
   """
   devices = jax.devices() if devices is None else list(devices)
-  if num_devices is not None and not 1 <= num_devices <= len(devices):
+  if num_devices is not None and num_devices > len(devices):
     raise InputError(
       f"config.devices={num_devices} must lie in 1..{len(devices)}, the"
       f" {devices[0].platform} devices that are here"
@@ -68,9 +67,6 @@ def make_mesh(
   given = {name: size for name, size in axes.items() if size is not None}
   if seed == 1:
     del given["seed"]
-  for name, size in given.items():
-    if size < 1:
-      raise InputError(f"config.mesh.{name}={size} must be at least 1")
   product = math.prod(given.values())
   if len(devices) % product or (data is not None and product != len(devices)):
     sizes = " x ".join(f"{name}={size}" for name, size in given.items())
@@ -90,7 +86,7 @@ def make_mesh(
     )
   mesh = Mesh(grid, tuple(axes))
   shards = batch_shards(mesh)
-  if batch_size < 1 or batch_size % shards:
+  if batch_size % shards:
     whole = shards == mesh.size
     spread = "devices" if whole else "devices of the axes data x fsdp"
     raise InputError(
@@ -111,7 +107,7 @@ def batch_sharded(mesh: Mesh) -> NamedSharding:
 
 
 def batch_shards(mesh: Mesh) -> int:
-  """Into how many parts a batch is spread."""
+  """Return the number of parts that a batch is spread over."""
   return mesh.shape["data"] * mesh.shape["fsdp"]
 
 
@@ -129,17 +125,21 @@ def padded(size: int, multiple: int) -> int:
   return -(-size // multiple) * multiple
 
 
-def row_multiple(config: ConfigDict, mesh: Mesh) -> int:
-  """Training batches are padded to a multiple of so many rows.
+def row_multiple(
+  mesh: Mesh, size: int, steps: int = 1, group: int | None = None
+) -> int:
+  """Return the rows that training batches are padded to a multiple of.
 
-  Each of the `accumulate_steps` parts of a batch is spread over the devices,
-  and consists of whole groups of `bn_group_size`.
+  Args:
+    mesh: the devices, which each part of a batch is spread over.
+    size: `config.batch_size`.
+    steps: `config.accumulate_steps`, parts of a batch.
+    group: `config.bn_group_size`; a part consists of whole groups.
 
   Raises:
-    InputError: `batch_size` is not such a multiple.
+    InputError: `size` is not such a multiple.
   """
-  steps, group = config.accumulate_steps, config.bn_group_size or 1
-  shards, size = batch_shards(mesh), config.batch_size
+  shards, group = batch_shards(mesh), group or 1
   if size % (steps * shards):
     raise InputError(
       f"config.batch_size={size} must be a multiple of {steps * shards}, which"

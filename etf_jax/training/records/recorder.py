@@ -24,15 +24,14 @@ from etf_jax.runs import (
   trackers,
   writers,
 )
-from etf_jax.training import durations
 from etf_jax.training.checkpoints import two_stage
 from etf_jax.training.checkpoints.manager import Checkpoints
 from etf_jax.training.feeds.device import TrainFeed
 from etf_jax.training.parallel import distributed
 from etf_jax.training.records import resuming
 from etf_jax.training.records.metrics_window import MetricsWindow, saved_window
-from etf_jax.training.setup import Trainer
-from etf_jax.training.state import TrainState, create_train_state
+from etf_jax.training.setup import Trainer, create_state
+from etf_jax.training.state import TrainState
 
 
 class RunRecorder:
@@ -110,15 +109,7 @@ class RunRecorder:
       fixed: see `state.draw_classifier`.
     """
     setup = self._setup
-    state = create_train_state(
-      setup.model,
-      setup.optimizer,
-      setup.input_shape,
-      fixed,
-      self.seed,
-      setup.state_sharding,
-      average=bool(setup.config.ema_decay),
-    )
+    state = create_state(setup, self.seed, fixed)
     if (statistics := self._trainer.dataset.statistics) is not None:
       batch_stats = mlp.with_statistics(state.batch_stats, *statistics)
       state = state.begin_from(state.params, batch_stats)
@@ -133,22 +124,21 @@ class RunRecorder:
   def _check_checkpoints_exist(self):
     """Refuse to begin anew where a run has been: it would replace its rows."""
     problem, setup = None, self._setup
-    if distributed.is_writer() and self._checkpoints.latest is None:
-      every = durations.interval(setup.config.checkpoint, "every", setup.epoch)
-      if setup.total_steps:
-        rows = metrics_rows.read(self._rows_path)
-        problem = resuming.lost_checkpoints(self.workdir, rows, every)
+    fresh = distributed.is_writer() and self._checkpoints.latest is None
+    if fresh and setup.total_steps:
+      problem = resuming.lost_checkpoints(
+        self.workdir,
+        metrics_rows.read(self._rows_path),
+        setup.intervals.save,
+      )
     distributed.check_all(problem)
 
   def _lacking(self, step: int) -> str | None:
     """Name what metrics.jsonl lacks of the rows that led to a step, or None."""
-    every = durations.interval(
-      self._setup.config.eval, "every", self._setup.epoch
-    )
     return resuming.lacking(
       metrics_rows.read(self._rows_path),
       step,
-      every=every,
+      every=self._setup.intervals.evaluate,
       total=self._setup.total_steps,
       splits=self._trainer.splits,
       window=saved_window(self._window_path, step),
@@ -328,12 +318,6 @@ class RunRecorder:
         self._writer.close()
     finally:
       self._checkpoints.close()
-
-
-def newest_step(workdir: Path) -> int:
-  """Return the newest step that a run has saved, unread; 0: none."""
-  folders = (workdir / "checkpoints").glob("*")
-  return max((int(f.name) for f in folders if f.name.isdigit()), default=0)
 
 
 def best_step(history: list[dict], split: str, metric: str) -> int:
