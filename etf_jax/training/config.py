@@ -6,6 +6,7 @@ config = resolve_config(config, num_classes=10)    # frozen from here on
 What the images decide is checked where they are read, by `etf_jax.data`.
 """
 
+from collections.abc import Callable
 import math
 from typing import Any, NamedTuple
 
@@ -35,15 +36,6 @@ _CHOICES = {
 }
 
 
-# Comparisons that NaN fails.
-_UNIT = ("lie in [0, 1]", lambda x: 0 <= x <= 1)
-_NOT_NEGATIVE = ("be finite and >= 0", lambda x: 0 <= x < math.inf)
-_COUNT = ("be at least 1", lambda x: x >= 1)
-_OPTIONAL_COUNT = ("be at least 1", lambda x: x is None or x >= 1)
-_BELOW_1 = ("lie in [0, 1)", lambda x: 0 <= x < 1)
-_ANGLE = ("be an angle in radians, in [0, pi]", lambda x: 0 <= x <= math.pi)
-_POSITIVE = ("be finite and > 0", lambda x: 0 < x < math.inf)
-_SPLITS = ("train", "validation", "test")
 # Node and name of each interval, and the steps where no unit is set.
 _INTERVALS = {
   "log": ("report", "log_every", 50),
@@ -54,100 +46,108 @@ _INTERVALS = {
 _DURATIONS = (
   ("", "total", None), ("schedule", "warmup", None), *_INTERVALS.values()
 )  # fmt: skip
-_RANGES = {
-  "seeds": (
-    "be different whole numbers, as in 0,1,2",
-    lambda seeds: (
-      isinstance(seeds, tuple | list)
-      and len(set(seeds)) == len(seeds) > 0
-      and all(type(seed) is int for seed in seeds)
-    ),
+
+
+def _optional(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+  return lambda x: x is None or holds(x)
+
+
+def _listed(holds: Callable[[Any], bool]) -> Callable[[Any], bool]:
+  return lambda x: isinstance(x, tuple | list) and holds(x)
+
+
+def _is_number(x: Any) -> bool:
+  return isinstance(x, int | float)
+
+
+def _is_profile(pair: Any) -> bool:
+  whole = all(type(x) is int for x in pair)
+  return not pair or (whole and len(pair) == 2 and pair[0] >= 0 < pair[1])
+
+
+_SPLITS = ("train", "validation", "test")
+# What a field must do, in words and as a comparison that NaN fails.
+_RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
+  (
+    "be at least 1",
+    lambda x: x >= 1,
+    "batch_size accumulate_steps pack_seeds mesh.seed mesh.fsdp mesh.model"
+    " eval.batch_size eval.train_accuracy_steps checkpoint.keep",
   ),
-  "batch_size": _COUNT,
-  "ema_decay": _BELOW_1,
-  "accumulate_steps": _COUNT,
-  "steps_per_call": _OPTIONAL_COUNT,
-  "pack_seeds": _COUNT,
-  "mesh.seed": _COUNT,
-  "mesh.data": _OPTIONAL_COUNT,
-  "mesh.fsdp": _COUNT,
-  "mesh.model": _COUNT,
-  "profile_steps": (
-    "be two whole numbers, steps before it (>= 0) and in it (>= 1), as in"
-    " 100,10; or () for none",
-    lambda pair: (
-      isinstance(pair, tuple | list)
-      and (
-        not pair
-        or (
-          len(pair) == 2
-          and all(type(x) is int for x in pair)
-          and pair[0] >= 0
-          and pair[1] >= 1
-        )
+  (
+    "be at least 1",
+    _optional(lambda x: x >= 1),
+    "steps_per_call mesh.data devices",
+  ),
+  ("be at least 2", _optional(lambda x: x >= 2), "bn_group_size"),
+  ("be at least 0", lambda x: x >= 0, "data.workers"),
+  (
+    "be finite and > 0",
+    lambda x: 0 < x < math.inf,
+    "model.width optimizer.learning_rate loss.ldam_scale",
+  ),
+  (
+    "be finite and > 0, or None",
+    _optional(lambda x: 0 < x < math.inf),
+    "eval.patience_epochs loss.feature_length head.length",
+  ),
+  (
+    "be finite and >= 0",
+    lambda x: 0 <= x < math.inf,
+    "collapse.rank_images optimizer.weight_decay schedule.decay_factor"
+    " optimizer.backbone_learning_rate_factor loss.feature_length_penalty"
+    " loss.hinge_minor_count loss.ldam_max_margin loss.temperature"
+    " loss.focal_gamma",
+  ),
+  (
+    "lie in [0, 1)",
+    lambda x: 0 <= x < 1,
+    "ema_decay optimizer.momentum loss.class_balanced_beta",
+  ),
+  (
+    "lie in [0, 1]",
+    lambda x: 0 <= x <= 1,
+    "loss.label_smoothing loss.drw_start",
+  ),
+  (
+    "be an angle in radians, in [0, pi]",
+    lambda x: 0 <= x <= math.pi,
+    "loss.hinge_tau_minor loss.hinge_tau_major loss.hinge_tau_minus",
+  ),
+  ("be a width, 0 or -1", _optional(lambda x: x >= -1), "head.projector"),
+  (
+    "be different whole numbers, as in 0,1,2",
+    _listed(
+      lambda x: (
+        len(set(x)) == len(x) > 0 and all(type(seed) is int for seed in x)
       )
     ),
+    "seeds",
   ),
-  "bn_group_size": ("be at least 2", lambda x: x is None or x >= 2),
-  "collapse.splits": (
+  (
+    "be two whole numbers, steps before it (>= 0) and in it (>= 1), as in"
+    " 100,10; or () for none",
+    _listed(_is_profile),
+    "profile_steps",
+  ),
+  (
     f"be some of {_SPLITS}, or () for none",
-    lambda splits: (
-      isinstance(splits, tuple | list) and set(splits) <= set(_SPLITS)
-    ),
+    _listed(lambda x: set(x) <= set(_SPLITS)),
+    "collapse.splits",
   ),
-  "eval.patience_epochs": (
-    "be finite and > 0, or None",
-    lambda x: x is None or 0 < x < math.inf,
-  ),
-  "collapse.rank_images": _NOT_NEGATIVE,
-  "eval.batch_size": _COUNT,
-  "eval.train_accuracy_steps": _COUNT,
-  "checkpoint.keep": _COUNT,
-  "data.workers": ("be at least 0", lambda x: x >= 0),
-  "devices": _OPTIONAL_COUNT,
-  "model.width": _POSITIVE,
-  "optimizer.learning_rate": _POSITIVE,
-  "optimizer.momentum": _BELOW_1,
-  "optimizer.weight_decay": _NOT_NEGATIVE,
-  "schedule.decay_factor": _NOT_NEGATIVE,
-  "schedule.decay_fractions": (
+  (
     "be numbers in [0, 1], as in 0.8,0.9; or () for none",
-    lambda fractions: (
-      isinstance(fractions, tuple | list)
-      and all(isinstance(x, int | float) and 0 <= x <= 1 for x in fractions)
-    ),
+    _listed(lambda x: all(_is_number(n) and 0 <= n <= 1 for n in x)),
+    "schedule.decay_fractions",
   ),
-  "loss.feature_length": (
-    "be finite and > 0, or None",
-    lambda x: x is None or 0 < x < math.inf,
-  ),
-  "loss.feature_length_penalty": _NOT_NEGATIVE,
-  "head.projector": ("be a width, 0 or -1", lambda x: x is None or x >= -1),
-  "head.length": (
-    "be finite and > 0",
-    lambda x: x is None or 0 < x < math.inf,
-  ),
-  "optimizer.backbone_learning_rate_factor": _NOT_NEGATIVE,
-  "loss.label_smoothing": _UNIT,
-  "loss.hinge_tau_minor": _ANGLE,
-  "loss.hinge_tau_major": _ANGLE,
-  "loss.hinge_tau_minus": _ANGLE,
-  "loss.hinge_minor_count": _NOT_NEGATIVE,
-  "loss.ldam_max_margin": _NOT_NEGATIVE,
-  "loss.ldam_scale": ("be finite and > 0", lambda x: 0 < x < math.inf),
-  "loss.drw_start": _UNIT,
-  "loss.class_balanced_beta": _BELOW_1,
-  "loss.temperature": _NOT_NEGATIVE,
-  "loss.focal_gamma": _NOT_NEGATIVE,
-  "loss.tau_grid": (
+  (
     "be one or more numbers >= 0, as in 0,0.5,1",
-    lambda grid: (
-      len(grid) > 0
-      and all(isinstance(x, int | float) for x in grid)
-      and all(map(_NOT_NEGATIVE[1], grid))
+    lambda x: (
+      len(x) > 0 and all(_is_number(n) and 0 <= n < math.inf for n in x)
     ),
+    "loss.tau_grid",
   ),
-}
+)
 
 
 def check_config(config: ConfigDict) -> None:
@@ -164,10 +164,10 @@ def check_config(config: ConfigDict) -> None:
     value = _get(config, field)
     if value is not None and value not in known:
       raise unknown_name(f"config.{field}", value, known)
-  for field, (rule, holds) in _RANGES.items():
-    value = _get(config, field)
-    if not holds(value):
-      raise InputError(f"config.{field}={value!r} must {rule}")
+  for rule, holds, fields in _RANGES:
+    for field in fields.split():
+      if not holds(value := _get(config, field)):
+        raise InputError(f"config.{field}={value!r} must {rule}")
   for node, name, default in _DURATIONS:
     try:
       # In epochs of one step, since the examples are not counted yet.
@@ -306,46 +306,37 @@ def _check_together(config: ConfigDict) -> None:
   """Refuse fields that do not go with each other on any devices."""
   if config.dtype == "float64" and not jax.config.values["jax_enable_x64"]:
     raise InputError("config.dtype='float64' needs JAX_ENABLE_X64=1")
-  resident = "needs the images on the devices: leave it out, or set"
-  resident += " config.data.feed='resident'"
-  streamed = config.data.feed == "stream"
-  if streamed and config.steps_per_call not in (None, 1):
-    raise InputError(
-      f"config.steps_per_call={config.steps_per_call} {resident}"
+  augment, mesh, packed = config.augment, config.mesh, config.pack_seeds
+  if config.data.name == "features" and any(
+    augment[name]
+    for name in (
+      *("crop_size", "flip", "cutmix_alpha", "cutout", "crop_padding"),
+      *("randaugment_layers", "brightness", "contrast", "saturation"),
     )
-  augment = config.augment
-  if config.data.name == "features" and (
-    augment.crop_size
-    or augment.flip
-    or augment.cutmix_alpha
-    or augment.cutout
-    or augment.crop_padding
-    or augment.randaugment_layers
-    or augment.brightness
-    or augment.contrast
-    or augment.saturation
   ):
     raise InputError(
       "config.data.name='features': rows have no pixels to augment; leave out"
       " config.augment but for mixup_alpha"
     )
-  packed = f"config.pack_seeds={config.pack_seeds}"
-  if streamed and config.pack_seeds > 1:
-    raise InputError(f"{packed} {resident}")
+  for field in ("steps_per_call", "pack_seeds"):
+    if config.data.feed == "stream" and config[field] not in (None, 1):
+      raise InputError(
+        f"config.{field}={config[field]} needs the images on the devices: leave"
+        " it out, or set config.data.feed='resident'"
+      )
   patience = config.eval.patience_epochs
-  if patience is not None and config.pack_seeds > 1:
+  if patience is not None and packed > 1:
     raise InputError(
       f"config.eval.patience_epochs={patience}: packed seeds end together; set"
       " config.pack_seeds=1"
     )
-  mesh = config.mesh
-  if config.pack_seeds % mesh.seed:
+  if packed % mesh.seed:
     raise InputError(
-      f"{packed} must be a multiple of config.mesh.seed={mesh.seed}, the"
-      " devices that its runs are spread over"
+      f"config.pack_seeds={packed} must be a multiple of"
+      f" config.mesh.seed={mesh.seed}, the devices that its runs are spread over"
     )
-  if config.pack_seeds > 1 and mesh.fsdp * mesh.model > 1:
+  if packed > 1 and mesh.fsdp * mesh.model > 1:
     raise InputError(
-      f"{packed} trains runs that are whole on each device: set it to 1, or"
-      " config.mesh.fsdp=1 and config.mesh.model=1"
+      f"config.pack_seeds={packed} trains runs that are whole on each device:"
+      " set it to 1, or config.mesh.fsdp=1 and config.mesh.model=1"
     )

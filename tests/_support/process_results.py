@@ -1,8 +1,8 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """What runs of one and of several processes must have in common."""
 
-import chaos_results
 import numpy as np
+import run_results
 import tiny_process_config
 import tiny_runs
 
@@ -26,7 +26,7 @@ def train(digits_dir, workdir, devices, feed="resident"):
 
 def assert_same_state(workdir, expected, folder="checkpoints"):
   actual, expected = (
-    {k: v.astype(float) for k, v in chaos_results.newest(p / folder).items()}
+    {k: v.astype(float) for k, v in run_results.newest(p / folder).items()}
     for p in (workdir, expected)
   )
   assert actual.keys() == expected.keys()

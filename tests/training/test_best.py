@@ -7,10 +7,8 @@ import pytest
 import tiny_runs
 
 from etf_jax import data
-from etf_jax.errors import InputError
 from etf_jax.runs import reader
 from etf_jax.training import loop
-from etf_jax.training.config import check_config
 from etf_jax.training.records import recorder
 from etf_jax.training.setup import make_trainer
 
@@ -29,26 +27,6 @@ def test_each_metric_chooses_by_itself():
   )
   assert recorder.best_step(rows, "test", "accuracy") == 1
   assert recorder.best_step(rows, "test", "balanced_accuracy") == 2
-
-
-@pytest.mark.parametrize(
-  ("field", "value", "words"),
-  [
-    ("best_metric", "balanced", "'balanced_accuracy'"),
-    ("patience_epochs", 0.0, "> 0"),
-    ("patience_epochs", float("nan"), "> 0"),
-  ],
-)
-def test_wrong_choices_are_refused(field, value, words):
-  config = tiny_runs.config("", "ce", {f"eval.{field}": value})
-  with pytest.raises(InputError, match=f"config.eval.{field}.*{words}"):
-    check_config(config)
-
-
-def test_packed_seeds_have_no_patience():
-  fields = {"eval.patience_epochs": 1.0, "pack_seeds": 2}
-  with pytest.raises(InputError, match=r"patience_epochs=1.0: .*pack_seeds=1"):
-    check_config(tiny_runs.config("", "ce", fields))
 
 
 # An epoch has four steps; what is learned at this rate shows nowhere.

@@ -157,34 +157,8 @@ def test_a_profile_of_some_steps(build, tmp_path):
   assert any(str(name).startswith("dot") for name in names)
 
 
-@pytest.mark.parametrize(
-  ("fields", "message"),
-  [
-    (
-      {"steps_per_call": 0},
-      "config.steps_per_call=0 must be at least 1",
-    ),
-    (
-      {"profile_steps": (5,)},
-      "config.profile_steps=(5,) must be two whole numbers, steps before it"
-      " (>= 0) and in it (>= 1), as in 100,10; or () for none",
-    ),
-    (
-      {"steps_per_call": 2, "data.feed": "stream"},
-      "config.steps_per_call=2 needs the images on the devices: leave it out,"
-      " or set"
-      " config.data.feed='resident'",
-    ),
-    (
-      {"profile_steps": (10, 3)},
-      "config.profile_steps=(10, 3) ends at step 13, and the run at 12:"
-      " profile earlier ones",
-    ),
-  ],
-)
-def test_bad_input(digits_dir, tmp_path, fields, message):
-  config = tiny_runs.config(digits_dir, "etf_dr", fields)
-  with pytest.raises(InputError) as error:
-    train.train(config, str(tmp_path / "run"))
-  assert str(error.value) == message
+def test_a_profile_ends_before_the_run(digits_dir, tmp_path):
+  config = tiny_runs.config(digits_dir, "etf_dr", {"profile_steps": (10, 3)})
+  with pytest.raises(InputError, match="at step 13, and the run at 12: pr"):
+    train.train(config, tmp_path / "run")
   assert not (tmp_path / "run").exists()

@@ -63,20 +63,6 @@ def config(method="etf_dr", *, devices=8, **fields):
   return made
 
 
-def begin(trainer):
-  """A fresh state, where the mesh wants it."""
-  fixed = state.draw_classifier(trainer.setup.model, SHAPE, 0)
-  return state.create_train_state(
-    trainer.setup.model,
-    trainer.setup.optimizer,
-    SHAPE,
-    fixed,
-    0,
-    trainer.setup.state_sharding,
-    average=bool(trainer.setup.config.ema_decay),
-  )
-
-
 def advance(trainer, current, first, last):
   feed, metrics = trainer.open_feed(0, first), None
   for step in range(first, last):
@@ -132,7 +118,7 @@ def run(dataset):
   def make(method, mesh):
     made = config(method, **METHODS[method], **MESHES[mesh])
     trainer = make_trainer(made, dataset)
-    current, metrics = advance(trainer, begin(trainer), 0, STEPS)
+    current, metrics = advance(trainer, tiny_runs.begin(trainer), 0, STEPS)
     return trainer, current, metrics
 
   return make
@@ -239,7 +225,7 @@ def test_each_device_holds_its_share(dataset):
       assert local / total < 1.1 / devices
   # So do the arrays of a run.
   trainer = make_trainer(config(mesh__fsdp=8), dataset)
-  params = begin(trainer).params
+  params = tiny_runs.begin(trainer).params
   total, local = held(params, trainer.setup.state_sharding.params)
   found = sum(
     x.addressable_shards[0].data.nbytes for x in jax.tree.leaves(params)
@@ -292,8 +278,11 @@ def test_what_is_cut_and_where():
       "config.mesh: data=2 x fsdp=2 x model=1 makes 4, which must be the 8"
       " devices in use; change it, or set config.devices",
     ),
-    ({"mesh__data": 0}, "config.mesh.data=0 must be at least 1"),
-    ({"mesh__model": -1}, "config.mesh.model=-1 must be at least 1"),
+    (
+      {"mesh__seed": 3, "pack_seeds": 3},
+      "config.mesh: seed=3 x fsdp=1 x model=1 makes 3, which must divide the 8"
+      " devices in use; change it, or set config.devices",
+    ),
     (
       {"batch_size": 36},
       "config.batch_size=36 must be a positive multiple of the 8 devices;"

@@ -13,9 +13,7 @@ import pytest
 import tiny_runs
 
 from etf_jax import data
-from etf_jax.errors import InputError
 from etf_jax.training import loop, state
-from etf_jax.training import train as runs
 from etf_jax.training.parallel import distributed, packing, sharding
 from etf_jax.training.setup import lower_step, make_trainer
 
@@ -245,41 +243,3 @@ def test_a_seed_left_over_is_trained_by_all(short, expected, tmp_path):
   found = tiny_runs.variables(tmp_path / "run", tiny_runs.begin(built))
   last = expected("ce")[2][0]
   assert error(found, (last.params, last.batch_stats)) < 1e-4
-
-
-@pytest.mark.parametrize(
-  ("fields", "message"),
-  [
-    ({"pack_seeds": 0}, "config.pack_seeds=0 must be at least 1"),
-    (
-      {"pack_seeds": 3, "mesh.seed": 2, "devices": 2},
-      "config.pack_seeds=3 must be a multiple of config.mesh.seed=2, the"
-      " devices that its runs are spread over",
-    ),
-    (
-      {"pack_seeds": 2, "data.feed": "stream"},
-      "config.pack_seeds=2 needs the images on the devices: leave it out, or"
-      " set config.data.feed='resident'",
-    ),
-    (
-      {"pack_seeds": 2, "mesh.fsdp": 2, "devices": 2},
-      "config.pack_seeds=2 trains runs that are whole on each device: set it to"
-      " 1, or config.mesh.fsdp=1 and config.mesh.model=1",
-    ),
-    (
-      {"mesh.seed": 0},
-      "config.mesh.seed=0 must be at least 1",
-    ),
-    (
-      {"mesh.seed": 3, "pack_seeds": 3, "devices": 4},
-      "config.mesh: seed=3 x fsdp=1 x model=1 makes 3, which must divide the 4"
-      " devices in use; change it, or set config.devices",
-    ),
-  ],
-)
-def test_bad_input(digits_dir, tmp_path, fields, message):
-  made = tiny_runs.config(digits_dir, "ce", {"seeds": (0, 1), **fields})
-  with pytest.raises(InputError) as error:
-    runs.train(made, str(tmp_path / "run"))
-  assert str(error.value) == message
-  assert not (tmp_path / "run").exists()

@@ -3,9 +3,7 @@
 had been (of several processes: test_processes.py).
 """
 
-import dataclasses
 import json
-import os
 import shutil
 import signal
 
@@ -17,35 +15,11 @@ import tiny_runs
 
 from etf_jax import data, main
 from etf_jax.errors import InputError
-from etf_jax.training import loop, state
+from etf_jax.training import loop
 from etf_jax.training.parallel import distributed
 from etf_jax.training.setup import make_trainer
 
 pytestmark = pytest.mark.slow
-
-
-class Stopping:
-  """A feed in whose step the process is told to stop."""
-
-  def __init__(self, feed, at):
-    self.feed, self.at = feed, at
-
-  def advance(self, current, step, key, steps):
-    if step <= self.at < step + steps:
-      os.kill(os.getpid(), signal.SIGTERM)
-    return self.feed.advance(current, step, key, steps)
-
-  def __getattr__(self, name):
-    return getattr(self.feed, name)
-
-
-def stopped_in(trainer, step):
-  return dataclasses.replace(
-    trainer,
-    open_feed=lambda seed, start: Stopping(
-      trainer.open_feed(seed, start), step
-    ),
-  )
 
 
 @pytest.fixture(scope="module")
@@ -58,18 +32,6 @@ def trainer(digits_dir):
   return make_trainer(config, data.load(config.data))
 
 
-def variables(workdir, trainer):
-  like = state.create_train_state(
-    trainer.setup.model,
-    trainer.setup.optimizer,
-    trainer.setup.input_shape,
-    state.draw_classifier(trainer.setup.model, trainer.setup.input_shape, 0),
-    0,
-    trainer.setup.state_sharding,
-  )
-  return tiny_runs.variables(workdir, like)
-
-
 def test_stopped_three_times_equals_left_alone(trainer, tmp_path):
   straight, stopped = tmp_path / "straight", tmp_path / "stopped"
   loop.train_seed(trainer, 0, straight)
@@ -78,21 +40,21 @@ def test_stopped_three_times_equals_left_alone(trainer, tmp_path):
   # in a step after which the run evaluates and saves anyway.
   for step in (1, 3, 7):
     with pytest.raises(distributed.Preempted) as told:
-      loop.train_seed(stopped_in(trainer, step), 0, stopped)
+      loop.train_seed(tiny_runs.terminated(trainer, step), 0, stopped)
     assert str(told.value) == f"stopped and saved at step {step + 1}"
     assert signal.getsignal(signal.SIGTERM) is before
   loop.train_seed(trainer, 0, stopped)
   assert tiny_runs.rows(stopped) == tiny_runs.rows(straight)
+  like = tiny_runs.begin(trainer)
   jax.tree.map(
     np.testing.assert_array_equal,
-    variables(stopped, trainer),
-    variables(straight, trainer),
+    *(tiny_runs.variables(place, like) for place in (stopped, straight)),
   )
 
 
 def test_in_the_last_step_it_ends_as_it_would(trainer, tmp_path):
   final = loop.train_seed(
-    stopped_in(trainer, tiny_runs.STEPS - 1), 0, tmp_path / "run"
+    tiny_runs.terminated(trainer, tiny_runs.STEPS - 1), 0, tmp_path / "run"
   )
   assert final["kind"] == "final"
 
@@ -100,7 +62,7 @@ def test_in_the_last_step_it_ends_as_it_would(trainer, tmp_path):
 def test_a_window_of_another_step_is_left(trainer, tmp_path):
   workdir = tmp_path / "run"
   with pytest.raises(distributed.Preempted):
-    loop.train_seed(stopped_in(trainer, 2), 0, workdir)
+    loop.train_seed(tiny_runs.terminated(trainer, 2), 0, workdir)
   kept = json.loads((workdir / "window.json").read_text())
   assert kept["step"] == 3
   assert kept["first"] == 0
@@ -115,11 +77,11 @@ def test_killed_while_it_stops_a_second_time(trainer, tmp_path):
   straight, workdir = tmp_path / "straight", tmp_path / "run"
   loop.train_seed(trainer, 0, straight)
   with pytest.raises(distributed.Preempted):
-    loop.train_seed(stopped_in(trainer, 2), 0, workdir)
+    loop.train_seed(tiny_runs.terminated(trainer, 2), 0, workdir)
   first = tmp_path / "first"
   shutil.copytree(workdir / "checkpoints", first)
   with pytest.raises(distributed.Preempted):
-    loop.train_seed(stopped_in(trainer, 5), 0, workdir)
+    loop.train_seed(tiny_runs.terminated(trainer, 5), 0, workdir)
   shutil.rmtree(workdir / "checkpoints")
   first.rename(workdir / "checkpoints")
   loop.train_seed(trainer, 0, workdir)

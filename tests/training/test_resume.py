@@ -1,22 +1,17 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """A run that is killed again and again ends as one that is left alone."""
 
-import json
 import os
 import pathlib
 import signal
 import subprocess
 import sys
 
-import jax
 import numpy as np
-import orbax.checkpoint as ocp
 import pytest
-
-pytestmark = pytest.mark.slow
+import run_results
 
 ROOT = pathlib.Path(__file__).parents[2]
-TIMES = {"seconds", "images_per_second"}
 
 
 def start(workdir, data_dir, kill_at=None):
@@ -48,53 +43,20 @@ def start(workdir, data_dir, kill_at=None):
   )
 
 
-def rows(workdir):
-  """The metrics, without what a clock measured."""
-
-  def timeless(value):
-    if isinstance(value, dict):
-      return {k: timeless(v) for k, v in value.items() if k not in TIMES}
-    return value
-
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  return [timeless(json.loads(line)) for line in lines]
-
-
-def arrays(folder):
-  """The newest checkpoint of a folder, leaf by leaf, and its step."""
-  with ocp.CheckpointManager(folder) as manager:
-    step = manager.latest_step()
-    restored = manager.restore(step, args=ocp.args.StandardRestore())
-  return step, {
-    jax.tree_util.keystr(path): np.asarray(leaf)
-    for path, leaf in jax.tree_util.tree_leaves_with_path(restored)
-  }
-
-
-# Reading a checkpoint without its tree warns that the topology is unknown.
-@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.slow
 def test_killed_three_times_equals_left_alone(tmp_path, digits_dir):
   straight, killed = tmp_path / "straight", tmp_path / "killed"
   result = start(straight, digits_dir)
   assert result.returncode == 0, result.stderr
-
-  total = rows(straight)[-1]["step"]
+  expected = run_results.read(straight)
+  total = expected.rows[-1]["step"]
   steps = sorted(np.random.default_rng(0).integers(1, total + 1, 3).tolist())
   for step in steps:
     result = start(killed, digits_dir, kill_at=step)
     assert result.returncode == -signal.SIGKILL, result.stderr
   result = start(killed, digits_dir)
   assert result.returncode == 0, result.stderr
-
-  assert rows(killed) == rows(straight)
-  for folder in ("checkpoints", "best"):
-    step, expected = arrays(straight / folder)
-    step_killed, actual = arrays(killed / folder)
-    assert step_killed == step
-    assert actual.keys() == expected.keys()
-    for name, leaf in expected.items():
-      np.testing.assert_array_equal(actual[name], leaf, err_msg=name)
-
+  assert run_results.differences(run_results.read(killed), expected) == []
   # A finished run is reported, not run again.
   before = (killed / "metrics.jsonl").read_bytes()
   result = start(killed, digits_dir)

@@ -1,22 +1,14 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What runs of chaos.py end with, bit for bit, and the table of its faults."""
+"""What finished runs leave, compared bit by bit."""
 
-from collections.abc import Sequence
 import contextlib
-import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from chaos_faults import FAULTS, Strike
+import jax
 import numpy as np
-
-# What a clock has measured.
-_TIMES = {
-  "seconds",
-  "images_per_second",
-  "feed_images_per_second",
-  "limited_by",
-}
+import orbax.checkpoint as ocp
+import tiny_runs
 
 
 class Result(NamedTuple):
@@ -35,23 +27,12 @@ class Result(NamedTuple):
 
 def read(workdir: Path) -> Result:
   """The result of a finished run."""
-  lines = (workdir / "metrics.jsonl").read_text().splitlines()
-  rows = [_timeless(json.loads(line)) for line in lines]
-  return Result(rows, newest(workdir / "checkpoints"), newest(workdir / "best"))
-
-
-def _timeless(value):
-  if isinstance(value, dict):
-    return {k: _timeless(v) for k, v in value.items() if k not in _TIMES}
-  return value
+  folders = workdir / "checkpoints", workdir / "best"
+  return Result(tiny_runs.rows(workdir), *map(newest, folders))
 
 
 def newest(folder: Path) -> dict[str, np.ndarray]:
   """The arrays of a folder's newest step, whoever saved it, and `step`."""
-  # Late, for chaos.py says on what JAX runs.
-  import jax
-  import orbax.checkpoint as ocp
-
   step = max(int(path.name) for path in folder.iterdir() if path.name.isdigit())
   with contextlib.closing(ocp.PyTreeCheckpointer()) as reader:
     path = folder.absolute() / str(step) / "default"
@@ -95,31 +76,3 @@ def differences(actual: Result, expected: Result) -> list[str]:
 
 def _bits(array):
   return array.dtype, array.shape, array.tobytes()
-
-
-def table(strikes: Sequence[Strike]) -> str:
-  """A line for each fault."""
-  lines = [
-    "| fault | times | at step | exit codes | all had ended after |"
-    " steps computed again | result |",
-    "|---|---|---|---|---|---|---|",
-  ]
-  for name in FAULTS:
-    some = [strike for strike in strikes if strike.name == name]
-    if not some:
-      continue
-    steps = sorted({s.where for s in some if isinstance(s.where, int)})
-    places = [*steps, *sorted({s.where for s in some} - set(steps))]
-    codes = sorted({" ".join(map(str, strike.codes)) for strike in some})
-    wrong = sum(bool(strike.wrong) for strike in some)
-    cells = (
-      name,
-      len(some),
-      ", ".join(map(str, places)),
-      "; ".join(codes),
-      f"{max(strike.seconds for strike in some):.1f} s",
-      max(strike.again or 0 for strike in some),
-      f"{wrong} WRONG" if wrong else "the same bits",
-    )
-    lines.append(f"| {' | '.join(map(str, cells))} |")
-  return "\n".join(lines)
