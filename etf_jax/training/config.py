@@ -332,8 +332,8 @@ def _check_together(config: ConfigDict) -> None:
     )
   if packed % mesh.seed:
     raise InputError(
-      f"config.pack_seeds={packed} must be a multiple of"
-      f" config.mesh.seed={mesh.seed}, the devices that its runs are spread over"
+      f"config.pack_seeds={packed} must be a multiple of config.mesh.seed="
+      f"{mesh.seed}, the devices that its runs are spread over"
     )
   if packed > 1 and mesh.fsdp * mesh.model > 1:
     raise InputError(

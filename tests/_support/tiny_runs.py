@@ -148,6 +148,17 @@ def begin(trainer, seed=0):
   return create_state(trainer.setup, seed)
 
 
+def error(actual, expected):
+  """The largest error of a leaf, relative to its norm."""
+  return max(
+    np.linalg.norm(a - e) / max(np.linalg.norm(e), 1e-3)
+    for a, e in zip(
+      *(jax.tree.leaves(jax.device_get(t)) for t in (actual, expected)),
+      strict=True,
+    )
+  )
+
+
 def assert_same_run(actual, expected, trainer, tolerance):
   """Compare the rows and the last variables of two directories."""
   names = ("step", "epoch", "loss", "accuracy", "learning_rate")

@@ -16,8 +16,6 @@ from etf_jax.runs import directory as run_directory
 from etf_jax.training.checkpoints import integrity, manager
 from etf_jax.training.state import TrainState
 
-pytestmark = pytest.mark.slow
-
 CONFIG = tiny_runs.config("", "etf_dr").checkpoint
 
 

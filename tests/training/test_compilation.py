@@ -10,8 +10,6 @@ import pytest
 from etf_jax.runs import files
 from etf_jax.training.parallel import compilation_cache as compilation
 
-pytestmark = pytest.mark.slow
-
 FIELDS = (
   "jax_compilation_cache_dir",
   "jax_enable_compilation_cache",

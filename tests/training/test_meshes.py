@@ -70,17 +70,6 @@ def advance(trainer, current, first, last):
   return current, metrics
 
 
-def error(actual, expected):
-  """The largest of a leaf, relative to its norm."""
-  return max(
-    np.linalg.norm(a - e) / max(np.linalg.norm(e), 1e-3)
-    for a, e in zip(
-      *(jax.tree.leaves(jax.device_get(t)) for t in (actual, expected)),
-      strict=True,
-    )
-  )
-
-
 def misplaced(actual, trainer):
   """The leaves that are not where `state_sharding` says."""
   where = trainer.setup.state_sharding
@@ -138,7 +127,10 @@ def test_any_mesh_gives_the_run_of_one_device(run, method, mesh):
   trainer, current, metrics = run(method, mesh)
   _, expected, expected_metrics = run(method, "one")
   assert np.isfinite(metrics.loss)
-  assert error((current, metrics), (expected, expected_metrics)) < TOLERANCE
+  assert (
+    tiny_runs.error((current, metrics), (expected, expected_metrics))
+    < TOLERANCE
+  )
   assert misplaced(current, trainer) == []
   kernel = current.params["backbone"]["Dense_0"]["kernel"]
   parts = trainer.setup.mesh.shape["fsdp"]
@@ -175,12 +167,12 @@ def test_a_checkpoint_is_restored_on_another_mesh(run, tmp_path):
     folder.close()
     assert step == STEPS
     assert misplaced(restored, other) == []
-    assert error(restored, expected) == 0
+    assert tiny_runs.error(restored, expected) == 0
     # It is trained on there.
     after = jax.device_get(advance(other, restored, STEPS, STEPS + 1)[0])
     again = again or after
     assert after.step == STEPS + 1
-    assert error(after, again) < TOLERANCE
+    assert tiny_runs.error(after, again) < TOLERANCE
 
 
 def shapes_of(name, mesh):

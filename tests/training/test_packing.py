@@ -141,17 +141,6 @@ def steps_of(trainer, seeds, number):
   ]
 
 
-def error(actual, expected):
-  """The largest of a leaf, relative to its norm."""
-  return max(
-    np.linalg.norm(a - e) / max(np.linalg.norm(e), 1e-3)
-    for a, e in zip(
-      *(jax.tree.leaves(jax.device_get(t)) for t in (actual, expected)),
-      strict=True,
-    )
-  )
-
-
 class Wide(nn.Module):
   """A backbone with parameters as wide as its inputs."""
 
@@ -177,7 +166,7 @@ def test_float64_tells_rounding_from_mistakes(digits_dir, trainer):
     together = steps_of(built, (0, 3), 6)
     alone = [steps_of(built, seed, 6) for seed in (0, 3)]
   assert jax.tree.leaves(alone[0][0].params)[0].dtype == np.float64
-  assert error(together, alone) < 1e-12
+  assert tiny_runs.error(together, alone) < 1e-12
   # Prototypes are the seed's own.
   prototypes = [one.etf["head"]["prototypes"] for one, _ in together]
   assert np.abs(prototypes[0] - prototypes[1]).max() > 0.1
@@ -220,7 +209,7 @@ def test_seeds_are_spread_over_devices(short, expected, method, devices):
   )
   together = steps_of(built, tuple(range(4)), 6)
   # Relative to a leaf's norm: BatchNorm magnifies the rounding of sums.
-  assert error(together, expected(method)) < 1e-4
+  assert tiny_runs.error(together, expected(method)) < 1e-4
   with tiny_runs.compilations() as compiled:
     program = lower_step(built.setup, built.open_feed, runs=4).compile()
   assert compiled == []  # It is the one that has trained.
@@ -242,4 +231,4 @@ def test_a_seed_left_over_is_trained_by_all(short, expected, tmp_path):
   loop.train_seeds(built, {2: tmp_path / "run"})
   found = tiny_runs.variables(tmp_path / "run", tiny_runs.begin(built))
   last = expected("ce")[2][0]
-  assert error(found, (last.params, last.batch_stats)) < 1e-4
+  assert tiny_runs.error(found, (last.params, last.batch_stats)) < 1e-4

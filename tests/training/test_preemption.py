@@ -19,8 +19,6 @@ from etf_jax.training import loop
 from etf_jax.training.parallel import distributed
 from etf_jax.training.setup import make_trainer
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def trainer(digits_dir):
@@ -32,9 +30,17 @@ def trainer(digits_dir):
   return make_trainer(config, data.load(config.data))
 
 
-def test_stopped_three_times_equals_left_alone(trainer, tmp_path):
-  straight, stopped = tmp_path / "straight", tmp_path / "stopped"
-  loop.train_seed(trainer, 0, straight)
+@pytest.fixture(scope="module")
+def straight(trainer, tmp_path_factory):
+  """A run that is left alone."""
+  workdir = tmp_path_factory.mktemp("straight") / "run"
+  loop.train_seed(trainer, 0, workdir)
+  return workdir
+
+
+@pytest.mark.slow
+def test_stopped_three_times_equals_left_alone(trainer, straight, tmp_path):
+  stopped = tmp_path / "stopped"
   before = signal.getsignal(signal.SIGTERM)
   # In the middle of a window of training metrics, after two more steps, and
   # in a step after which the run evaluates and saves anyway.
@@ -52,6 +58,7 @@ def test_stopped_three_times_equals_left_alone(trainer, tmp_path):
   )
 
 
+@pytest.mark.slow
 def test_in_the_last_step_it_ends_as_it_would(trainer, tmp_path):
   final = loop.train_seed(
     tiny_runs.terminated(trainer, tiny_runs.STEPS - 1), 0, tmp_path / "run"
@@ -59,6 +66,7 @@ def test_in_the_last_step_it_ends_as_it_would(trainer, tmp_path):
   assert final["kind"] == "final"
 
 
+@pytest.mark.slow
 def test_a_window_of_another_step_is_left(trainer, tmp_path):
   workdir = tmp_path / "run"
   with pytest.raises(distributed.Preempted):
@@ -72,10 +80,10 @@ def test_a_window_of_another_step_is_left(trainer, tmp_path):
     loop.train_seed(trainer, 0, workdir)
 
 
-def test_killed_while_it_stops_a_second_time(trainer, tmp_path):
+@pytest.mark.slow
+def test_killed_while_it_stops_a_second_time(trainer, straight, tmp_path):
   """The window of step 6 is written, and its checkpoint not complete."""
-  straight, workdir = tmp_path / "straight", tmp_path / "run"
-  loop.train_seed(trainer, 0, straight)
+  workdir = tmp_path / "run"
   with pytest.raises(distributed.Preempted):
     loop.train_seed(tiny_runs.terminated(trainer, 2), 0, workdir)
   first = tmp_path / "first"
@@ -88,6 +96,7 @@ def test_killed_while_it_stops_a_second_time(trainer, tmp_path):
   assert tiny_runs.rows(workdir) == tiny_runs.rows(straight)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("number", "code"), [("TERM", 75), ("INT", 130)])
 def test_the_command_ends_with_a_code(
   number, code, digits_dir, tmp_path, monkeypatch, capsys
