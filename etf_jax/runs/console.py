@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Progress on a terminal and in a log file: of a training run, of other work.
 
-writer = console.writer(total_steps)  # rows of a run, on standard output
+writer = console.Console(total_steps)  # rows of a run, on standard output
 with console.Progress("decoding", len(paths)) as progress:
   progress.update(64)
 """
@@ -15,7 +15,7 @@ from typing import Any, TextIO
 
 import tqdm
 
-from etf_jax.runs import streams, writers
+from etf_jax.runs import streams
 from etf_jax.runs.writers import Row
 
 _log = logging.getLogger(__name__)
@@ -87,27 +87,27 @@ def say(line: str) -> None:
   print(line, file=streams.steady(sys.stdout), flush=True)
 
 
-def writer(
-  total_steps: int, *, initial_step: int = 0, stream: TextIO | None = None
-) -> writers.Writer:
-  """Show the rows of a run: a live line on a terminal, lines in a log file.
+class Console:
+  """The rows of a run: a live line on a terminal, lines in a log file.
 
   In a log file training rows come at most every ten seconds; evaluations all.
-
-  Args:
-    total_steps: step at which the run ends.
-    initial_step: step from which the run starts or resumes.
-    stream: standard output by default.
   """
-  return _Console(
-    total_steps, initial_step, streams.steady(stream or sys.stdout)
-  )
 
+  def __init__(
+    self,
+    total_steps: int,
+    *,
+    initial_step: int = 0,
+    stream: TextIO | None = None,
+  ):
+    """Begin to show a run.
 
-class _Console:
-  """See `writer`."""
-
-  def __init__(self, total_steps, initial_step, stream):
+    Args:
+      total_steps: step at which the run ends.
+      initial_step: step from which the run starts or resumes.
+      stream: standard output by default.
+    """
+    stream = streams.steady(stream or sys.stdout)
     self._total, self._initial, self._stream = total_steps, initial_step, stream
     self._start, self._printed = time.monotonic(), -math.inf
     self._postfix: dict[str, str] = {}

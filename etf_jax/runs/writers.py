@@ -4,10 +4,10 @@
 A writer is anything with ``write(row)`` and ``close()``. A row is a flat
 dictionary of numbers with a ``kind`` (see README.md in this folder)::
 
-    writer = multi([
-        jsonl(workdir / "metrics.jsonl"),
-        tensorboard(workdir / "tensorboard", restored_step=step),
-        console.writer(total_steps, initial_step=step),
+    writer = Multi([
+        Jsonl(workdir / "metrics.jsonl"),
+        TensorBoard(workdir / "tensorboard", restored_step=step),
+        console.Console(total_steps, initial_step=step),
     ])
     writer.write({"kind": "train", "step": 120, "epoch": 1.2, "loss": 0.4})
     writer.close()
@@ -43,22 +43,6 @@ class Writer(Protocol):
     """Flush and release everything; a second call does nothing."""
 
 
-def jsonl(path: str | os.PathLike) -> Writer:
-  """Append one JSON object per line, flushed line by line.
-
-  NaN and infinities are written as ``null``, so that every line is JSON to
-  every reader; NumPy and JAX scalars and arrays become numbers and lists.
-
-  Args:
-    path: a local file; its folder is made. When it exists, call
-      `truncate_after` first: a run that was killed may have left a torn line.
-
-  Returns:
-    The writer.
-  """
-  return _Jsonl(_local(path))
-
-
 def truncate_after(path: str | os.PathLike, step: int) -> int:
   """Drop what an interrupted run wrote after the step it resumes from.
 
@@ -86,36 +70,6 @@ def truncate_after(path: str | os.PathLike, step: int) -> int:
   with files.replacing(path) as file:
     file.writelines(line + b"\n" for line in kept)
   return dropped
-
-
-def tensorboard(
-  directory: str | os.PathLike, *, restored_step: int | None = None
-) -> Writer:
-  """Write TensorBoard files, without TensorFlow.
-
-  Numbers become scalars named ``train/loss``, ``test/accuracy`` and so on.
-
-  Args:
-    directory: where the event files go.
-    restored_step: when a run resumes, its step; TensorBoard then hides what
-      the interrupted run wrote after it.
-
-  Returns:
-    The writer.
-  """
-  return _TensorBoard(_local(directory), restored_step)
-
-
-def multi(writers: Sequence[Writer]) -> "_Multi":
-  """Give every row to every writer; all are closed even if one fails.
-
-  Args:
-    writers: of one run.
-
-  Returns:
-    A writer whose `sync()` returns when the rows of `jsonl` are on the disk.
-  """
-  return _Multi(writers)
 
 
 def _local(path: str | os.PathLike) -> Path:
@@ -167,10 +121,16 @@ def cannot_append(path: Path, error: OSError) -> InputError:
   )
 
 
-class _Jsonl:
-  """See `jsonl`."""
+class Jsonl:
+  """Append one JSON object per line, without a buffer.
 
-  def __init__(self, path: Path):
+  NaN and infinities are written as ``null``, so that every line is JSON to
+  every reader; NumPy and JAX scalars and arrays become numbers and lists.
+  """
+
+  def __init__(self, path: str | os.PathLike):
+    """Open a local file, which `truncate_after` has freed of a torn line."""
+    path = _local(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     self._path, self._file = path, path.open("ab+", buffering=0)
     if self._file.seek(0, os.SEEK_END):
@@ -181,34 +141,48 @@ class _Jsonl:
     files.sync_folder(path.parent)
 
   def write(self, row: Row) -> None:
+    """Append one row."""
     line = json.dumps(_plain(row), allow_nan=False, separators=(",", ":"))
     append_all(self._file, line.encode() + b"\n", self._path)
 
   def sync(self) -> None:
+    """Return when the rows are on the disk."""
     try:
       os.fsync(self._file.fileno())
     except OSError as error:
       raise cannot_append(self._path, error) from error
 
   def close(self) -> None:
+    """Close the file."""
     self._file.close()
 
 
-class _TensorBoard:
-  """See `tensorboard`.
+class TensorBoard:
+  """Write TensorBoard files, without TensorFlow.
 
-  The event file is written by the thread that calls, whom a full disk stops.
+  Numbers become scalars named ``train/loss``, ``test/accuracy`` and so on. The
+  event file is written by the thread that calls, whom a full disk stops.
   tensorboardX's own writer hands events to a thread, and waits for ever when
   that thread has died.
   """
 
-  def __init__(self, directory, restored_step):
+  def __init__(
+    self, directory: str | os.PathLike, *, restored_step: int | None = None
+  ):
+    """Open a new event file.
+
+    Args:
+      directory: of the event files.
+      restored_step: step that a run resumes from; TensorBoard then hides what
+        the interrupted run wrote after it.
+    """
     # Two seconds of imports that a run without TensorBoard need not wait for.
     from tensorboardX import record_writer, summary
     from tensorboardX.proto import event_pb2
 
     self._checksum, self._scalar = record_writer.masked_crc32c, summary.scalar
     self._event = event_pb2.Event
+    directory = _local(directory)
     directory.mkdir(parents=True, exist_ok=True)
     name = f"events.out.tfevents.{time.time():.6f}.{socket.gethostname()}"
     self._path = directory / name
@@ -227,6 +201,7 @@ class _TensorBoard:
     append_all(self._file, record, self._path)
 
   def write(self, row: Row) -> None:
+    """Write the numbers of a row; a final row has none of its own."""
     if row["kind"] == "final":
       return
     section = row.get("split", row["kind"])
@@ -242,25 +217,29 @@ class _TensorBoard:
     self._append(summary=summary, step=int(row["step"]))
 
   def close(self) -> None:
+    """Close the file."""
     self._file.close()
 
 
-class _Multi:
-  """See `multi`."""
+class Multi:
+  """Give every row to every writer; all are closed even if one fails."""
 
   def __init__(self, writers: Sequence[Writer]):
     self._writers = tuple(writers)
 
   def write(self, row: Row) -> None:
+    """Give a row to each."""
     for writer in self._writers:
       writer.write(row)
 
   def sync(self) -> None:
+    """Return when the rows of `Jsonl` are on the disk."""
     for writer in self._writers:
-      if isinstance(writer, _Jsonl):
+      if isinstance(writer, Jsonl):
         writer.sync()
 
   def close(self) -> None:
+    """Close all."""
     with contextlib.ExitStack() as stack:
       for writer in self._writers:
         stack.callback(writer.close)

@@ -128,7 +128,7 @@ def write_run(
     ("class_names.json", names),
   ):
     (directory / file).write_text(json.dumps(content))
-  writer = writers.jsonl(directory / "metrics.jsonl")
+  writer = writers.Jsonl(directory / "metrics.jsonl")
   evaluations = []
   for epoch in range(1, (epochs if finished else epochs // 2) + 1):
     for part in range(4):

@@ -61,7 +61,7 @@ def test_plain_console_prints_lines(monkeypatch):
   clock = iter([100.0, 110.0, 112.0, 120.0, 120.5])
   monkeypatch.setattr("time.monotonic", lambda: next(clock))
   stream = io.StringIO()
-  writer = console.writer(30, initial_step=5, stream=stream)
+  writer = console.Console(30, initial_step=5, stream=stream)
   row = {"loss": 0.5, "learning_rate": 0.1, "images_per_second": 4321.6}
   writer.write(train_row(10, **row))  # 5 steps in 10 s: 20 left take 40 s
   writer.write(train_row(11, **row))  # two seconds later: not printed
@@ -92,7 +92,7 @@ def test_console_says_what_limits_a_streamed_run():
   )
   plain, live = io.StringIO(), Terminal()
   for stream in (plain, live):
-    writer = console.writer(10, stream=stream)
+    writer = console.Console(10, stream=stream)
     writer.write(row)
     writer.close()
   (line,) = plain.getvalue().splitlines()
@@ -102,7 +102,7 @@ def test_console_says_what_limits_a_streamed_run():
 
 def test_live_console_keeps_one_line_and_scrolls_evaluations():
   stream = Terminal()
-  writer = console.writer(30, initial_step=5, stream=stream)
+  writer = console.Console(30, initial_step=5, stream=stream)
   writer.write(train_row(10, loss=0.5, images_per_second=4321.6))
   writer.write(evaluation_row())
   writer.write(train_row(21, loss=0.25, images_per_second=4000))
@@ -121,7 +121,7 @@ def test_live_console_keeps_one_line_and_scrolls_evaluations():
 
 
 def test_console_has_a_short_line_for_collapse(capsys):
-  writer = console.writer(30)
+  writer = console.Console(30)
   defined = {"nc1": np.float32(0.01234), "cos_features_mean": -0.108}
   defined |= {"cos_features_std": 0.031, "nc3_alignment_mean": 0.9921}
   writer.write(collapse_row(epoch=2.0, split="train", **defined))
@@ -135,7 +135,7 @@ def test_console_has_a_short_line_for_collapse(capsys):
 
 
 def test_console_goes_to_standard_output(capsys):
-  writer = console.writer(30)
+  writer = console.Console(30)
   writer.write(evaluation_row())
   assert "test accuracy 76.5 %" in capsys.readouterr().out
 

@@ -31,7 +31,7 @@ def strict(line):
 
 def test_jsonl_writes_numbers_of_every_library_exactly(tmp_path):
   path = tmp_path / "deep" / "metrics.jsonl"
-  writer = writers.jsonl(path)
+  writer = writers.Jsonl(path)
   writer.write(
     train_row(
       3,
@@ -71,7 +71,7 @@ def test_jsonl_writes_numbers_of_every_library_exactly(tmp_path):
 
 
 def test_jsonl_writes_what_is_not_finite_as_null(tmp_path):
-  writer = writers.jsonl(tmp_path / "m.jsonl")
+  writer = writers.Jsonl(tmp_path / "m.jsonl")
   writer.write(
     train_row(
       1,
@@ -90,7 +90,7 @@ def test_jsonl_writes_what_is_not_finite_as_null(tmp_path):
 def test_jsonl_appends_and_refuses_to_append_to_a_torn_line(tmp_path):
   path = tmp_path / "m.jsonl"
   for step in (1, 2):
-    writer = writers.jsonl(path)
+    writer = writers.Jsonl(path)
     writer.write(train_row(step))
     writer.close()
   assert [strict(line)["step"] for line in path.read_text().splitlines()] == [
@@ -99,7 +99,7 @@ def test_jsonl_appends_and_refuses_to_append_to_a_torn_line(tmp_path):
   ]
   path.write_bytes(path.read_bytes()[:-3])
   with pytest.raises(ValueError, match="torn line: call truncate_after"):
-    writers.jsonl(path)
+    writers.Jsonl(path)
 
 
 def test_resuming_from_any_cut_gives_the_uninterrupted_file(tmp_path):
@@ -108,7 +108,7 @@ def test_resuming_from_any_cut_gives_the_uninterrupted_file(tmp_path):
   path = tmp_path / "m.jsonl"
 
   def write(some):
-    writer = writers.jsonl(path)
+    writer = writers.Jsonl(path)
     for row in some:
       writer.write(row)
     writer.close()
@@ -155,8 +155,8 @@ def test_truncate_names_a_broken_line_and_changes_nothing(tmp_path, bad):
 @pytest.mark.parametrize(
   "make",
   [
-    writers.jsonl,
-    writers.tensorboard,
+    writers.Jsonl,
+    writers.TensorBoard,
     lambda path: writers.truncate_after(path, 0),
   ],
 )
@@ -176,7 +176,7 @@ def events(directory):
 
 
 def test_tensorboard_holds_scalars_and_a_purge(tmp_path):
-  writer = writers.tensorboard(tmp_path, restored_step=19)
+  writer = writers.TensorBoard(tmp_path, restored_step=19)
   writer.write(train_row(20, loss=np.float32(0.25), skipped=float("nan")))
   evaluation = {
     "kind": "eval",
@@ -239,7 +239,7 @@ class Recorder:
 
 def test_multi_gives_every_row_to_all_and_closes_all():
   recorders = [Recorder(), Recorder(fails=True), Recorder(fails=True)]
-  writer = writers.multi(recorders)
+  writer = writers.Multi(recorders)
   writer.write(train_row(1))
   with pytest.raises(OSError, match="disk"):
     writer.close()
@@ -262,7 +262,7 @@ class FullFile:
     return getattr(self.file, name)
 
 
-@pytest.mark.parametrize("make", [writers.jsonl, writers.tensorboard])
+@pytest.mark.parametrize("make", [writers.Jsonl, writers.TensorBoard])
 def test_a_disk_that_is_full_for_a_moment_stops_the_row(tmp_path, make):
   writer = make(tmp_path / "rows")
   writer._file = FullFile(writer._file)
@@ -276,7 +276,7 @@ def test_a_disk_that_is_full_for_a_moment_stops_the_row(tmp_path, make):
 
 def test_rows_are_on_the_disk_after_sync(tmp_path, monkeypatch):
   synced = []
-  writer = writers.multi([writers.jsonl(tmp_path / "m.jsonl"), Recorder()])
+  writer = writers.Multi([writers.Jsonl(tmp_path / "m.jsonl"), Recorder()])
   monkeypatch.setattr(
     os, "fsync", lambda number: synced.append(os.fstat(number).st_size)
   )

@@ -337,21 +337,21 @@ def _best_metric(path: Path) -> str:
 
 def _open_writers(setup, workdir, start):
   if not distributed.is_writer():
-    return writers.multi([])
+    return writers.Multi([])
   config = setup.config
   opened = [
-    writers.jsonl(workdir / "metrics.jsonl"),
-    console.writer(setup.total_steps, initial_step=start),
+    writers.Jsonl(workdir / "metrics.jsonl"),
+    console.Console(setup.total_steps, initial_step=start),
   ]
   if config.report.tensorboard:
     opened.append(
-      writers.tensorboard(workdir / "tensorboard", restored_step=start or None)
+      writers.TensorBoard(workdir / "tensorboard", restored_step=start or None)
     )
   if config.report.tracker:
     opened.append(
       trackers.tracker(config.report.tracker, config.to_dict(), workdir)
     )
-  return writers.multi(opened)
+  return writers.Multi(opened)
 
 
 def _history(path, metric):
