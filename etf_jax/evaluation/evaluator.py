@@ -6,6 +6,7 @@ sums = evaluate(variables, feed)    # metrics.Sums, as NumPy arrays
 """
 
 from collections.abc import Callable
+import functools
 
 import jax
 
@@ -27,22 +28,19 @@ def create(
     A function of the model's variables and of a split. It compiles once per
     shape, and waits for the device only at the end.
   """
-  updates = {}
 
+  @functools.cache  # for each way to read, which is one a split
   def update_of(take):
-    # A jitted function for each way to read, which is one a split.
-    if take not in updates:
+    @jax.jit
+    def update(variables, arrays, index, sums):
+      batch = take(arrays, index)
+      images = inputs(batch.images, batch.sizes)
+      output = model.apply(variables, images, train=False)
+      return metrics.update(
+        sums, output.logits, batch.labels, where=batch.where
+      )
 
-      def update(variables, arrays, index, sums):
-        batch = take(arrays, index)
-        images = inputs(batch.images, batch.sizes)
-        output = model.apply(variables, images, train=False)
-        return metrics.update(
-          sums, output.logits, batch.labels, where=batch.where
-        )
-
-      updates[take] = jax.jit(update)
-    return updates[take]
+    return update
 
   def evaluate(variables, feed):
     update, sums = update_of(feed.take), metrics.zeros(num_classes)

@@ -10,6 +10,7 @@ the model and the data alone and a resumed run measures the same.
 
 from collections.abc import Callable, Sequence
 import dataclasses
+import functools
 import math
 from typing import Any
 
@@ -66,26 +67,18 @@ def create(
     stats = collapse.init(*features.shape, reference=features)
     return stats, output.weights, output.bias
 
-  takes = {}
-
+  @functools.cache  # for each way to read, which is one a split
   def update_of(take):
-    # A jitted function for each way to read, which is one a split.
-    if take not in takes:
+    def update(variables, arrays, index, stats, sums):
+      batch = take(arrays, index)
+      images = inputs(batch.images, batch.sizes)
+      output = model.apply(variables, images, train=False)
+      labels, where = batch.labels, batch.where
+      stats = collapse.update(stats, output.features, labels, where=where)
+      sums = metrics.update(sums, output.logits, labels, where=where)
+      return stats, sums, (output.features, labels, where)
 
-      def update(variables, arrays, index, stats, sums):
-        batch = take(arrays, index)
-        images = inputs(batch.images, batch.sizes)
-        output = model.apply(variables, images, train=False)
-        stats = collapse.update(
-          stats, output.features, batch.labels, where=batch.where
-        )
-        sums = metrics.update(
-          sums, output.logits, batch.labels, where=batch.where
-        )
-        return stats, sums, (output.features, batch.labels, batch.where)
-
-      takes[take] = jax.jit(update, donate_argnums=(3, 4))
-    return takes[take]
+    return jax.jit(update, donate_argnums=(3, 4))
 
   @jax.jit
   def toward_vectors(part, weights, bias):

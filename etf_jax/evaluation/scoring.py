@@ -59,11 +59,7 @@ def nearest_vectors(
   features, columns = _unit(features), _unit(weights.T)
   cosines = jnp.matmul(features, columns.T, precision=jax.lax.Precision.HIGHEST)
   nearest = jax.lax.top_k(cosines, number)[1]
-  vectors = columns[nearest]
-  return nearest, 2 * jnp.arctan2(
-    jnp.linalg.norm(features[:, None] - vectors, axis=-1),
-    jnp.linalg.norm(features[:, None] + vectors, axis=-1),
-  )
+  return nearest, _angles(features[:, None], columns[nearest])
 
 
 def nearest_angles(features: jax.Array, weights: jax.Array) -> jax.Array:
@@ -84,10 +80,13 @@ def nearest_angles(features: jax.Array, weights: jax.Array) -> jax.Array:
   """
   features, columns = _unit(features), _unit(weights.T)
   cosines = jnp.matmul(features, columns.T, precision=jax.lax.Precision.HIGHEST)
-  nearest = columns[jnp.argmax(cosines, axis=-1)]
+  return _angles(features, columns[jnp.argmax(cosines, axis=-1)])
+
+
+def _angles(rows: jax.Array, others: jax.Array) -> jax.Array:
   return 2 * jnp.arctan2(
-    jnp.linalg.norm(features - nearest, axis=-1),
-    jnp.linalg.norm(features + nearest, axis=-1),
+    jnp.linalg.norm(rows - others, axis=-1),
+    jnp.linalg.norm(rows + others, axis=-1),
   )
 
 

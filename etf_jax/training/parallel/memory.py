@@ -98,20 +98,6 @@ def available(device: jax.Device, arguments: int) -> int | None:
   return limit - max(0, stats.get("bytes_in_use", 0) - arguments)
 
 
-def exhausted(error: Exception) -> tuple[int, int] | None:
-  """Return bytes of temporaries needed and available, if memory was lacking.
-
-  Args:
-    error: what compiling raised.
-  """
-  text = str(error)
-  sizes = re.findall(r"\((\d+(?:\.\d+)?)([KMGT]?)\)", text)
-  if "RESOURCE_EXHAUSTED" not in text or len(sizes) < 2:
-    return None
-  wanted, limit = (round(float(n) * _UNITS[unit]) for n, unit in sizes[:2])
-  return wanted, limit
-
-
 def check(
   lower: Callable[[], jax.stages.Lowered], batch_size: int, mesh: Mesh
 ) -> str | None:
@@ -154,11 +140,12 @@ def raise_if_exhausted(error: Exception, batch_size: int) -> None:
   Raises:
     InputError: memory was lacking; see `refuse_excess`.
   """
-  sizes = exhausted(error)
-  if sizes is None:
+  text = str(error)
+  sizes = re.findall(r"\((\d+(?:\.\d+)?)([KMGT]?)\)", text)
+  if "RESOURCE_EXHAUSTED" not in text or len(sizes) < 2:
     return
-  temporaries, limit = sizes
+  wanted, limit = (round(float(n) * _UNITS[unit]) for n, unit in sizes[:2])
   try:
-    refuse_excess(Needed(0, 0, 0, temporaries, 0), limit, batch_size)
+    refuse_excess(Needed(0, 0, 0, wanted, 0), limit, batch_size)
   except InputError as refused:
     raise refused from error

@@ -185,6 +185,10 @@ class RunRecorder:
     """Return True if the evaluation at a step has ended the patience."""
     return self.may_end(step) and self._history[-1]["step"] == step
 
+  def _row(self, kind, split, step):
+    epoch = step / self._setup.epoch.steps
+    return {"kind": kind, "split": split, "step": step, "epoch": epoch}
+
   def _best_step(self):
     return best_step(self._history, self._trainer.splits[0], self.best_metric)
 
@@ -204,13 +208,7 @@ class RunRecorder:
     """
     trainer, setup, known = self._trainer, self._setup, {}
     for split in setup.config.collapse.splits:
-      started = time.perf_counter()
-      row = {
-        "kind": "collapse",
-        "split": split,
-        "step": step,
-        "epoch": step / self._setup.epoch.steps,
-      }
+      started, row = time.perf_counter(), self._row("collapse", split, step)
       fields, known[split] = trainer.measure(
         state.eval_variables,
         split,
@@ -248,12 +246,7 @@ class RunRecorder:
       if sums is None:
         sums = trainer.evaluate(state.eval_variables, split)
       seconds = time.perf_counter() - started
-      row = {
-        "kind": "eval",
-        "split": split,
-        "step": step,
-        "epoch": step / self._setup.epoch.steps,
-      }
+      row = self._row("eval", split, step)
       row |= metrics.compute(sums, trainer.dataset.class_counts)
       if not math.isfinite(row["ece"]):
         raise InputError(
