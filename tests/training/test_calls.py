@@ -14,6 +14,7 @@ import tiny_runs
 from etf_jax import data
 from etf_jax.errors import InputError
 from etf_jax.training import durations, loop, train
+from etf_jax.training.config import make_intervals
 from etf_jax.training.feeds import multi_step
 from etf_jax.training.parallel import distributed, sharding
 from etf_jax.training.setup import make_trainer
@@ -88,7 +89,11 @@ def test_a_signal_is_answered_after_the_call(build, single, tmp_path):
 def with_config(trainer, **fields):
   config = ConfigDict(trainer.setup.config.to_dict())
   config.update_from_flattened_dict(fields)
-  setup = dataclasses.replace(trainer.setup, config=FrozenConfigDict(config))
+  setup = dataclasses.replace(
+    trainer.setup,
+    config=FrozenConfigDict(config),
+    intervals=make_intervals(config, trainer.setup.epoch),
+  )
   return dataclasses.replace(trainer, setup=setup)
 
 
