@@ -19,7 +19,6 @@ from etf_jax.training.feeds import multi_step
 from etf_jax.training.parallel import distributed, sharding
 from etf_jax.training.setup import make_trainer
 
-pytestmark = pytest.mark.slow
 
 FIELDS = tiny_runs.WITH_REST | {"ema_decay": 0.9}
 # Relative, in float32: XLA rounds otherwise where it compiles steps together.
@@ -52,6 +51,7 @@ def single(build, tmp_path_factory):
   return directory, compiled
 
 
+@pytest.mark.slow
 def test_nothing_compiles_after_the_first_epoch(single):
   directory, compiled = single
   # Steps, evaluation and measurement of the first one did; there are three.
@@ -60,6 +60,7 @@ def test_nothing_compiles_after_the_first_epoch(single):
   assert [row["step"] for row in rows] == [5, 10, 12]
 
 
+@pytest.mark.slow
 def test_several_steps_in_a_call_are_the_same_run(build, single, tmp_path):
   seen = []
 
@@ -76,6 +77,7 @@ def test_several_steps_in_a_call_are_the_same_run(build, single, tmp_path):
   tiny_runs.assert_same_run(tmp_path / "run", single[0], trainer, TOLERANCE)
 
 
+@pytest.mark.slow
 def test_a_signal_is_answered_after_the_call(build, single, tmp_path):
   # In the second of three steps.
   with pytest.raises(distributed.Preempted, match=r"saved at step 3$"):
@@ -106,6 +108,7 @@ def delayed(step):
   return step + jnp.isnan(busy[0, 0]).astype(step.dtype), busy
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("steps", [1, 3])
 def test_the_host_neither_waits_nor_moves_data(build, steps, tmp_path):
   """In an epoch, that is: a row, an evaluation or a checkpoint ends it."""
@@ -144,6 +147,7 @@ def test_the_most_steps_of_a_call(asked, examples, most):
   assert multi_step.most_steps(asked, epoch, mesh) == most
 
 
+@pytest.mark.slow
 def test_a_profile_of_some_steps(build, tmp_path):
   trainer = with_config(build(3), profile_steps=(5, 3))
   loop.train_seed(trainer, 0, tmp_path / "run")

@@ -9,8 +9,6 @@ from etf_jax.errors import InputError
 from etf_jax.training import loop
 from etf_jax.training.setup import make_trainer
 
-pytestmark = pytest.mark.slow
-
 
 def train(directory, workdir, method="etf_dr", fields=None):
   config = tiny_runs.config(directory, method, fields)
@@ -26,6 +24,7 @@ def measured(digits_dir, tmp_path_factory):
   return train(digits_dir, workdir, "etf_hinge", fields)
 
 
+@pytest.mark.slow
 def test_rows_come_at_the_interval_and_the_end(measured):
   found = [
     (row["step"], row["split"]) for row in measured if row["kind"] == "collapse"
@@ -34,6 +33,7 @@ def test_rows_come_at_the_interval_and_the_end(measured):
   assert found == [(s, split) for s in steps for split in ("train", "test")]
 
 
+@pytest.mark.slow
 def test_only_the_last_has_matrices_and_hinge_has_cones(measured):
   rows = [row for row in measured if row["kind"] == "collapse"]
   for row in rows:
@@ -42,6 +42,7 @@ def test_only_the_last_has_matrices_and_hinge_has_cones(measured):
     assert row["images"] == (488 if row["split"] == "train" else 355)
 
 
+@pytest.mark.slow
 def test_measuring_changes_no_result(digits_dir, tmp_path, measured):
   fields = {"collapse.splits": (), "eval.every_steps": 4}
   without = train(digits_dir, tmp_path / "run", "etf_hinge", fields)

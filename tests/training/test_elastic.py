@@ -13,13 +13,13 @@ import tiny_runs
 
 from etf_jax.training.parallel import distributed
 
-pytestmark = pytest.mark.slow
 
 # Relative, of float32: the same images in another order of sums. Another batch
 # changes the loss by some percent.
 LOSS_TOLERANCE = 1e-5
 
 
+@pytest.mark.slow
 def test_four_processes_then_one_then_two(digits_dir, tmp_path, monkeypatch):
   straight, workdir = tmp_path / "straight", tmp_path / "run"
   train(digits_dir, straight, 1, feed="stream")

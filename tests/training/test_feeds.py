@@ -9,7 +9,6 @@ from etf_jax.errors import InputError
 from etf_jax.training import loop
 from etf_jax.training.setup import make_trainer
 
-pytestmark = pytest.mark.slow
 
 FIELDS = {"augment.crop_padding": 1, "augment.mixup_alpha": 1.0}
 
@@ -48,6 +47,7 @@ def streamed(digits_dir, tmp_path_factory):
   return directory, run(digits_dir, directory, **{"data.feed": "stream"})
 
 
+@pytest.mark.slow
 def test_a_stream_gives_the_same_run(resident_run, streamed):
   directory, _ = streamed
   assert comparable(directory, *STREAM_ONLY) == comparable(resident_run)
@@ -57,6 +57,7 @@ def test_a_stream_gives_the_same_run(resident_run, streamed):
     assert row["limited_by"] in ("feed", "device")
 
 
+@pytest.mark.slow
 def test_a_stream_resumes_at_its_step(streamed, tmp_path):
   directory, trainer = streamed
   resumed = tiny_runs.interrupted(directory, tmp_path / "run", step=8)

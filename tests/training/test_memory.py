@@ -12,7 +12,6 @@ from etf_jax.training import loop, state
 from etf_jax.training.parallel import memory, sharding
 from etf_jax.training.setup import create_state, lower_step, make_trainer
 
-pytestmark = pytest.mark.slow
 
 GB = 10**9
 # 4 GB whatever the batch (2 + 3 - 2 + 1), and 8 GB for its 1024 images.
@@ -88,6 +87,7 @@ def run(digits_dir, request):
   return make_trainer(config, data.load(config.data))
 
 
+@pytest.mark.slow
 def test_nothing_is_compared_where_devices_do_not_tell(run):
   def never():
     raise AssertionError("lowered for nothing")
@@ -122,6 +122,7 @@ def compilations():
   jax.monitoring.unregister_event_duration_listener(listen)
 
 
+@pytest.mark.slow
 def test_the_program_is_compiled_once(run, told_size, compilations):
   current = create_state(run.setup, 0)
   key = state.augment_key(0, sharding.replicated(run.setup.mesh))
@@ -141,6 +142,7 @@ def test_the_program_is_compiled_once(run, told_size, compilations):
   assert len(compilations) == 1
 
 
+@pytest.mark.slow
 def test_a_run_that_does_not_fit_leaves_no_directory(run, told_size, tmp_path):
   told_size(1000)
   with pytest.raises(InputError, match=r"batch_size=122 does not fit"):

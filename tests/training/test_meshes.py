@@ -19,7 +19,6 @@ from etf_jax.training.config import resolve_config
 from etf_jax.training.parallel import sharding
 from etf_jax.training.setup import make_trainer
 
-pytestmark = pytest.mark.slow
 
 CLASSES, STEPS = 10, 4
 # 45 images in one step of at most 48: there is padding, on any mesh.
@@ -113,6 +112,7 @@ def run(dataset):
   return make
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("method", "mesh"),
   [
@@ -137,6 +137,7 @@ def test_any_mesh_gives_the_run_of_one_device(run, method, mesh):
   assert kernel.addressable_shards[0].data.size == kernel.size // parts
 
 
+@pytest.mark.slow
 def test_evaluation_and_collapse_do_not_see_the_mesh(run):
   one, current, _ = run("ce", "one")
   many, *_ = run("ce", "data2_fsdp2_model2")
@@ -153,6 +154,7 @@ def test_evaluation_and_collapse_do_not_see_the_mesh(run):
   np.testing.assert_allclose(row["classifier_norms"], norms, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_is_restored_on_another_mesh(run, tmp_path):
   trainer, saved, _ = run("etf_dr", "data4_fsdp2")
   folder = manager.Checkpoints(tmp_path, trainer.setup.config.checkpoint)
@@ -197,6 +199,7 @@ def held(shapes, where):
   return total, local
 
 
+@pytest.mark.slow
 def test_each_device_holds_its_share(dataset):
   """1 / N of what is cut, and all of what is small."""
   shapes, _ = shapes_of("resnet20", sharding.make_mesh(1, 128))

@@ -18,7 +18,6 @@ from etf_jax.models import ETFHead, create_model
 from etf_jax.training import methods, state
 from etf_jax.training.config import resolve_config
 
-pytestmark = pytest.mark.slow
 
 SHAPE = (8, 8, 1)
 
@@ -50,6 +49,7 @@ def test_as_many_as_classes_is_the_frame_without_spare_ones():
   np.testing.assert_array_equal(frame(10, 10), frame(10, None))
 
 
+@pytest.mark.slow
 def test_the_output_has_todays_classes_only():
   features = jax.random.normal(jax.random.key(1), (6, 16))
   head = ETFHead(num_classes=9, spare=4)
@@ -82,6 +82,7 @@ def test_dot_regression_is_that_of_the_same_prototypes():
   )
 
 
+@pytest.mark.slow
 def test_a_run_with_more_classes_starts_from_one_with_less(tmp_path):
   images = trained_runs.photograph_folder()
   for split in ("train", "test"):
@@ -144,6 +145,7 @@ def test_cross_entropy_leans_away_from_todays_mean(classes, prototypes):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["etf_dr", "etf_ce", "etf_hinge"])
 def test_every_loss_of_a_frame_takes_spare_ones(method):
   c = config(5, 8, method=method)

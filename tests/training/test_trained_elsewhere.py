@@ -29,8 +29,6 @@ from etf_jax.training.checkpoints import two_stage
 from etf_jax.training.config import resolve_config
 from etf_jax.training.setup import make_trainer
 
-pytestmark = pytest.mark.slow
-
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory):
@@ -79,6 +77,7 @@ def arguments(name, prepared, *more):
   ]
 
 
+@pytest.mark.slow
 def test_birds_on_weights_from_a_file(prepared, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)  # where the config looks for the weights
   tensors = resnets.state_dict(18, classes=1000)
@@ -133,6 +132,7 @@ def test_birds_on_weights_from_a_file(prepared, tmp_path, monkeypatch):
   assert tiny_runs.rows(resumed) == tiny_runs.rows(straight)
 
 
+@pytest.mark.slow
 def test_fine_classes_on_coarse_features(prepared, tmp_path, capsys):
   coarse, fine = tmp_path / "coarse", tmp_path / "fine"
   # A layer of 24 features, which compiles soon; at least 19 for 20 classes.

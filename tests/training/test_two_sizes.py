@@ -10,7 +10,6 @@ from etf_jax.configs import digits_two_sizes
 from etf_jax.training import loop
 from etf_jax.training.setup import make_trainer
 
-pytestmark = pytest.mark.slow
 
 LARGE, SMALL = slice(0, 5), slice(5, 10)
 
@@ -53,6 +52,7 @@ def test_counts(digits_dir):
   assert list(counts) == [143, 144, 142, 144, 144, 2, 2, 2, 2, 2]
 
 
+@pytest.mark.slow
 def test_a_learned_classifier_merges_small_classes(digits_dir, tmp_path):
   large, small, between, lengths = train(digits_dir, tmp_path / "strong", "ce")
   assert small.min() > 0.3
@@ -65,6 +65,7 @@ def test_a_learned_classifier_merges_small_classes(digits_dir, tmp_path):
   assert small.mean() < 0.3
 
 
+@pytest.mark.slow
 def test_a_fixed_frame_keeps_them_apart(digits_dir, tmp_path):
   *parts, lengths = train(digits_dir, tmp_path / "run", "etf_dr")
   for part in parts:

@@ -21,7 +21,6 @@ from etf_jax.training.checkpoints import two_stage
 from etf_jax.training.config import resolve_config
 from etf_jax.training.setup import make_trainer
 
-pytestmark = pytest.mark.slow
 
 # With a projector and BatchNorm before the classifier, which are kept too.
 FIELDS = {
@@ -64,6 +63,7 @@ def crt(second, dataset):
   return make_trainer(second("crt", seeds=(0, 1)), dataset)
 
 
+@pytest.mark.slow
 def test_crt_learns_the_classifier_and_nothing_else(first, crt, tmp_path):
   parent, source = first
   straight = tmp_path / "straight"
@@ -92,6 +92,7 @@ def test_crt_learns_the_classifier_and_nothing_else(first, crt, tmp_path):
   assert tiny_runs.rows(resumed) == tiny_runs.rows(straight)
 
 
+@pytest.mark.slow
 def test_crt_begins_with_the_classifier_of_a_fresh_model(crt):
   fresh = tiny_runs.begin(crt)
   begun, facts = two_stage.start(crt.setup.config, fresh, 0, crt.evaluate)
@@ -105,6 +106,7 @@ def test_crt_begins_with_the_classifier_of_a_fresh_model(crt):
   )
 
 
+@pytest.mark.slow
 def test_crt_draws_classes_uniformly(crt, dataset):
   orders = [crt.setup.sampler.order(0, epoch) for epoch in range(60)]
   assert {order.shape for order in orders} == {(len(dataset.train.labels),)}
@@ -114,6 +116,7 @@ def test_crt_draws_classes_uniformly(crt, dataset):
   np.testing.assert_allclose(share, 0.1, atol=5 * (0.09 / drawn.size) ** 0.5)
 
 
+@pytest.mark.slow
 def test_tau_norm_takes_the_best_tau(second, first, dataset, tmp_path):
   parent, source = first
   grid = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
@@ -191,6 +194,7 @@ def test_tau_normalize_by_hand():
     np.testing.assert_allclose(two_stage.tau_normalize(kernel, tau), expected)
 
 
+@pytest.mark.slow
 def test_a_run_is_known_by_what_it_starts_from(
   second, first, dataset, tmp_path
 ):
@@ -224,6 +228,7 @@ def refused(config, dataset):
   return str(caught.value)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["crt", "tau_norm"])
 @pytest.mark.parametrize(
   ("fields", "message"),
@@ -253,6 +258,7 @@ def test_bad_input(second, dataset, method, fields, message):
   assert message in refused(second(method, **fields), dataset)
 
 
+@pytest.mark.slow
 def test_tau_norm_needs_validation_images(digits_dir, first):
   config = tiny_runs.config(
     digits_dir, "tau_norm", {"init_from": str(first[0])}
@@ -263,6 +269,7 @@ def test_tau_norm_needs_validation_images(digits_dir, first):
   )
 
 
+@pytest.mark.slow
 def test_runs_that_cannot_be_started_from(second, first, dataset, tmp_path):
   parent, _ = first
 
@@ -303,6 +310,7 @@ def test_runs_that_cannot_be_started_from(second, first, dataset, tmp_path):
   assert "is the run of seed 7, not 0" in line(another_seed)
 
 
+@pytest.mark.slow
 def test_older_configs_may_lack_a_field_that_is_off(second, first, tmp_path):
   parent, _ = first
   facts = json.loads((parent / "seed=0" / "config.json").read_text())
