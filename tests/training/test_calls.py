@@ -19,7 +19,6 @@ from etf_jax.training.feeds import multi_step
 from etf_jax.training.parallel import distributed, sharding
 from etf_jax.training.setup import make_trainer
 
-
 FIELDS = tiny_runs.WITH_REST | {"ema_decay": 0.9}
 # Relative, in float32: XLA rounds otherwise where it compiles steps together.
 TOLERANCE = 1e-5

@@ -13,7 +13,6 @@ import tiny_runs
 
 from etf_jax.training.parallel import distributed
 
-
 # Relative, of float32: the same images in another order of sums. Another batch
 # changes the loss by some percent.
 LOSS_TOLERANCE = 1e-5

@@ -9,7 +9,6 @@ from etf_jax.errors import InputError
 from etf_jax.training import loop
 from etf_jax.training.setup import make_trainer
 
-
 FIELDS = {"augment.crop_padding": 1, "augment.mixup_alpha": 1.0}
 
 

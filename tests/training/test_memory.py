@@ -12,7 +12,6 @@ from etf_jax.training import loop, state
 from etf_jax.training.parallel import memory, sharding
 from etf_jax.training.setup import create_state, lower_step, make_trainer
 
-
 GB = 10**9
 # 4 GB whatever the batch (2 + 3 - 2 + 1), and 8 GB for its 1024 images.
 NEED = memory.Needed(2 * GB, 3 * GB, 2 * GB, 8 * GB, GB)

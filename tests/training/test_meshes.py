@@ -19,7 +19,6 @@ from etf_jax.training.config import resolve_config
 from etf_jax.training.parallel import sharding
 from etf_jax.training.setup import make_trainer
 
-
 CLASSES, STEPS = 10, 4
 # 45 images in one step of at most 48: there is padding, on any mesh.
 COUNTS = np.array([9, 8, 7, 5, 4, 4, 3, 2, 2, 1])

@@ -18,7 +18,6 @@ from etf_jax.models import ETFHead, create_model
 from etf_jax.training import methods, state
 from etf_jax.training.config import resolve_config
 
-
 SHAPE = (8, 8, 1)
 
 

@@ -10,7 +10,6 @@ from etf_jax.configs import digits_two_sizes
 from etf_jax.training import loop
 from etf_jax.training.setup import make_trainer
 
-
 LARGE, SMALL = slice(0, 5), slice(5, 10)
 
 

@@ -21,7 +21,6 @@ from etf_jax.training.checkpoints import two_stage
 from etf_jax.training.config import resolve_config
 from etf_jax.training.setup import make_trainer
 
-
 # With a projector and BatchNorm before the classifier, which are kept too.
 FIELDS = {
   "data.validation_fraction": 0.2,
