@@ -123,8 +123,31 @@ def test_a_coordinator_that_is_not_there(story, unreachable):
   assert not workdir.exists()
 
 
-def test_processes_that_are_not_alike(digits_dir, tmp_path):
-  # Another version of optax, as its metadata tell, for process 1.
+@pytest.mark.parametrize(
+  ("line", "problems"),
+  [
+    (
+      # Another version of optax, as its metadata tell, and another field.
+      "sys.path.insert(0, os.environ['FAKE_PACKAGES'])\n"
+      "  sys.argv.append('--config.loss.scaling=paper')",
+      (
+        "processes of one run must be alike",
+        'config.loss.scaling is "class_balanced" in process 0',
+        '"paper" in process 1 of 2',
+        '"0.0.1" in process 1 of 2',
+      ),
+    ),
+    (
+      "sys.argv[-1] += '-of-process-1'",
+      ("is not the folder of process 0: give one folder that all",),
+    ),
+    (
+      "os.environ['JAX_NUM_CPU_DEVICES'] = '2'",
+      ("devices of a process is 1 in process 0, 2 in process 1 of 2",),
+    ),
+  ],
+)
+def test_processes_that_are_not_alike(digits_dir, tmp_path, line, problems):
   fake = tmp_path / "packages" / "optax-0.0.1.dist-info"
   fake.mkdir(parents=True)
   (fake / "METADATA").write_text(
@@ -132,60 +155,27 @@ def test_processes_that_are_not_alike(digits_dir, tmp_path):
   )
   script = tmp_path / "command.py"
   script.write_text(
-    "import sys\n"
+    "import os, sys\n"
+    "flags = [a for a in sys.argv if a.startswith('--workdir')]\n"
+    "sys.argv = [a for a in sys.argv if a not in flags] + flags\n"
     "if '--process_id=1' in sys.argv:\n"
-    f"  sys.path.insert(0, {str(fake.parent)!r})\n"
-    "  sys.argv.append('--config.loss.scaling=paper')\n"
+    f"  {line}\n"
     "from etf_jax import main\n"
     "sys.exit(main.main(sys.argv))\n"
   )
   workdir = tmp_path / "run"
   command = process_runs.command(workdir, digits_dir)
   run = process_runs.Run(
-    workdir, [command[0], str(script), *command[3:]], 2, 1, grace=60
-  )
-  run.running.wait()
-  assert run.codes() == [2, 2], run.output
-  for line in run.errors:
-    assert "processes of one run must be alike" in line
-    assert 'config.loss.scaling is "class_balanced" in process 0' in line
-    assert '"paper" in process 1 of 2' in line
-    assert '"0.0.1" in process 1 of 2' in line
-  assert not workdir.exists()
-
-
-@pytest.mark.parametrize(
-  ("line", "problem"),
-  [
-    (
-      "  sys.argv[-1] += '-of-process-1'\n",
-      "is not the folder of process 0: give one folder that all processes see",
-    ),
-    (
-      "  os.environ['JAX_NUM_CPU_DEVICES'] = '2'\n",
-      "devices of a process is 1 in process 0, 2 in process 1 of 2",
-    ),
-  ],
-)
-def test_processes_that_cannot_work_together(
-  digits_dir, tmp_path, line, problem
-):
-  script = tmp_path / "command.py"
-  script.write_text(
-    "import os, sys\n"
-    "flags = [a for a in sys.argv if a.startswith('--workdir')]\n"
-    "sys.argv = [a for a in sys.argv if a not in flags] + flags\n"
-    "if '--process_id=1' in sys.argv:\n"
-    f"{line}"
-    "from etf_jax import main\n"
-    "sys.exit(main.main(sys.argv))\n"
-  )
-  command = process_runs.command(tmp_path / "run", digits_dir)
-  run = process_runs.Run(
-    tmp_path / "run", [command[0], str(script), *command[3:]], 2, 1, grace=60
+    workdir,
+    [command[0], str(script), *command[3:]],
+    2,
+    1,
+    grace=60,
+    FAKE_PACKAGES=fake.parent,
   )
   run.running.wait()
   assert run.codes() == [2, 2], run.output
   assert len(run.errors) == 2
   for error in run.errors:
-    assert problem in error
+    assert all(problem in error for problem in problems), error
+  assert not (workdir / "config.json").exists()

@@ -228,33 +228,21 @@ def refused(config, dataset):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("method", ["crt", "tau_norm"])
 @pytest.mark.parametrize(
   ("fields", "message"),
   [
     ({"init_from": None}, "starts from a trained model: set config.init_from"),
-    (
-      {"init_from": "no/such/place"},
-      "config.init_from='no/such/place' holds no run of seed 0",
-    ),
-    ({"seeds": (0, 1, 2)}, "holds no run of seed 2 (neither config.json nor"),
     ({"init_hash": "0123abcd"}, ", not 0123abcd: all seeds must start from"),
-    (
-      {"data.imbalance": 0.1},
-      "does not fit (data.imbalance: 0.05 there, 0.1 here)",
-    ),
-    (
-      {"data.validation_fraction": 0.1},
-      "(data.validation_fraction: 0.2 there, 0.1 here): make these",
-    ),
+    ({"data.imbalance": 0.1}, "(data.imbalance: 0.05 there, 0.1 here): make"),
+    ({"data.validation_fraction": 0.1}, "fraction: 0.2 there, 0.1 here): make"),
     ({"model.width": 2}, "(model.width: 1 there, 2 here)"),
     ({"head.projector": 8}, "(head.projector: 12 there, 8 here)"),
     ({"head.batch_norm": False}, "(head.batch_norm: True there, False here)"),
     ({"dtype": "bfloat16"}, "(dtype: 'float32' there, 'bfloat16' here)"),
   ],
 )
-def test_bad_input(second, dataset, method, fields, message):
-  assert message in refused(second(method, **fields), dataset)
+def test_bad_input(second, dataset, fields, message):
+  assert message in refused(second("crt", **fields), dataset)
 
 
 @pytest.mark.slow
@@ -272,9 +260,8 @@ def test_tau_norm_needs_validation_images(digits_dir, first):
 def test_runs_that_cannot_be_started_from(second, first, dataset, tmp_path):
   parent, _ = first
 
-  def line(damage, source="seed=0"):
-    place = tmp_path / damage.__name__
-    shutil.copytree(parent / source, place)
+  def line(damage):
+    place = shutil.copytree(parent / "seed=0", tmp_path / damage.__name__)
     damage(place)
     return refused(second("crt", init_from=str(place)), dataset)
 
@@ -282,13 +269,6 @@ def test_runs_that_cannot_be_started_from(second, first, dataset, tmp_path):
     facts = json.loads((place / "config.json").read_text())
     facts["config"]["head"]["name"] = "etf"
     edit(place / "config.json", **facts)
-
-  def unfinished(place):
-    lines = (place / "metrics.jsonl").read_text().splitlines()
-    (place / "metrics.jsonl").write_text("\n".join(lines[:-1]))
-
-  def without_checkpoint(place):
-    shutil.rmtree(place / "checkpoints" / str(tiny_runs.STEPS))
 
   def other_images(place):
     counts = json.loads((place / "class_counts.json").read_text())
@@ -299,12 +279,6 @@ def test_runs_that_cannot_be_started_from(second, first, dataset, tmp_path):
     edit(place / "config.json", seed=7)
 
   assert "(head.name: 'etf' there, 'linear' here)" in line(another_head)
-  assert "unfinished has not finished (epoch 3): repeat" in line(unfinished)
-  lost = line(without_checkpoint)
-  assert lost.endswith(
-    f"has no last checkpoint, checkpoints/{tiny_runs.STEPS}: copy the whole"
-    " directory"
-  )
   assert "images, and digits now has" in line(other_images)
   assert "is the run of seed 7, not 0" in line(another_seed)
 
