@@ -240,7 +240,7 @@ def lower(config: Any, dataset: Any, devices: Any):
     devices: of the slice.
 
   Returns:
-    The run's `plan.Plan` and the `jax.stages.Lowered` step.
+    The run's `Setup` and the `jax.stages.Lowered` step.
   """
   from etf_jax.data.feeds import resident
   from etf_jax.training.feeds.device import make_feed

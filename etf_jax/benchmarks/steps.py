@@ -78,7 +78,7 @@ def start(
 
   Args:
     plan: what it computes.
-    open_feed: see `feeding.create`.
+    open_feed: see `device.make_feed`.
     seed: of the run; a tuple: of runs that are packed.
   """
   if isinstance(seed, tuple):

@@ -193,7 +193,7 @@ def variables(
     run: its directory.
     model: that of the config.
     shape: of its inputs, see `input_shape`.
-    which: see `training.saved.find`.
+    which: see `restore.find`.
 
   Returns:
     `params`, `batch_stats` and `etf`, as NumPy arrays, and their step.

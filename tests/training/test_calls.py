@@ -26,7 +26,7 @@ TOLERANCE = 1e-5
 
 @pytest.fixture(scope="module")
 def build(digits_dir):
-  """steps_per_call -> an trainer."""
+  """steps_per_call -> a trainer."""
   config = tiny_runs.config(digits_dir, "etf_dr", FIELDS)
   dataset, made = data.load(config.data), {}
 

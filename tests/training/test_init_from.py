@@ -80,7 +80,7 @@ def source(digits_dir, pairs, tmp_path_factory):
 
 @pytest.fixture
 def made(digits_dir, source):
-  """Build an trainer that starts from the source's runs."""
+  """Build a trainer that starts from the source's runs."""
 
   def make(dataset, method="ce", **fields):
     fields = FIELDS | {"init_from": str(source[0])} | fields

@@ -99,7 +99,7 @@ METHODS = {
 
 @pytest.fixture(scope="module")
 def run(dataset):
-  """(method, mesh) -> an trainer, the state and metrics after its steps."""
+  """(method, mesh) -> a trainer, the state and metrics after its steps."""
 
   @functools.cache
   def make(method, mesh):

@@ -174,7 +174,7 @@ def test_float64_tells_rounding_from_mistakes(digits_dir, trainer):
 
 @pytest.fixture(scope="module")
 def short(digits_dir, trainer):
-  """(method, fields) -> an trainer of six steps, cheap to compile."""
+  """(method, fields) -> a trainer of six steps, cheap to compile."""
   dataset = trainer.dataset
   # 487 images, of which two devices do not get the same number.
   split = data.Split(dataset.train.images[1:], dataset.train.labels[1:])

@@ -1,9 +1,9 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """The variables that a run has saved: those that it evaluates.
 
-checkpoint = saved.find(run, "last", choice="--step")
-saved.check(checkpoint, wanted)    # by their shapes, without reading them
-variables = saved.read(checkpoint, wanted)
+checkpoint = restore.find(run, "last", choice="--step")
+restore.check(checkpoint, wanted)    # by their shapes, without reading them
+variables = restore.read(checkpoint, wanted)
 
 They are the averages, if the run makes some: a state to resume from has them
 beside its own variables, and `best/` has them instead.

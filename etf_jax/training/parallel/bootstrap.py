@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Brings the processes of a run together, and parts them however it ends.
 
-with joining.together(Processes("host0:1234", 4, process_id=1)):
+with bootstrap.together(Processes("host0:1234", 4, process_id=1)):
   ...
 """
 

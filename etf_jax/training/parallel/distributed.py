@@ -7,7 +7,7 @@
 
 One process alone has nothing of this but SIGTERM. Messages go through the
 key-value store of JAX's coordinator, which is in process 0; a thread of each
-process looks there once a second. `joining` brings the processes together.
+process looks there once a second. `bootstrap` brings the processes together.
 """
 
 from collections.abc import Callable, Iterator, Mapping
