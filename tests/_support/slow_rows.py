@@ -12,7 +12,7 @@ def create(config, workdir):
     float(os.environ.get("ROW_SECONDS", "0")),
     {
       number: int(os.environ.get(f"{number.name[3:]}_AT_STEP", "-1"))
-      for number in (signal.SIGTERM, signal.SIGINT)
+      for number in (signal.SIGTERM, signal.SIGINT, signal.SIGKILL)
     },
   )
 

@@ -31,7 +31,7 @@ def start(workdir, data_dir, kill_at=None):
       "--config.data.validation_fraction=0.1",
       "--config.checkpoint.every_steps=3",
       "--config.report.log_every_steps=1",
-      "--config.report.tracker=tests._support.killer:create",
+      "--config.report.tracker=tests._support.slow_rows:create",
       f"--config.data.data_dir={data_dir}",
       f"--workdir={workdir}",
     ],
