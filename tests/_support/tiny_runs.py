@@ -14,6 +14,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+from etf_jax import data
 from etf_jax.configs import digits_lt
 from etf_jax.training.setup import create_state
 
@@ -62,6 +63,28 @@ def config(data_dir, method, fields=None):
   c.report.tensorboard = False
   c.update_from_flattened_dict(fields or {})
   return c
+
+
+def noise(counts):
+  """Random images as long-tailed digits, K of which are the classes."""
+  rng, classes = np.random.default_rng(0), len(counts)
+
+  def split(labels):
+    images = rng.integers(0, 256, (len(labels), 8, 8, 1), np.uint8)
+    return data.Split(images, labels.astype(np.int32))
+
+  return data.Dataset(
+    name="digits",
+    num_classes=classes,
+    class_names=tuple("abcdefghij"[:classes]),
+    train=split(np.repeat(np.arange(classes), counts)),
+    validation=None,
+    test=split(np.arange(27) % classes),
+    class_counts=np.asarray(counts),
+    mean=(0.5,),
+    std=(0.3,),
+    image_shape=(8, 8, 1),
+  )
 
 
 def rows(workdir, kind=None):

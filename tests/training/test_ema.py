@@ -7,14 +7,9 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from etf_jax import models
-from etf_jax.data import augment
 from etf_jax.data.batch import Batch
-from etf_jax.training import optimizer, state
 from etf_jax.training.checkpoints import manager
-from etf_jax.training.config import resolve_config
-from etf_jax.training.parallel import sharding
-from etf_jax.training.step import make_train_step
+from etf_jax.training.setup import create_state, make_setup
 
 pytestmark = pytest.mark.slow
 
@@ -25,32 +20,8 @@ DECAY = 0.6  # reached at the fourth step: (1 + t) / (10 + t) < .6 before t = 13
 def built(decay):
   """A fresh state and the jitted step of a tiny model of four classes."""
   config = tiny_runs.config("", "etf_dr", {"ema_decay": decay})
-  config = resolve_config(config, 4)
-  model = models.create_model(config)
-  sgd = optimizer.create_optimizer(
-    config.optimizer, lambda step: jnp.float32(0.1)
-  )
-  train_step = make_train_step(
-    config,
-    model,
-    sgd,
-    COUNTS,
-    augment.training(config.augment, (0.5,), (0.25,)),
-    4,
-    40,
-  )
-  shape = (8, 8, 1)
-  fixed = state.draw_classifier(model, shape, 0)
-  fresh = state.create_train_state(
-    model,
-    sgd,
-    shape,
-    fixed,
-    0,
-    sharding.replicated(sharding.make_mesh(1, 24)),
-    average=decay > 0,
-  )
-  return fresh, jax.jit(train_step, donate_argnums=0)
+  setup = make_setup(config, tiny_runs.noise(COUNTS))
+  return create_state(setup, 0), jax.jit(setup.train_step, donate_argnums=0)
 
 
 def batch(seed):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tiny_runs
 
-from etf_jax import data, models
+from etf_jax import models
 from etf_jax.configs import cifar10_lt
 from etf_jax.errors import InputError
 from etf_jax.training import optimizer, state
@@ -22,7 +22,6 @@ from etf_jax.training.setup import make_trainer
 CLASSES, STEPS = 10, 4
 # 45 images in one step of at most 48: there is padding, on any mesh.
 COUNTS = np.array([9, 8, 7, 5, 4, 4, 3, 2, 2, 1])
-SHAPE = (8, 8, 1)
 # In float32, relative to the norm of a leaf; BatchNorm in small groups
 # magnifies rounding.
 TOLERANCE = 1e-4
@@ -30,24 +29,7 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(scope="module")
 def dataset():
-  rng = np.random.default_rng(0)
-
-  def split(labels):
-    images = rng.integers(0, 256, (len(labels), *SHAPE), np.uint8)
-    return data.Split(images, labels.astype(np.int32))
-
-  return data.Dataset(
-    name="digits",
-    num_classes=CLASSES,
-    class_names=tuple("abcdefghij"),
-    train=split(np.repeat(np.arange(CLASSES), COUNTS)),
-    validation=None,
-    test=split(np.arange(27) % CLASSES),
-    class_counts=COUNTS,
-    mean=(0.5,),
-    std=(0.3,),
-    image_shape=SHAPE,
-  )
+  return tiny_runs.noise(COUNTS)
 
 
 def config(method="etf_dr", *, devices=8, **fields):
