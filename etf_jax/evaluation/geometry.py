@@ -85,7 +85,7 @@ def create(
     # Cosines to the classifier's vectors, and the pull and push on them
     # (Yang et al. 2022, remark 2); the bias counts as one more feature.
     features, labels, where = part
-    own, others = collapse.centre_cosines(
+    true, others = collapse.centre_cosines(
       features, labels, weights, where=where
     )
     if bias is None:
@@ -94,7 +94,7 @@ def create(
     rows = jnp.where(where[:, None], jnp.hstack([features, ones]), 0)
     forces = losses.pull_push(rows, labels, jnp.vstack([weights, bias[None]]))
     return {
-      "cos_own_vector": jnp.sum(own),
+      "cos_own_vector": jnp.sum(true),
       "cos_other_vectors": jnp.sum(others),
       "classifier_pull": forces.classifier_pull[:-1],
       "classifier_push": forces.classifier_push[:-1],
@@ -125,12 +125,12 @@ def create(
     agreement = collapse.nearest_mean_agreement(
       logits, features, means, where=where
     )
-    own, others = collapse.centre_cosines(
+    true, others = collapse.centre_cosines(
       features, labels, means.T, where=where
     )
     sums = {
       "nearest_mean_agreement": jnp.where(number > 0, agreement, 0) * number,
-      "cos_own_centre": jnp.sum(own),
+      "cos_own_centre": jnp.sum(true),
       "cos_other_centres": jnp.sum(others),
     }
     if cones is not None:
@@ -216,7 +216,7 @@ def _ranks(
   every: Sequence[_Part], num_classes: int, limit: int
 ) -> dict[str, float]:
   """Return the numerical ranks of the first `limit` examples of a class."""
-  seen = np.zeros(num_classes, np.int64)
+  counted = np.zeros(num_classes, np.int64)
   features, labels = [], []
   for batch in every:
     part, classes, where = metrics.fetch(batch)
@@ -226,8 +226,8 @@ def _ranks(
     starts = np.searchsorted(classes[order], np.arange(num_classes))
     place = np.empty(len(classes), np.int64)
     place[order] = np.arange(len(classes)) - starts[classes[order]]
-    place += seen[classes]
-    seen += np.bincount(classes, minlength=num_classes)
+    place += counted[classes]
+    counted += np.bincount(classes, minlength=num_classes)
     # 2. The first ones stay, so both ranks see the same examples.
     features.append(part[where][place < limit])
     labels.append(classes[place < limit])

@@ -92,10 +92,9 @@ def shared_facts(config: ConfigDict) -> dict[str, Any]:
     fields["data"].pop(name, None)
   for name in _PLACES:
     fields["data"].pop(name.partition(".")[2], None)
-  here = versions() | {"devices of a process": jax.local_device_count()}
-  return here | {
-    f"config.{name}": value for name, value in _flat(fields).items()
-  }
+  facts = {f"config.{name}": value for name, value in _flat(fields).items()}
+  facts["devices of a process"] = jax.local_device_count()
+  return versions() | facts
 
 
 def fingerprint(

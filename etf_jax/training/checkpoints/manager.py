@@ -215,14 +215,14 @@ def _problem(folder: Path, like: TrainState) -> Exception | None:
       lambda _: ocp.RestoreArgs(restore_type=np.ndarray), abstract
     ),
   )
-  alone = ocp.options.MultiprocessingOptions(
+  single = ocp.options.MultiprocessingOptions(
     primary_host=jax.process_index(),
     active_processes={jax.process_index()},
     barrier_sync_key_prefix="check",
   )
   reader = ocp.Checkpointer(
-    ocp.PyTreeCheckpointHandler(multiprocessing_options=alone),
-    multiprocessing_options=alone,
+    ocp.PyTreeCheckpointHandler(multiprocessing_options=single),
+    multiprocessing_options=single,
   )
   try:
     if not integrity.check(folder / "default"):

@@ -66,16 +66,16 @@ def find(
   """
   if which not in CHOICES:
     raise InputError(f"step={which!r} is none of {', '.join(CHOICES)}")
-  there = _steps(run, which)
+  saved = _steps(run, which)
   if run.final is not None:
     step = run.final[which]["step"]
   else:
-    step = max(there, default=None)
+    step = max(saved, default=None)
   (other,) = set(CHOICES) - {which}
   instead = ""
   if choice and _steps(run, other):
     instead = f", or take {choice}={other}"
-  if step not in there:
+  if step not in saved:
     missing = f"{prefix}{run.directory} has no {which} checkpoint"
     if which == "best" and _never_best(run):
       raise InputError(f"{missing} (config.checkpoint.best is False){instead}")
@@ -115,16 +115,17 @@ def check(
     tree = ocp.PyTreeCheckpointHandler().metadata(place).tree
     averages = "ema" in tree
     variables = tree | tree["ema"] if averages else tree
-    there = _shapes({k: variables.get(k, {}) for k in _COLLECTIONS})
-  here, missing = _shapes(wanted), "missing"
+    found = _shapes({k: variables.get(k, {}) for k in _COLLECTIONS})
+  expected, missing = _shapes(wanted), "missing"
   different = [
-    f"{name}: {there.get(name, missing)} there, {here.get(name, missing)} here"
-    for name in sorted(here | there if whole else here)
-    if there.get(name) != here.get(name)
+    f"{name}: {found.get(name, missing)} there,"
+    f" {expected.get(name, missing)} here"
+    for name in sorted(expected | found if whole else expected)
+    if found.get(name) != expected.get(name)
   ]
   if averages != checkpoint.averages:
-    made, said = ("", "none") if averages else ("no ", "some")
-    different = [f"{made}averages there, {said} by its config.json"]
+    number, recorded = ("", "none") if averages else ("no ", "some")
+    different = [f"{number}averages there, {recorded} by its config.json"]
   if different:
     raise OtherModelError(
       f"{checkpoint.prefix}{checkpoint.folder} is of another model"

@@ -113,9 +113,9 @@ def from_writer(value: Callable[[], Any]) -> Any:
     return value()
   key = f"{_KEYS}/told/{next(_numbers)}"
   if is_writer():
-    told = value()
-    _client().key_value_set(key, json.dumps(told))
-    return told
+    answer = value()
+    _client().key_value_set(key, json.dumps(answer))
+    return answer
   return json.loads(
     _client().blocking_key_value_get(key, 1000 * _BARRIER_SECONDS)
   )
@@ -132,13 +132,14 @@ def check_same(facts: Mapping[str, Any]) -> None:
   """
   if _client() is None:
     return
-  here = {name: json.dumps(value) for name, value in facts.items()}
-  there = from_writer(lambda: here)
+  local = {name: json.dumps(value) for name, value in facts.items()}
+  first = from_writer(lambda: local)
+  place = f"{this_process()} on {socket.gethostname()}"
   different = [
-    f"{name} is {there.get(name, 'absent')} in process 0,"
-    f" {here.get(name, 'absent')} in {this_process()} on {socket.gethostname()}"
-    for name in sorted(there | here)
-    if there.get(name) != here.get(name)
+    f"{name} is {first.get(name, 'absent')} in process 0,"
+    f" {local.get(name, 'absent')} in {place}"
+    for name in sorted(first | local)
+    if first.get(name) != local.get(name)
   ]
   problem = f"processes of one run must be alike: {'; '.join(different)}"
   check_all(problem if different else None)
@@ -262,15 +263,15 @@ def _in_main_thread():
 
 def _watch(shared: _Shared) -> None:
   """Look for messages of the others, and passes on SIGTERM."""
-  told = False
+  passed_on = False
   while not shared.ended.wait(POLL_SECONDS):
     try:
       notices = dict(_client().key_value_dir_get(f"{_KEYS}/notices"))
       failures = [v for k, v in notices.items() if "/failed/" in k]
       if failures:
         leave(f"{this_process()} ends because {failures[0]}", EXIT_LOST)
-      if shared.signalled and not told:
-        told = True
+      if shared.signalled and not passed_on:
+        passed_on = True
         _tell("preempted")
       if shared.stop_at is None and any("/preempted/" in k for k in notices):
         _agree(shared)
