@@ -49,7 +49,8 @@ class Attempt:
     end = time.monotonic() + _PATIENCE
     while not condition():
       assert self.process.poll() is None, f"it has ended:\n{self.output}"
-      assert time.monotonic() < end, f"stuck:\n{self.output}"
+      if time.monotonic() > end:
+        raise TimeoutError(f"stuck:\n{self.output}")
       time.sleep(0.002)
 
   def in_restore(self):
