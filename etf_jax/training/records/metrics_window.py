@@ -184,11 +184,12 @@ def saved_window(path: Path, step: int) -> int | None:
 def _read(path: Path, step: int | None) -> dict[str, Any] | None:
   """Read the window that was saved at a step."""
   try:
-    saved = files.read_json(path)
+    # Not `read_json`: a step without an accuracy has NaN for it.
+    saved = json.loads(files.read_bytes(path))
     for window in (saved, saved.get("before", {})):
       known = {"step", "first", "metrics"} <= window.keys()
       if known and window["step"] == step:
         return {key: window[key] for key in ("step", "first", "metrics")}
-  except (OSError, ValueError, AttributeError):
+  except (OSError, ValueError, AttributeError, RecursionError):
     pass
   return None
