@@ -38,7 +38,6 @@ def straight(trainer, tmp_path_factory):
   return workdir
 
 
-@pytest.mark.slow
 def test_stopped_three_times_equals_left_alone(trainer, straight, tmp_path):
   stopped = tmp_path / "stopped"
   before = signal.getsignal(signal.SIGTERM)
