@@ -35,6 +35,7 @@ def main(argv: list[str]) -> int:
     print(_help())
     return 0
   try:
+    commands.check_limits()
     command = command_line.parse_command(argv)
     with bootstrap.together(command.processes):
       etf_jax.train(command.config, command.workdir)
@@ -50,6 +51,9 @@ def main(argv: list[str]) -> int:
     return commands.EXIT_INTERRUPTED
   except InputError as error:
     print(f"error: {one_line(error)}", file=sys.stderr)
+    return 2
+  except MemoryError:
+    print(commands.OUT_OF_MEMORY, file=sys.stderr)
     return 2
   return 0
 

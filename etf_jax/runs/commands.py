@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 import functools
 import logging
 import re
+import resource
 import sys
 
 from etf_jax.errors import InputError, did_you_mean, one_line
@@ -23,6 +24,13 @@ from etf_jax.runs import streams
 
 # 128 and the number of SIGINT, as shells have it.
 EXIT_INTERRUPTED = 130
+OUT_OF_MEMORY = (
+  "error: the memory is exhausted; use smaller batches or a larger machine, or"
+  " raise the limit (ulimit -v, -d)"
+)
+# Gigabytes that JAX and the libraries of data need to start; with less they
+# wait for ever, or abort without a word.
+_LEAST = {"v": (resource.RLIMIT_AS, 4), "d": (resource.RLIMIT_DATA, 2)}
 
 
 def command(
@@ -39,6 +47,7 @@ def command(
   def run(argv: Sequence[str] | None = None) -> int:
     show_log()
     try:
+      check_limits()
       code = main(argv) or 0
       sys.stdout.flush()
       if error := getattr(sys.stdout, "error", None):
@@ -47,11 +56,29 @@ def command(
     except InputError as error:
       print(f"error: {one_line(error)}", file=sys.stderr, flush=True)
       return 2
+    except MemoryError:
+      print(OUT_OF_MEMORY, file=sys.stderr, flush=True)
+      return 2
     except KeyboardInterrupt:
       print("interrupted", file=sys.stderr, flush=True)
       return EXIT_INTERRUPTED
 
   return run
+
+
+def check_limits() -> None:
+  """Refuse limits of memory under which nothing starts.
+
+  Raises:
+    InputError: one is set.
+  """
+  for flag, (kind, least) in _LEAST.items():
+    limit, _ = resource.getrlimit(kind)
+    if limit != resource.RLIM_INFINITY and limit < least << 30:
+      raise InputError(
+        f"ulimit -{flag} {limit >> 10}: a process needs {least} GiB to start;"
+        f" raise it (ulimit -{flag} unlimited)"
+      )
 
 
 class _Lines(logging.Handler):

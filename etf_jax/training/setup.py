@@ -32,6 +32,9 @@ from etf_jax.training.feeds import device
 from etf_jax.training.parallel import packing, sharding
 from etf_jax.training.step import TrainStep, make_train_step
 
+# Steps are counted on the devices, in 32 bits.
+_MOST_STEPS = 2**31 - 1
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Setup:
@@ -188,6 +191,11 @@ def _check_length(
   """Refuse a run without a step, or that ends before its profile does."""
   if total_steps < 1 and method.trains != "nothing":
     raise InputError("the run has no step: raise config.total_epochs")
+  if total_steps > _MOST_STEPS:
+    raise InputError(
+      f"config.total_epochs: the run has {total_steps:,} steps, and"
+      f" {_MOST_STEPS:,} can be counted; lower it, or raise config.batch_size"
+    )
   first, number = profile_steps or (0, 0)
   if first + number > total_steps:
     raise InputError(
@@ -221,6 +229,12 @@ def make_trainer(config: ConfigDict, dataset: Dataset) -> Trainer:
   )
   evaluate = evaluator.create(setup.model, inputs, dataset.num_classes)
   tau = methods.hinge_tau(config.loss, dataset.class_counts)
+  if dataset.num_classes > geometry.MOST_CLASSES and config.collapse.splits:
+    raise InputError(
+      f"config.collapse.splits={tuple(config.collapse.splits)}: the cosines of"
+      f" all pairs of {dataset.num_classes:,} classes are not measured, only up"
+      f" to {geometry.MOST_CLASSES:,}; set it to ()"
+    )
   measure = geometry.create(
     setup.model,
     inputs,

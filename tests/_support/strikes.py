@@ -35,7 +35,8 @@ class Outcome(NamedTuple):
     errors = [line for line in lines if line.startswith("error: ")]
     plain = "Traceback (most recent call last)" not in self.text
     return plain and (
-      self.code == 0 or (self.code == 2 and errors == lines[-1:])
+      self.code == 0
+      or (self.code == 2 and len(errors) == 1 and errors == lines[-1:])
     )
 
 

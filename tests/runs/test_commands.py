@@ -2,6 +2,9 @@
 """The frame of commands: one line on standard error, and the exit code."""
 
 import logging
+import resource
+import subprocess
+import sys
 
 import pytest
 
@@ -64,3 +67,29 @@ def test_help_ends_well(capsys):
     main(["--help"])
   assert end.value.code == 0
   assert "--batch_size" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("flag", ["v", "d"])
+def test_a_limit_under_which_nothing_starts_is_named(flag):
+  kind = resource.RLIMIT_AS if flag == "v" else resource.RLIMIT_DATA
+  started = subprocess.run(
+    [sys.executable, "-m", "etf_jax.convert", "weights.pth", "out"],
+    preexec_fn=lambda: resource.setrlimit(kind, (1900 << 20, 1900 << 20)),
+    capture_output=True,
+    text=True,
+  )
+  assert started.returncode == 2
+  assert started.stderr == (
+    f"error: ulimit -{flag} {1900 << 10}: a process needs"
+    f" {4 if flag == 'v' else 2} GiB to start; raise it (ulimit -{flag}"
+    " unlimited)\n"
+  )
+
+
+def test_exhausted_memory_is_one_line(capsys):
+  @commands.command
+  def main(argv):
+    return len(bytearray(2**60))
+
+  assert main([]) == 2
+  assert capsys.readouterr().err == commands.OUT_OF_MEMORY + "\n"

@@ -165,6 +165,15 @@ def test_a_profile_of_some_steps(build, tmp_path):
   assert any(str(name).startswith("dot") for name in names)
 
 
+def test_steps_are_counted_in_32_bits(digits_dir, tmp_path):
+  config = tiny_runs.config(digits_dir, "etf_dr", {"total_steps": 2**31})
+  with pytest.raises(
+    InputError, match="2,147,483,648 steps, and 2,147,483,647"
+  ):
+    train.train(config, tmp_path / "run")
+  assert not (tmp_path / "run").exists()
+
+
 def test_a_profile_ends_before_the_run(digits_dir, tmp_path):
   config = tiny_runs.config(digits_dir, "etf_dr", {"profile_steps": (10, 3)})
   with pytest.raises(InputError, match="at step 13, and the run at 12: pr"):
