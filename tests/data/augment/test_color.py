@@ -95,6 +95,7 @@ def reference(image, kinds, factors):
   return x
 
 
+@pytest.mark.slow
 def test_jitter_is_the_chain_of_its_draws(images):
   jittered = JITTER(
     keys(4), images, brightness=0.4, contrast=0.4, saturation=0.4

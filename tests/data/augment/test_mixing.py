@@ -64,6 +64,7 @@ def both(keys):
   )(keys)
 
 
+@pytest.mark.slow
 def test_of_both_each_is_drawn_half_of_the_time():
   keys = jax.random.split(jax.random.key(0), 1000)
   own, lam = (np.asarray(x) for x in both(keys))

@@ -232,6 +232,7 @@ def test_with_nothing_on_a_batch_is_only_normalised():
   np.testing.assert_array_equal(shown, expected)
 
 
+@pytest.mark.slow
 def test_the_recipe_of_cifar_is_padded_crop_flip_and_mixup():
   """Draw by draw, so that runs of today repeat those of yesterday."""
   batch, key = batch_of(6, where=jnp.arange(6) < 5), jax.random.key(7)
@@ -252,6 +253,7 @@ def test_the_recipe_of_cifar_is_padded_crop_flip_and_mixup():
     np.testing.assert_array_equal(a, e)
 
 
+@pytest.mark.slow
 def test_what_is_mixed_in_has_the_square_of_the_partner():
   batch, key = batch_of(6), jax.random.key(3)
   config = settings(cutout=7, mixup_alpha=1.0)
@@ -275,6 +277,7 @@ def everything():
   return jax.jit(augment.training(settings(**EVERYTHING), MEAN, STD))
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing_of_the_others(everything):
   whole, key = batch_of(16), jax.random.key(1)
   sizes = jnp.tile(jnp.array([[16, 18], [9, 12]], jnp.int32), (8, 1))
@@ -296,6 +299,7 @@ def test_padding_changes_nothing_of_the_others(everything):
   assert not np.array_equal(first[11:], second[11:])
 
 
+@pytest.mark.slow
 def test_a_mesh_changes_nothing(everything):
   batch = batch_of(16, jnp.arange(16) < 11, jnp.full((16, 2), 14, jnp.int32))
   key = jax.random.key(2)
