@@ -28,9 +28,10 @@ def get_config() -> ml_collections.ConfigDict:
   # model of a finished run, named in init_from: crt | tau_norm
   c.method = "etf_dr"
   # Start from a trained model: directory of a finished run, or the one above
-  # its seed=N (the run of the same seed is taken), or a .safetensors file in
-  # torchvision's layout. For crt and tau_norm its data.*, model.* and head.*
-  # must be those of this run, for the others its model.* alone.
+  # its seed=N (the run of the same seed is taken), or in torchvision's layout a
+  # .safetensors file or hf:ORG/NAME[@REVISION] of the Hugging Face Hub. For crt
+  # and tau_norm its data.*, model.* and head.* must be those of this run, for
+  # the others its model.* alone.
   c.init_from = placeholder(str)
   c.init_hash = placeholder(str)  # what that is, by a hash; None: any
   # What those others take of it: backbone (with a fresh head) | all, head.*
@@ -61,6 +62,8 @@ def get_config() -> ml_collections.ConfigDict:
   # never past an evaluation, a row of metrics or a checkpoint. None: 1 on CPUs
   # and for streamed images, 100 elsewhere. It changes rounding at most.
   c.steps_per_call = placeholder(int)
+  # The head is trained alone before the backbone of init_from joins it.
+  _duration(c, "freeze", epochs=0.0)
   # Keep compiled programs for later runs: in JAX_COMPILATION_CACHE_DIR, which
   # is ~/.cache/etf_jax/xla unless set.
   c.compilation_cache = True
@@ -234,6 +237,12 @@ def get_config() -> ml_collections.ConfigDict:
   # Of the backbone's rate over the head's, >= 0. 0: the backbone of init_from
   # stays as it is, its running statistics too.
   o.backbone_learning_rate_factor = 1.0
+  # Of a layer's rate over that of the layer behind it, in (0, 1]; layers are
+  # the parts of the backbone, and the head has the full rate.
+  o.layer_decay = 1.0
+  # Gradients whose norm over all trained parameters is larger are scaled down
+  # to it, > 0; None: none are.
+  o.clip_norm = placeholder(float)
 
   c.schedule = r = ml_collections.ConfigDict()
   r.name = "step"  # step | cosine | constant

@@ -6,9 +6,8 @@ python -m etf_jax.convert resnet50.pth resnet50.safetensors
 This command alone needs PyTorch, 2.6 or newer: a `.pth` is a pickle, which can
 run code when it is read, and before 2.6 so it could in spite of
 `weights_only=True`. The state dict is the file itself, or lies in it under
-`state_dict` or `model`; a leading `module.` of all names, left by training on
-several devices, goes. Names and numbers stay as they are;
-`etf_jax.models.pretrained` says which networks it knows.
+`state_dict` or `model`. Names and numbers stay as they are;
+`etf_jax.models.pretrained` says which networks and prefixes it knows.
 """
 
 from collections.abc import Sequence
@@ -19,7 +18,6 @@ from etf_jax.errors import InputError
 from etf_jax.runs import commands, files
 
 _NESTED = ("state_dict", "model")
-_PARALLEL = "module."
 
 
 @commands.command
@@ -67,8 +65,6 @@ def convert(weights: Path, converted: Path) -> int:
       f"{weights} holds no state dict: not a table of tensors by name, nor one"
       f" under {' or '.join(map(repr, _NESTED))}"
     )
-  if all(name.startswith(_PARALLEL) for name in found):
-    found = {k.removeprefix(_PARALLEL): v for k, v in found.items()}
   # Copies, because safetensors refuses tensors that share their memory.
   tensors = {k: v.detach().contiguous().clone() for k, v in found.items()}
   import safetensors.torch

@@ -6,7 +6,12 @@ features. It may take the keywords `train` and `mask`; what it does not take
 is not passed.
 """
 
-from etf_jax.models.classifier import BACKBONES, Classifier, create_model
+from etf_jax.models.classifier import (
+  BACKBONES,
+  Classifier,
+  create_model,
+  layers,
+)
 from etf_jax.models.densenet import DenseNet
 from etf_jax.models.heads import CosineHead, ETFHead, LinearHead, Output
 from etf_jax.models.mlp import MLP
@@ -25,4 +30,5 @@ __all__ = [
   "ResNet",
   "ResNetCIFAR",
   "create_model",
+  "layers",
 ]

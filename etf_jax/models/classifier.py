@@ -67,12 +67,14 @@ class Classifier(nn.Module):
     *,
     train: bool = False,
     mask: jax.Array | None = None,
+    train_backbone: bool | None = None,
   ) -> heads.Output:
     """Classify `[B, H, W, C]` float images.
 
     Args:
       images: normalized as in training.
       train: batch statistics instead of running ones, which are updated.
+      train_backbone: the same of the backbone; None: as `train`.
       mask: `[B]` booleans; False keeps an example out of the statistics.
 
     Raises:
@@ -80,7 +82,8 @@ class Classifier(nn.Module):
         not `[B, d]`.
     """
     with batch_norm.groups_of(self.bn_group_size):
-      features = self.features(images, train=train, mask=mask)
+      of_backbone = train if train_backbone is None else train_backbone
+      features = self.features(images, train=of_backbone, mask=mask)
       return self.head(features, train=train, mask=mask)
 
   def features(
@@ -109,6 +112,45 @@ class Classifier(nn.Module):
         f" {features.shape}: pool or flatten its output"
       )
     return features
+
+
+def layers(
+  model: Classifier, image_shape: tuple[int, ...]
+) -> tuple[tuple[str, ...], ...]:
+  """Return the names of the backbone's parts in each layer, from input on.
+
+  Parts are the modules that the backbone calls. A layer begins with one that
+  has a kernel; others, as normalizations, belong to the layer before them.
+
+  Args:
+    model: see `create_model`.
+    image_shape: `(H, W, C)`.
+  """
+  order: dict[str, None] = {}
+
+  def note(called, args, kwargs, context):
+    if len(context.module.path) > 1 and context.module.path[0] == "backbone":
+      order.setdefault(context.module.path[1])
+    return called(*args, **kwargs)
+
+  with nn.intercept_methods(note):
+    variables = jax.eval_shape(
+      lambda: model.init(
+        jax.random.key(0),
+        jnp.zeros((1, *image_shape)),
+        method=Classifier.features,
+      )
+    )
+  params = variables.get("params", {}).get("backbone", {})
+  found: list[tuple[str, ...]] = []
+  for name in order:
+    if name not in params:
+      continue
+    if not found or any(x.ndim > 1 for x in jax.tree.leaves(params[name])):
+      found.append((name,))
+    else:
+      found[-1] += (name,)
+  return tuple(found)
 
 
 def keywords(backbone: nn.Module) -> frozenset[str]:

@@ -13,6 +13,8 @@ A file holds what `state_dict()` gives of torchvision's resnet18, 34, 50 and
 `layer1.0.conv1.weight`, `layer1.0.downsample.0.weight`, `fc.weight` and so on.
 Kernels are `OIHW` there and `HWIO` here, linear weights `[out, in]` and
 `[in, out]`. `python -m etf_jax.convert` makes such a file from a `.pth`.
+Names may begin with one prefix, as `module.` or `backbone.`, under which the
+network lies; tensors beside it are left out with the head.
 
 `variables` are those of a `models.ResNet`, or of a `models.Classifier` around
 one, with its head. Of a head
@@ -47,6 +49,8 @@ _COLLECTIONS = ("params", "batch_stats", "etf")
 # PyTorch counts the batches that a BatchNorm has seen, and uses the number
 # only where there is no momentum.
 _COUNT = ".num_batches_tracked"
+# A tensor that every ResNet has once.
+_FIRST = "layer1.0.conv1.weight"
 
 
 def load(path: str | os.PathLike, like: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,6 +114,7 @@ def from_state_dict(
     )
   names = _names(depth, wanted)
   has_head = any(name.startswith("fc.") for name in names)
+  tensors = _below_prefix(tensors, source)
   given = {
     name: tensor
     for name, tensor in tensors.items()
@@ -141,6 +146,11 @@ def from_state_dict(
   arrays = {}
   for name, place in names.items():
     leaf = wanted[place]
+    if not np.isfinite(given[name].astype(np.float32)).all():
+      raise InputError(
+        f"{source}: {name} has NaN or infinity; take an earlier checkpoint of"
+        " that training"
+      )
     arrays[place] = _to_linen(given[name]).astype(leaf.dtype)
     if place[-1] == "prototypes":
       _check_frame(arrays[place], source)
@@ -201,6 +211,28 @@ def _read(path):
     raise InputError(f"no such file: {path}") from error
   except (OSError, safetensors.SafetensorError) as error:
     raise InputError(f"cannot read {path} ({error}): {advice}") from error
+
+
+def _below_prefix(tensors, source):
+  """Return the tensors below the one prefix of the network's names."""
+  found = sorted(
+    name.removesuffix(_FIRST)
+    for name in tensors
+    if name == _FIRST or name.endswith(f".{_FIRST}")
+  )
+  if not found or "" in found:
+    return tensors
+  if len(found) > 1:
+    raise InputError(
+      f"{source} holds {len(found)} networks, {' and '.join(found)}: write one"
+      " of them to a file"
+    )
+  (prefix,) = found
+  return {
+    name.removeprefix(prefix): tensor
+    for name, tensor in tensors.items()
+    if name.startswith(prefix)
+  }
 
 
 def _places(variables):

@@ -20,6 +20,8 @@ from ml_collections import ConfigDict
 from etf_jax.configs import base
 from etf_jax.runs import data_record
 
+# Begins `init_from` where it names weights of the Hugging Face Hub.
+HUB = "hf:"
 # Fields that change where a run reads and writes, not what it computes.
 _INCIDENTAL = (
   "seeds",
@@ -79,7 +81,7 @@ def with_absolute_paths(config: ConfigDict) -> ConfigDict:
 
 
 def _absolute(path: str | None) -> str | None:
-  if path is None or "://" in path:
+  if path is None or "://" in path or path.startswith(HUB):
     return path
   return os.path.abspath(os.path.expanduser(path))
 

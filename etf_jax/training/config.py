@@ -44,7 +44,8 @@ _INTERVALS = {
   "save": ("checkpoint", "every", None),
 }
 _DURATIONS = (
-  ("", "total", None), ("schedule", "warmup", None), *_INTERVALS.values()
+  ("", "total", None), ("", "freeze", None), ("schedule", "warmup", None),
+  *_INTERVALS.values(),
 )  # fmt: skip
 
 
@@ -89,8 +90,9 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
   (
     "be finite and > 0, or None",
     _optional(lambda x: 0 < x < math.inf),
-    "eval.patience_epochs loss.feature_length head.length",
+    "eval.patience_epochs loss.feature_length head.length optimizer.clip_norm",
   ),
+  ("lie in (0, 1]", lambda x: 0 < x <= 1, "optimizer.layer_decay"),
   (
     "be finite and >= 0",
     lambda x: 0 <= x < math.inf,
@@ -295,6 +297,23 @@ def _check_method(config: ConfigDict, method: Method) -> None:
       f"{named} keeps all running statistics as they are, also those of the"
       " head: set config.head.batch_norm=False"
     )
+  for name, absent in (
+    ("optimizer.layer_decay", 1.0),
+    *((f"freeze_{unit}", None) for unit in ("epochs", "steps", "examples")),
+  ):
+    value = _get(config, name) or absent
+    if value == absent:
+      continue
+    if not (method.trains == "all" and factor):
+      raise InputError(
+        f"config.{name}={value} does nothing where the backbone is not trained:"
+        " leave it out"
+      )
+    if absent is None and not config.init_from:
+      raise InputError(
+        f"config.{name}={value} holds a backbone that nothing has trained: set"
+        " config.init_from to a trained one"
+      )
   if config.init_parts != "backbone" and not config.init_from:
     raise InputError(
       f"config.init_parts={config.init_parts!r} does nothing without"

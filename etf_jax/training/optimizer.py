@@ -1,7 +1,7 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """SGD as PyTorch runs it, AdamW, and learning rates that follow the epochs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -58,21 +58,60 @@ def create_optimizer(
   config: ConfigDict,
   learning_rate: Callable[[jax.Array], jax.Array],
   trains: str = "all",
+  *,
+  freeze_steps: int = 0,
+  layers: Sequence[Sequence[str]] = (),
 ) -> optax.GradientTransformation:
   """Create SGD: g + decay * w, then momentum, then the rate; or AdamW.
 
   Args:
     config: `config.optimizer`; `decayed="kernels"` leaves out every parameter
-      of fewer than two axes (biases, BatchNorm), and
-      `backbone_learning_rate_factor` multiplies the rate of the backbone.
+      of fewer than two axes (biases, BatchNorm),
+      `backbone_learning_rate_factor` multiplies the rate of the backbone, and
+      `layer_decay` that of each layer once more than of the one behind it.
     learning_rate: step to learning rate.
     trains: "all", or the classifier only; see `methods.Method`.
+    freeze_steps: first steps, in which the backbone stays as it is.
+    layers: names of the backbone's parts in each layer, see `models.layers`;
+      other parts belong to the first one.
   """
+  factor, whole = config.backbone_learning_rate_factor, trains == "all"
+  rule = _rule(config, learning_rate)
+  clip = []
+  if config.clip_norm is not None:
+    clip = [optax.clip_by_global_norm(config.clip_norm)]
+  if not (whole and factor):
+    return optax.partition(
+      {
+        "trained": optax.chain(*clip, rule) if clip else rule,
+        "fixed": optax.set_to_zero(),
+      },
+      lambda params: jax.tree_util.tree_map_with_path(
+        lambda path, _: "trained" if _in_head(path, whole) else "fixed", params
+      ),
+    )
+  if freeze_steps:
+    # The backbone starts as if it were new, without moments.
+    later = optax.conditionally_mask(
+      _rule(config, 1.0), lambda step: step >= freeze_steps
+    )
+    late = optax.chain(later, optax.scale_by_schedule(learning_rate))
+    rule = optax.partition(
+      {"head": rule, "backbone": late}, lambda params: {k: k for k in params}
+    )
+  parts = [*clip, rule]
+  if factor != 1 or config.layer_decay != 1:
+    parts.append(_scale_backbone(factor, config.layer_decay, layers))
+  return optax.chain(*parts) if len(parts) > 1 else rule
+
+
+def _rule(config, learning_rate):
+  """Create SGD or AdamW at a rate, a number or a schedule."""
   mask = None
   if config.decayed == "kernels":
     mask = lambda params: jax.tree.map(lambda x: x.ndim > 1, params)  # noqa: E731
   if config.name == "adamw":
-    base = _promoting(
+    return _promoting(
       optax.adamw(
         learning_rate,
         b1=config.momentum,
@@ -81,19 +120,9 @@ def create_optimizer(
         nesterov=config.nesterov,
       )
     )
-  else:
-    base = optax.chain(
-      optax.add_decayed_weights(config.weight_decay, mask),
-      optax.sgd(learning_rate, config.momentum or None, config.nesterov),
-    )
-  factor, whole = config.backbone_learning_rate_factor, trains == "all"
-  if whole and factor:
-    return base if factor == 1 else optax.chain(base, _scale_backbone(factor))
-  return optax.partition(
-    {"trained": base, "fixed": optax.set_to_zero()},
-    lambda params: jax.tree_util.tree_map_with_path(
-      lambda path, _: "trained" if _in_head(path, whole) else "fixed", params
-    ),
+  return optax.chain(
+    optax.add_decayed_weights(config.weight_decay, mask),
+    optax.sgd(learning_rate, config.momentum or None, config.nesterov),
   )
 
 
@@ -107,14 +136,18 @@ def _promoting(base):
   return optax.GradientTransformation(base.init, update)
 
 
-def _scale_backbone(factor):
-  """Multiply the backbone's updates by a factor."""
+def _scale_backbone(factor, decay, layers):
+  """Multiply the updates of the backbone's layers by their factors."""
+  depth = {name: i for i, names in enumerate(layers) for name in names}
+
+  def scaled(path, x):
+    if _in_head(path, True):
+      return x
+    return factor * decay ** (len(layers) - depth.get(path[1].key, 0)) * x
 
   def update(updates, params):
     del params
-    return jax.tree_util.tree_map_with_path(
-      lambda path, x: x if _in_head(path, True) else factor * x, updates
-    )
+    return jax.tree_util.tree_map_with_path(scaled, updates)
 
   return optax.stateless(update)
 

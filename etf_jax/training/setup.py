@@ -153,8 +153,21 @@ def make_setup(
   learning_rate = optimizer.create_schedule(
     config.schedule, config.optimizer.learning_rate, epoch, total_steps
   )
+  freeze_steps = durations.steps(config, "freeze", epoch)
+  if 0 < total_steps <= freeze_steps:
+    raise InputError(
+      f"config.freeze_epochs: {freeze_steps} steps of the head alone, and the"
+      f" run has {total_steps}; lower it, or set"
+      " config.optimizer.backbone_learning_rate_factor=0"
+    )
   sgd = optimizer.create_optimizer(
-    config.optimizer, learning_rate, method.trains
+    config.optimizer,
+    learning_rate,
+    method.trains,
+    freeze_steps=freeze_steps,
+    layers=models.layers(model, input_shape)
+    if config.optimizer.layer_decay != 1
+    else (),
   )
   return Setup(
     config=config,
@@ -181,6 +194,7 @@ def make_setup(
       epoch.steps,
       total_steps,
       mesh,
+      freeze_steps=freeze_steps,
     ),
   )
 

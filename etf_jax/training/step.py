@@ -79,6 +79,7 @@ class _Static(NamedTuple):
   loss: methods.Loss
   trains_backbone: bool
   mesh: Mesh | None
+  freeze_steps: int
 
 
 def make_train_step(
@@ -90,6 +91,8 @@ def make_train_step(
   steps_per_epoch: int,
   total_steps: int,
   mesh: Mesh | None = None,
+  *,
+  freeze_steps: int = 0,
 ) -> TrainStep:
   """Make `train_step(state, batch, key) -> (state, metrics)`.
 
@@ -103,6 +106,7 @@ def make_train_step(
     steps_per_epoch: with `total_steps`, tells the loss the epoch.
     total_steps: steps of the run.
     mesh: of the state and the batches; None: one device.
+    freeze_steps: first steps, which train the head alone.
 
   Returns:
     The step. Its key is the run's; the step number is folded in. Its batches
@@ -115,6 +119,7 @@ def make_train_step(
     # Only with the backbone do the statistics follow the batches.
     methods.trains_backbone(config),
     mesh,
+    freeze_steps,
   )
 
   def train_step(state, batch, key):
@@ -162,14 +167,32 @@ def forward(
   """
   config, in_parts = static.config, static.config.accumulate_steps > 1
   gather, where = sharding.for_compute(static.mesh), rows(batch.where)
-  output, updates = static.model.apply(
-    gather(state.variables | {"params": params}),
-    rows(batch.images),
-    train=static.trains_backbone,
-    mask=_some(where) if in_parts else where,
-    mutable=["batch_stats"],
-    rngs={"dropout": batch.dropout_key},
-  )
+  images = rows(batch.images)
+
+  def apply(params, train_backbone):
+    return static.model.apply(
+      gather(state.variables | {"params": params}),
+      images,
+      train=static.trains_backbone,
+      train_backbone=train_backbone,
+      mask=_some(where) if in_parts else where,
+      mutable=["batch_stats"],
+      rngs={"dropout": batch.dropout_key},
+    )
+
+  def apply_frozen(params):
+    frozen = jax.lax.stop_gradient(params.get("backbone", {}))
+    return apply(params | {"backbone": frozen}, train_backbone=False)
+
+  def apply_all(params):
+    return apply(params, train_backbone=static.trains_backbone)
+
+  if static.freeze_steps:
+    output, updates = jax.lax.cond(
+      state.step < static.freeze_steps, apply_frozen, apply_all, params
+    )
+  else:
+    output, updates = apply_all(params)
 
   def loss_of(labels):
     context = batch.context

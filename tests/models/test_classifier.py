@@ -12,7 +12,13 @@ from etf_jax.configs import base
 from etf_jax.data import augment
 from etf_jax.data.batch import Batch
 from etf_jax.errors import InputError
-from etf_jax.models import Classifier, ETFHead, LinearHead, create_model
+from etf_jax.models import (
+  Classifier,
+  ETFHead,
+  LinearHead,
+  create_model,
+  layers,
+)
 from etf_jax.training import durations, optimizer, state
 from etf_jax.training.config import resolve_config
 from etf_jax.training.step import make_train_step
@@ -227,3 +233,29 @@ def test_padding_needs_a_backbone_that_takes_a_mask():
     jax.eval_shape(lambda: apply(train=True))
   # Evaluation needs none: running statistics do not see the batch.
   jax.eval_shape(lambda: apply(train=False))
+
+
+@pytest.mark.parametrize(
+  ("backbone", "shape", "wanted"),
+  [
+    (
+      "resnet18",
+      (32, 32, 3),
+      [
+        ("conv_stem", "norm_stem"),
+        *((f"stage{s}_block{b}",) for s in (1, 2, 3, 4) for b in (1, 2)),
+      ],
+    ),
+    ("mlp", (1, 1, 5), [("hidden0",)]),
+    ("identity", (1, 1, 5), []),
+    ("elsewhere:Patches", SHAPE, [("Conv_0", "LayerNorm_0"), ("Dense_0",)]),
+    (
+      "elsewhere:Normalised",
+      SHAPE,
+      [("Dense_0", "BatchNorm_0"), ("Dense_1",)],
+    ),
+  ],
+)
+def test_layers_are_in_the_order_of_their_calls(backbone, shape, wanted):
+  found = layers(create_model(config("ce", backbone)), shape)
+  assert list(found) == wanted

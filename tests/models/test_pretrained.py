@@ -163,6 +163,21 @@ def test_numbers_of_other_widths(small, tmp_path, dtype):
   )
 
 
+@pytest.mark.parametrize(
+  "prefix", ["module.", "module.backbone.", "_orig_mod."]
+)
+def test_names_below_a_prefix(small, prefix):
+  like = shapes(models.ResNet(18))
+  named = {f"{prefix}{name}": tensor for name, tensor in small.items()}
+  # Beside it, what self-supervised training leaves.
+  named["projector.0.weight"] = np.zeros((8, 512), np.float32)
+  jax.tree.map(
+    np.testing.assert_array_equal,
+    pretrained.from_state_dict(named, like),
+    pretrained.from_state_dict(small, like),
+  )
+
+
 def with_head(small, collections):
   """Variables of a ResNet-18 around the arrays of some head."""
   backbone = pretrained.from_state_dict(small, shapes(models.ResNet(18)))

@@ -239,3 +239,120 @@ def test_adamw_by_hand():
   found = params["head"]
   np.testing.assert_allclose(found["kernel"][0, 0], wanted[0], rtol=1e-5)
   np.testing.assert_allclose(found["bias"][0], wanted[1], rtol=1e-5)
+
+
+LAYERS = (("stem", "norm"), ("block",))
+TREE = {
+  "backbone": {
+    "stem": {"kernel": jnp.full((2, 2), 2.0)},
+    "norm": {"bias": jnp.full(2, 2.0)},
+    "block": {"kernel": jnp.full((2, 2), 2.0)},
+    "token": jnp.full(2, 2.0),
+  },
+  "head": {"kernel": jnp.full((2, 3), 2.0)},
+}
+
+
+def fine_tuning(name="sgd", **fields):
+  config = base.get_config().optimizer
+  config.update(name=name, weight_decay=0.0, decayed="kernels")
+  config.update(fields)
+  return config
+
+
+def test_layers_have_rates_that_fall_towards_the_input():
+  config = fine_tuning(
+    momentum=0.0, layer_decay=0.5, backbone_learning_rate_factor=0.8
+  )
+  sgd = optimizer.create_optimizer(config, lambda step: 0.1, layers=LAYERS)
+  ones = jax.tree.map(jnp.ones_like, TREE)
+  updates, _ = sgd.update(ones, sgd.init(TREE), TREE)
+  found = jax.tree.map(lambda x: float(x.ravel()[0]), updates)
+  # The head's .1; .8 and one half of it a layer; what has no layer is first.
+  assert found == {
+    "backbone": {
+      "stem": {"kernel": pytest.approx(-0.02)},
+      "norm": {"bias": pytest.approx(-0.02)},
+      "block": {"kernel": pytest.approx(-0.04)},
+      "token": pytest.approx(-0.02),
+    },
+    "head": {"kernel": pytest.approx(-0.1)},
+  }
+
+
+def test_gradients_are_clipped_by_their_norm():
+  config = fine_tuning(momentum=0.0, clip_norm=1.0)
+  sgd = optimizer.create_optimizer(config, lambda step: 0.1)
+  ones = jax.tree.map(jnp.ones_like, TREE)  # 18 numbers
+  for scale, wanted in ((1.0, 1 / np.sqrt(18)), (0.2, 0.2)):
+    gradients = jax.tree.map(lambda x, s=scale: s * x, ones)
+    updates, _ = sgd.update(gradients, sgd.init(TREE), TREE)
+    for leaf in jax.tree.leaves(updates):
+      np.testing.assert_allclose(leaf, -0.1 * wanted, rtol=1e-6)
+
+
+def test_what_is_not_trained_has_no_part_in_the_norm():
+  config = fine_tuning(
+    momentum=0.0, clip_norm=1.0, backbone_learning_rate_factor=0.0
+  )
+  sgd = optimizer.create_optimizer(config, lambda step: 1.0)
+  ones = jax.tree.map(jnp.ones_like, TREE)
+  updates, _ = sgd.update(ones, sgd.init(TREE), TREE)
+  np.testing.assert_allclose(updates["head"]["kernel"], -1 / np.sqrt(6), 1e-6)
+  assert not any(x.any() for x in jax.tree.leaves(updates["backbone"]))
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_a_backbone_that_joins_later_starts_as_if_it_were_new(name):
+  """Bit-equal until then, without moments; the head goes on as always."""
+  config = fine_tuning(name, weight_decay=0.1)
+  table = 0.1 / jnp.arange(1.0, 10.0)
+  schedule = table.__getitem__
+  frozen = optimizer.create_optimizer(config, schedule, freeze_steps=3)
+  plain = optimizer.create_optimizer(config, schedule)
+  late = optimizer.create_optimizer(config, lambda step: schedule(step + 3))
+  random = np.random.default_rng(0)
+  gradients = [
+    jax.tree.map(lambda x: jnp.asarray(random.normal(size=x.shape)), TREE)
+    for _ in range(6)
+  ]
+
+  def steps(transformation, params, gradients):
+    update = jax.jit(transformation.update)
+    opt_state, found = transformation.init(params), []
+    for gradient in gradients:
+      updates, opt_state = update(gradient, opt_state, params)
+      params = optax.apply_updates(params, updates)
+      found.append(params)
+    return found
+
+  found = steps(frozen, TREE, gradients)
+  for params in found[:3]:
+    jax.tree.map(
+      np.testing.assert_array_equal, params["backbone"], TREE["backbone"]
+    )
+  always = steps(plain, TREE, gradients)
+  alone = steps(late, TREE, gradients[3:])
+  for ours, one, other in zip(found[3:], always[3:], alone, strict=True):
+    for part, wanted in (("head", one), ("backbone", other)):
+      jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6),
+        ours[part],
+        wanted[part],
+      )
+
+
+@pytest.mark.parametrize("name", ["sgd", "adamw"])
+def test_states_are_those_that_checkpoints_have(name):
+  """New fields at their defaults leave the tree of the state as it was."""
+  config = fine_tuning(name)
+  found = optimizer.create_optimizer(config, lambda step: 0.1).init(TREE)
+  mask = lambda params: jax.tree.map(lambda x: x.ndim > 1, params)  # noqa: E731
+  wanted = {
+    "sgd": optax.chain(
+      optax.add_decayed_weights(0.0, mask),
+      optax.sgd(lambda step: 0.1, 0.9),
+    ),
+    "adamw": optax.adamw(lambda step: 0.1, mask=mask),
+  }[name].init(TREE)
+  assert jax.tree.structure(found) == jax.tree.structure(wanted)

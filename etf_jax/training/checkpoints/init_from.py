@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""The model that `config.init_from` names: of a finished run, or of a file.
+"""The model that `config.init_from` names: of a run, of a file or of a hub.
 
 config = init_from.resolve(config, input_shape)  # checks, and names the source
 state = init_from.start(config, fresh_state, seed)
@@ -21,7 +21,7 @@ from etf_jax.data.feeds import resident
 from etf_jax.errors import InputError
 from etf_jax.models import pretrained
 from etf_jax.runs import identity, reader
-from etf_jax.training.checkpoints import restore
+from etf_jax.training.checkpoints import hub, restore
 from etf_jax.training.parallel import distributed
 from etf_jax.training.state import TrainState, train_state_shapes
 
@@ -39,7 +39,8 @@ def resolve(
 
   Returns:
     A copy with `init_hash`: of a run its hash, and its seed if it serves all
-    seeds; of a file the SHA-256 of its bytes.
+    seeds; of a file the SHA-256 of its bytes. `init_from` has the commit of a
+    hub's file.
 
   Raises:
     InputError: a file or run that is missing, unfinished or does not fit.
@@ -48,14 +49,17 @@ def resolve(
     models.create_model(config), optax.identity(), input_shape
   )
   wanted = _chosen(shapes.variables, config.init_parts)
-  if _is_file(config.init_from):
+  config = ConfigDict(config)
+  if config.init_from.startswith(identity.HUB):
+    _, config.init_from = hub.download(config.init_from)
+  if path := _file(config.init_from):
     if config.init_checkpoint != "last":
       raise InputError(
         f"config.init_checkpoint={config.init_checkpoint!r} is for runs, and"
         f" config.init_from={config.init_from!r} is a file: leave it out"
       )
-    _load(config.init_from, wanted, config.init_parts)
-    with open(config.init_from, "rb") as file:
+    _load(path, wanted, config.init_parts)
+    with path.open("rb") as file:
       found = {hashlib.file_digest(file, "sha256").hexdigest()}
   else:
     found = {_check_run(config, seed, wanted) for seed in config.seeds}
@@ -67,7 +71,6 @@ def resolve(
       " all seeds must start from runs of one configuration, and from"
       " config.init_hash if set"
     )
-  config = ConfigDict(config)
   (config.init_hash,) = found
   distributed.check_same({"what config.init_from holds": config.init_hash})
   return FrozenConfigDict(config)
@@ -85,10 +88,10 @@ def start(config: ConfigDict, state: TrainState, seed: int) -> TrainState:
     InputError: the file or run is not there any more.
   """
   wanted = _chosen(state.variables, config.init_parts)
-  if _is_file(config.init_from):
+  if path := _file(config.init_from):
     taken = jax.tree.map(
       lambda array, like: resident.place(array, like.sharding),
-      _load(config.init_from, wanted, config.init_parts),
+      _load(path, wanted, config.init_parts),
       wanted,
     )
   else:
@@ -114,7 +117,8 @@ def find(init_from: str, seed: int) -> reader.RunRecord:
     raise InputError(
       f"config.init_from={init_from!r} holds no run of seed {seed}"
       f" (neither config.json nor seed={seed}/config.json): give the directory"
-      f" of a finished run, the one above its seed=N, or a {_FILE} file"
+      f" of a finished run, the one above its seed=N, a {_FILE} file, or"
+      f" {identity.HUB}ORG/NAME"
     )
   run = reader.load_run(place)
   if run.final is None:
@@ -141,8 +145,12 @@ def checkpoint(
   return restore.find(run, which, choice=choice, prefix="config.init_from: ")
 
 
-def _is_file(init_from):
-  return Path(init_from).suffix == _FILE
+def _file(init_from):
+  """Return the path of a file or of a hub's, None for a run."""
+  if init_from.startswith(identity.HUB):
+    return hub.download(init_from)[0]
+  path = Path(init_from)
+  return path if path.suffix == _FILE else None
 
 
 def _chosen(variables, parts):
