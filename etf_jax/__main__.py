@@ -19,6 +19,7 @@ COMMANDS = {
   "serve": "open a local page, and JSON, for photographs",
   "export": "write a trained model for use elsewhere, with its card",
   "convert": "turn a PyTorch file of weights into safetensors",
+  "features": "turn images into features, by any model",
   "reporting": "write a table and a report of runs",
   "probe": "learn other data sets on frozen features",
   "reproduce": "run the tables and figures of the papers",

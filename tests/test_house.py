@@ -29,6 +29,7 @@ PARTS += ["data", "theory", "models", "evaluation", "training", "reporting"]
 PARTS += ["sklearn", "serving", "probing", "reproductions", "benchmarks"]
 COMMANDS = {"main", "prepare", "evaluate", "predict", "export", "convert"}
 COMMANDS |= {"advise", "probe", "reproduce", "benchmark", "theory_lab", "serve"}
+COMMANDS |= {"features"}
 COMMANDS |= {"__init__", "__main__"}
 IMPORTS_BACKWARD = {
   ("benchmarks", "main"),

@@ -40,7 +40,7 @@ def tracker(
   Raises:
     InputError: the function cannot be found, or did not return a writer.
   """
-  function = _import_function(spec)
+  function = import_function(f"tracker {spec!r}", spec)
   return _Guarded(spec, lambda: function(dict(config), str(workdir)))
 
 
@@ -58,27 +58,32 @@ def _check_writer(spec: str, writer: Any) -> None:
     )
 
 
-def _import_function(spec: str) -> Callable[..., Any]:
+def import_function(name: str, spec: str) -> Callable[..., Any]:
+  """Import a function of a user's.
+
+  Args:
+    name: field and value in messages.
+    spec: `package.module:function`.
+
+  Raises:
+    InputError: there is none.
+  """
   module_name, colon, function_name = spec.partition(":")
   if not (module_name and colon and function_name):
-    raise InputError(
-      f"tracker {spec!r} is not of the form 'package.module:function'"
-    )
+    raise InputError(f"{name} is not of the form 'package.module:function'")
   try:
     module = importlib.import_module(module_name)
   except ImportError as error:
     raise InputError(
-      f"tracker {spec!r}: cannot import {module_name} ({error}); install it"
+      f"{name}: cannot import {module_name} ({error}); install it"
       " or start from the directory that holds it"
     ) from error
   function = getattr(module, function_name, None)
   if function is None:
     hint = did_you_mean(function_name, dir(module))
-    raise InputError(
-      f"tracker {spec!r}: {module_name} has no {function_name!r}{hint}"
-    )
+    raise InputError(f"{name}: {module_name} has no {function_name!r}{hint}")
   if not callable(function):
-    raise InputError(f"tracker {spec!r} is not a function")
+    raise InputError(f"{name} is not a function")
   return function
 
 

@@ -31,7 +31,7 @@ NOT_CALIBRATED = "probability (not calibrated)"
 # Batches that are decoded while one is classified.
 _AHEAD = 2
 # Path, decoded image or None, and its size or the reason why there is none.
-_Decoded = tuple[str, np.ndarray | None, Any]
+Decoded = tuple[str, np.ndarray | None, Any]
 _Write = Callable[[dict[str, Any]], None]
 
 
@@ -105,7 +105,7 @@ def predict(
   Raises:
     InputError: a file cannot be read, and `corrupt` is "error".
   """
-  for batch in _decoded(trained, paths, options.batch_size):
+  for batch in read_batches(trained.decode, paths, options.batch_size):
     images = [(array, size) for _, array, size in batch if array is not None]
     found, place = None, 0
     if images:
@@ -312,21 +312,30 @@ def _keys(place: int) -> tuple[str, str]:
   return f"class_{place}", f"probability_{place}"
 
 
-def _decoded(
-  trained: Trained, paths: Sequence[str], batch_size: int
-) -> Iterator[list[_Decoded]]:
-  """Yield batches, decoded by threads a few batches ahead."""
+def read_batches(
+  decode_file: Callable[[bytes], tuple[np.ndarray, Any]],
+  paths: Sequence[str],
+  batch_size: int,
+) -> Iterator[list[Decoded]]:
+  """Yield batches of images in files, decoded by threads some batches ahead.
 
-  def read(path: str) -> _Decoded:
+  Args:
+    decode_file: content of a file to an image and the size of it; raises
+      `decode.CorruptImage`.
+    paths: files.
+    batch_size: images in a batch.
+  """
+
+  def read(path: str) -> Decoded:
     try:
-      return path, *trained.decode(Path(path).read_bytes())
+      return path, *decode_file(Path(path).read_bytes())
     except OSError as error:
       return path, None, error.strerror or type(error).__name__
     except decode.CorruptImage as error:
       return path, None, str(error)
 
   with concurrent.futures.ThreadPoolExecutor(decode.cpu_threads()) as pool:
-    pending: list[list[concurrent.futures.Future[_Decoded]]] = []
+    pending: list[list[concurrent.futures.Future[Decoded]]] = []
     for start in range(0, len(paths), batch_size):
       part = paths[start : start + batch_size]
       pending.append([pool.submit(read, path) for path in part])

@@ -16,17 +16,18 @@ from etf_jax.runs.identity import HUB
 _FILE = "model.safetensors"
 
 
-def download(name: str) -> tuple[Path, str]:
+def download(name: str, field: str = "config.init_from") -> tuple[Path, str]:
   """Return the path of a repository's weights, and their name with a commit.
 
   Args:
     name: `hf:ORG/NAME`, the newest weights, or `hf:ORG/NAME@REVISION`, those of
       a commit, tag or branch.
+    field: what has the name, in messages.
 
   Raises:
     InputError: there are none, or they cannot be had without a network.
   """
-  field = f"config.init_from={name!r}"
+  field = f"{field}={name!r}"
   try:
     import huggingface_hub
     from huggingface_hub import constants, errors
