@@ -297,19 +297,19 @@ def _check_method(config: ConfigDict, method: Method) -> None:
       f"{named} keeps all running statistics as they are, also those of the"
       " head: set config.head.batch_norm=False"
     )
-  for name, absent in (
+  for name, default in (
     ("optimizer.layer_decay", 1.0),
     *((f"freeze_{unit}", None) for unit in ("epochs", "steps", "examples")),
   ):
-    value = _get(config, name) or absent
-    if value == absent:
+    value = _get(config, name) or default
+    if value == default:
       continue
     if not (method.trains == "all" and factor):
       raise InputError(
         f"config.{name}={value} does nothing where the backbone is not trained:"
         " leave it out"
       )
-    if absent is None and not config.init_from:
+    if default is None and not config.init_from:
       raise InputError(
         f"config.{name}={value} holds a backbone that nothing has trained: set"
         " config.init_from to a trained one"
