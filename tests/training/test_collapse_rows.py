@@ -6,6 +6,7 @@ import tiny_runs
 
 from etf_jax import data
 from etf_jax.errors import InputError
+from etf_jax.evaluation import geometry
 from etf_jax.training import loop
 from etf_jax.training.setup import make_trainer
 
@@ -53,4 +54,15 @@ def test_a_validation_split_must_be_there(digits_dir):
   fields = {"collapse.splits": ("train", "validation")}
   config = tiny_runs.config(digits_dir, "etf_dr", fields)
   with pytest.raises(InputError, match="validation_fraction or leave it out"):
+    make_trainer(config, data.load(config.data))
+
+
+def test_pairs_of_too_many_classes_are_named(digits_dir, monkeypatch):
+  monkeypatch.setattr(geometry, "MOST_CLASSES", 9)
+  config = tiny_runs.config(digits_dir, "etf_dr", {"collapse.splits": ()})
+  make_trainer(config, data.load(config.data))
+  config.collapse.splits = ("test",)
+  with pytest.raises(
+    InputError, match=r"of 10 classes .* to 9; set it to \(\)"
+  ):
     make_trainer(config, data.load(config.data))
