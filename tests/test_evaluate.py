@@ -18,6 +18,7 @@ import trained_runs
 import etf_jax
 from etf_jax import evaluate
 from etf_jax.evaluation import calibration
+from etf_jax.serving import evaluation
 
 pytestmark = pytest.mark.slow
 
@@ -303,6 +304,14 @@ def test_a_temperature_that_does_not_help_is_not_kept(
 )
 def test_wrong_arguments_are_one_line(run, capsys, arguments, said):
   assert said in refused(capsys, f"--workdir={run}", *arguments)
+
+
+def test_more_logits_than_memory_are_one_line(run, capsys, monkeypatch):
+  monkeypatch.setattr(evaluation, "_memory", lambda: 1e-9)
+  assert evaluate.main([f"--workdir={run}"]) == 2
+  *_, line = capsys.readouterr().err.splitlines()
+  assert "images of 10 classes: what is made of their logits takes" in line
+  assert "--images=FOLDER" in line
 
 
 def test_rows_that_cannot_be_written(run, capsys, tmp_path, test_images):
