@@ -11,8 +11,6 @@ from etf_jax.data.batch import Batch
 from etf_jax.training.checkpoints import manager
 from etf_jax.training.setup import create_state, make_setup
 
-pytestmark = pytest.mark.slow
-
 COUNTS = np.array([9, 7, 5, 3])
 DECAY = 0.6  # reached at the fourth step: (1 + t) / (10 + t) < .6 before t = 13
 
