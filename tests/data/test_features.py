@@ -100,6 +100,92 @@ def test_bad_files_are_named(tmp_path, arrays, message):
     opened(tmp_path / "x.npz")
 
 
+class Trap:
+  """An object that writes a file where it is unpickled."""
+
+  def __init__(self, path):
+    self.path = path
+
+  def __reduce__(self):
+    return open, (str(self.path), "w")
+
+
+def write_table(path, **columns):
+  pyarrow = pytest.importorskip("pyarrow")
+  parquet = pytest.importorskip("pyarrow.parquet")
+  parquet.write_table(pyarrow.table(columns), path)
+
+
+def truncate(path):
+  path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+ROWS = X.tolist()
+
+
+@pytest.mark.parametrize(
+  ("name", "write", "message"),
+  [
+    (
+      "x.npz",
+      lambda p: np.savez(p, x=np.where(X[7, 1] == X, np.inf, X), y=Y),
+      "has NaN or infinity; remove it",
+    ),
+    (
+      "x.npz",
+      lambda p: np.savez(p, x=X, y=np.zeros(40, int)),
+      "all labels are ['0']; give two classes or more",
+    ),
+    (
+      "x.npz",
+      lambda p: np.savez(p, x=np.array([Trap(p.with_name("trap"))]), y=Y[:1]),
+      "Object arrays cannot be loaded when allow_pickle=False",
+    ),
+    (
+      "x.npz",
+      lambda p: (np.savez(p, x=X, y=Y), truncate(p)),
+      "cannot be read (File is not a zip file); write it again",
+    ),
+    (
+      "x.parquet",
+      lambda p: write_table(p, x=[*ROWS[:-1], ROWS[-1][:3]], y=Y),
+      "rows of different lengths in x; give one width",
+    ),
+    (
+      "x.parquet",
+      lambda p: write_table(p, x=[*ROWS[:-1], None], y=Y),
+      "cannot be read (",
+    ),
+    (
+      "x.parquet",
+      lambda p: write_table(p, x=ROWS, species=Y),
+      "has no column y or label or class; name the column of labels",
+    ),
+    (
+      "x.parquet",
+      lambda p: write_table(p, a=["red"] * 40, y=Y),
+      "cannot be read (could not convert",
+    ),
+    (
+      "x.parquet",
+      lambda p: (write_table(p, x=ROWS, y=Y), truncate(p)),
+      "cannot be read (",
+    ),
+  ],
+)
+def test_bad_input_is_one_line(tmp_path, name, write, message):
+  path = tmp_path / name
+  write(path)
+  with pytest.raises(InputError) as caught:
+    opened(path)
+  line = str(caught.value)
+  assert line.startswith(f"config.data.dir={path}: ")
+  assert message in line
+  assert "; " in line
+  assert "\n" not in line
+  assert not (tmp_path / "trap").exists()
+
+
 def test_what_is_no_file_of_features(tmp_path, npz):
   for name, content in (("a.npz", npz.read_bytes()[:99]), ("b.txt", b"")):
     (tmp_path / name).write_bytes(content)

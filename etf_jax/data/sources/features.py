@@ -125,7 +125,10 @@ def read(path: Path) -> dict[str, np.ndarray]:
     raise
   # A damaged header can raise anything: it is Python text and a zip's.
   except Exception as error:
-    raise _error(path, f"cannot be read ({error})", "write it again") from error
+    reason = " ".join(str(error).split())
+    raise _error(
+      path, f"cannot be read ({reason})", "write it again"
+    ) from error
   for name, array in found.items():
     if name.split("_")[-1] == "x" and (
       array.ndim != 2 or not np.issubdtype(array.dtype, np.floating)
