@@ -147,7 +147,7 @@ def test_html_marks_the_best_means(runs_dir):
 
 def test_labels_are_escaped_in_markdown(tmp_path):
   synthetic_runs.write_run(tmp_path / "r", "<b>|x", 0, 0.5, epochs=2)
-  assert "| <b>\\|x |" in results.markdown([tmp_path])
+  assert "| \\<b\\>\\|x |" in results.markdown([tmp_path])
 
 
 def test_classes_without_test_images_are_counted(tmp_path):
