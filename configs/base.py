@@ -59,8 +59,9 @@ def get_config() -> ml_collections.ConfigDict:
   c.bn_group_size = placeholder(int)
   _duration(c, "total", epochs=200.0)
   # Steps that the devices go without the host, >= 1, of images that lie there;
-  # never past an evaluation, a row of metrics or a checkpoint. None: 1 on CPUs
-  # and for streamed images, 100 elsewhere. It changes rounding at most.
+  # never past an evaluation, a row of metrics or a checkpoint, before which
+  # they go one by one. None: 1 on CPUs and for streamed images, 10 elsewhere.
+  # It changes rounding at most.
   c.steps_per_call = placeholder(int)
   # The head is trained alone before the backbone of init_from joins it.
   _duration(c, "freeze", epochs=0.0)

@@ -5,7 +5,6 @@ In use::
 
     python -m etf_jax.benchmark train --config=etf_jax:cifar10_lt
     python -m etf_jax.benchmark losses --num_classes=100,1000 --json=losses.json
-    python -m etf_jax.benchmark collapse --config=configs/cifar10_lt.py
     python -m etf_jax.benchmark feed --dir=~/photographs
     python -m etf_jax.benchmark compile --topology=v5e:2x4 \\
       --config=etf_jax:cifar10_lt
@@ -24,7 +23,7 @@ import statistics
 import sys
 from typing import Any, NamedTuple
 
-from etf_jax.benchmarks import collapse, compiled, feed, losses, timing, train
+from etf_jax.benchmarks import compiled, feed, losses, timing, train
 from etf_jax.errors import InputError
 
 
@@ -61,16 +60,8 @@ COMMANDS = {
     ("--blocks=5", "--seconds=0.5", "--warmup=5"),
     has_config=True,
   ),
-  "collapse": Command(
-    "time of measuring neural collapse against that of training",
-    collapse.add_arguments,
-    collapse.run,
-    collapse.table,
-    ("--blocks=5", "--seconds=0.2"),
-    has_config=True,
-  ),
   "compile": Command(
-    "what the train step needs on TPUs, compiled for them without one",
+    "what the train step needs on TPUs or GPUs, compiled without one",
     compiled.add_arguments,
     compiled.run,
     compiled.table,

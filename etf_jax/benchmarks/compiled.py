@@ -1,10 +1,10 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Compile the train step of an experiment for TPUs, without one.
+"""Compile the train step of an experiment for TPUs or GPUs, without one.
 
     python -m etf_jax.benchmark compile --topology=v5e:2x4 \\
       --config=etf_jax:cifar10_lt --config.dtype=bfloat16
 
-libtpu compiles for any slice on any machine, in a process of its own: what it
+libtpu, or XLA's CUDA plugin, compiles on any machine, in a process: what it
 wants in its environment stays there. No data are read, only what the catalog
 says of them: sizes as published, classes equally large before the long tail.
 """
@@ -24,12 +24,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from etf_jax.benchmarks import chips, program, timing
+from etf_jax.benchmarks import chips, launches, program, timing
 from etf_jax.errors import InputError
 
 _MB = 1e6
 _QUICK = {"exec_time_optimization_effort": -1.0}
-_VERSIONS = ("jax", "jaxlib", "libtpu", "flax", "optax", "numpy")
+_VERSIONS = ("jax", "jaxlib", "flax", "optax", "numpy")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
   parser.add_argument(
     "--topology",
     default="v5e:2x4",
-    help="kind and shape of a slice, as in v5e:2x4 or v5p:2x2x1",
+    help="kind and shape of a slice, as in v5e:2x4, v5p:2x2x1 or h200:8",
   )
   parser.add_argument(
     "--quick",
@@ -55,13 +55,15 @@ def run(options: argparse.Namespace) -> list[dict[str, Any]]:
   """Compile in a process of its own; one row.
 
   Raises:
-    InputError: libtpu is missing, the slice is unknown, or the config cannot
-      be run on it.
+    InputError: the compiler is missing, the slice is unknown, or the config
+      cannot be run on it.
   """
   where = chips.topology(options.topology)
-  if importlib.util.find_spec("libtpu") is None:
+  module, extra = where.compiler
+  if importlib.util.find_spec(module) is None:
     raise InputError(
-      "compiling for TPUs needs libtpu: pip install 'etf_jax[tpu]'"
+      f"--topology={where.name}: compiling for it needs {module}; pip install"
+      f" 'etf_jax[{extra}]'"
     )
   request = {
     "topology": options.topology,
@@ -121,6 +123,11 @@ def _lines(row):
   ):
     each = row[key] / unit
     lines.append(f"{name:<20} {each:>16.4g} {each * number / images:>12.4g}")
+  for name, kinds in row["launches"].items():
+    each = ", ".join(f"{kind} {number}" for kind, number in kinds.items())
+    lines.append(f"launches of {name}: {sum(kinds.values())} ({each})")
+  if row["launches"]:
+    lines.append(f"places where the host waits: {row['waits']}")
   lines.append(
     f"{'collectives':<20} {'number a step':>16} {'MB':>12} {'MB sent':>12}"
   )
@@ -231,13 +238,14 @@ def expected(config: Any, num_classes: int | None, num_images: int | None):
   )
 
 
-def lower(config: Any, dataset: Any, devices: Any):
+def lower(config: Any, dataset: Any, devices: Any, *, single: bool = True):
   """Lower the train step for devices that need not be present.
 
   Args:
     config: of an experiment.
     dataset: see `expected`.
     devices: of the slice.
+    single: see `setup.lower_step`.
 
   Returns:
     The run's `Setup` and the `jax.stages.Lowered` step.
@@ -251,7 +259,7 @@ def lower(config: Any, dataset: Any, devices: Any):
   if config.data.feed != "stream":
     held = resident.shapes(dataset.train, plan.mesh)
   open_feed = make_feed(plan, dataset, held)
-  return plan, lower_step(plan, open_feed)
+  return plan, lower_step(plan, open_feed, single=single)
 
 
 def _compile(request: dict[str, Any]) -> dict[str, Any]:
@@ -274,32 +282,67 @@ def _compile(request: dict[str, Any]) -> dict[str, Any]:
     memory.raise_if_exhausted(error, plan.config.batch_size)
     raise
   seconds = time.perf_counter() - lowered_at
-  return _row(plan, lowered, compiled, where) | {
+  text, launched, waits = compiled.as_text(), {}, 0
+  cost = compiled.cost_analysis()
+  if where.on_gpus:
+    _, looped = lower(config, dataset, devices, single=False)
+    loop = looped.compile().as_text()
+    launched = {
+      "a step": launches.launches(text)["entry"],
+      "a step in a loop": launches.launches(loop).get("loop", {}),
+    }
+    waits = launches.waits(text) + launches.waits(loop)
+    cost = _cost_on_a_cpu(config, dataset, plan.mesh.size)
+  row = _row(plan, lowered, text, cost, where, launched)
+  row["memory"] = _memory(compiled, where)
+  return row | {
+    "launches": launched,
+    "waits": waits,
     "config": config.name,
     "topology": where.name,
     "lower_seconds": lowered_at - started,
     "compile_seconds": seconds,
     "environment": {
       "device": devices[0].device_kind,
-      "platform": "tpu, compiled for only",
+      "platform": f"{devices[0].platform}, compiled for only",
       "python": sys.version.split()[0],
-      **{name: importlib.metadata.version(name) for name in _VERSIONS},
+      **{
+        name: importlib.metadata.version(name)
+        for name in (*_VERSIONS, where.compiler[0].replace("_", "-"))
+      },
     },
   }
 
 
-def _row(plan, lowered, compiled, where):
+def _cost_on_a_cpu(config, dataset, chips):
+  """Count a chip's share of the step before it is optimized.
+
+  XLA counts nothing in programs of GPUs, whose convolutions are library calls.
+  """
+  import jax
+
+  alone = config.copy_and_resolve_references()
+  alone.update(devices=1, bn_group_size=None)
+  alone.mesh.update(seed=1, data=None, fsdp=1, model=1)
+  _, lowered = lower(alone, dataset, jax.devices("cpu"))
+  return {k: v / chips for k, v in lowered.cost_analysis().items()}
+
+
+def _memory(compiled, where):
   from etf_jax.training.parallel import memory
 
-  config, used = plan.config, plan.mesh.size
   need = memory.needed(compiled)
-  cost = compiled.cost_analysis()
+  return need._asdict() | {"total": need.total, "capacity": where.chip.memory}
+
+
+def _row(plan, lowered, hlo, cost, where, launched):
+  config, used = plan.config, plan.mesh.size
   parts = config.accumulate_steps
   # Of a loop the compiler counts the body once.
   flops, accessed = parts * cost["flops"], parts * cost["bytes accessed"]
-  hlo = compiled.as_text()
   found, hbm = program.collectives(hlo, used), program.hbm_bytes(hlo)
-  limits = program.limits(flops, hbm, found, where)
+  number = sum(launched.get("a step", {}).values())
+  limits = program.limits(flops, hbm, found, where, number)
   slowest = max(limits, key=limits.get)
   notes = [] if parts == 1 else [f"FLOPs and bytes: {parts} times a part's"]
   if used < where.chips:
@@ -312,8 +355,6 @@ def _row(plan, lowered, compiled, where):
     "batch_size": config.batch_size,
     "chips": used,
     "parameters": _parameters(lowered),
-    "memory": need._asdict()
-    | {"total": need.total, "capacity": where.chip.memory},
     "flops": flops,
     "bytes_accessed": accessed,
     "hbm_bytes": hbm,

@@ -22,18 +22,18 @@ _KINDS = (
   "collective-permute",
   "collective-broadcast",
 )
-_INSTRUCTION = re.compile(
+COLLECTIVE = re.compile(
   r"^\s+(?:ROOT )?%?[\w.\-]+ = (?P<type>.*?) "
   rf"(?P<kind>{'|'.join(_KINDS)})(?P<start>-start)?\("
 )
 _ARRAY = re.compile(r"\b(pred|[a-z]+\d+\w*)\[([\d,]*)\]")
 _PLACED = re.compile(_ARRAY.pattern + r"(\{[^}]*\})?")
-_ANY = re.compile(
+INSTRUCTION = re.compile(
   r"^\s+(?P<root>ROOT )?%?(?P<name>[\w.\-]+) = (?P<type>.*?) "
   r"(?P<kind>[a-z][a-z\-]*)\((?P<operands>[^)]*)\)"
 )
 # They move nothing themselves: names for arrays, calls, and ends of copies.
-_STILL = frozenset(
+STILL = frozenset(
   {
     *("parameter", "constant", "tuple", "get-tuple-element", "bitcast"),
     *("while", "conditional", "call", "after-all", "partition-id"),
@@ -42,7 +42,7 @@ _STILL = frozenset(
 )
 _READ_IN_PART = ("gather", "dynamic-slice")
 _COMPUTATION = re.compile(r"^(?:ENTRY )?%?([\w.\-]+) (?:\(|\{)")
-_CALLED = re.compile(
+CALLED = re.compile(
   r"(?:calls|body|to_apply|condition|called_computation|"
   r"true_computation|false_computation)=%?([\w.\-]+)"
 )
@@ -89,12 +89,12 @@ def collectives(hlo: str, chips: int) -> list[Collective]:
     hlo: as `Compiled.as_text` gives it.
     chips: of the program; of a group that is not spelled out.
   """
-  computations = _computations(hlo)
+  computations = computations_of(hlo)
   times = _executions(computations)
   found = []
   for name, lines in computations.items():
     for line in lines:
-      match = _INSTRUCTION.match(line)
+      match = COLLECTIVE.match(line)
       if not match:
         continue
       kind, group = match["kind"], _group(line, chips)
@@ -115,10 +115,10 @@ def hbm_bytes(hlo: str) -> float:
   Args:
     hlo: as `Compiled.as_text` gives it.
   """
-  computations = _computations(hlo)
+  computations = computations_of(hlo)
   times = _executions(computations)
   parsed = {
-    name: [match for line in lines if (match := _ANY.match(line))]
+    name: [match for line in lines if (match := INSTRUCTION.match(line))]
     for name, lines in computations.items()
   }
   called = re.findall(r" fusion\(.*?calls=%?([\w.\-]+)", hlo)
@@ -128,7 +128,7 @@ def hbm_bytes(hlo: str) -> float:
     if name in inside or not times[name]:
       continue
     sizes = {one["name"]: _hbm(one["type"]) for one in instructions}
-    lines = (line for line in computations[name] if _ANY.match(line))
+    lines = (line for line in computations[name] if INSTRUCTION.match(line))
     for one, line in zip(instructions, lines, strict=True):
       total += times[name] * _moved(one, line, sizes, parsed)
   return float(total)
@@ -145,7 +145,7 @@ def _hbm(type_: str) -> int:
 def _moved(one, line, sizes, parsed):
   """Bytes of HBM that an instruction reads and writes."""
   kind = one["kind"]
-  if kind in _STILL or kind.endswith("-done") or "AllocateBuffer" in line:
+  if kind in STILL or kind.endswith("-done") or "AllocateBuffer" in line:
     return 0
   if "cross_program_prefetch_index" in line:
     return 0  # the execution before this one ended with this copy
@@ -216,7 +216,11 @@ def by_kind(found: list[Collective]) -> dict[str, dict[str, float]]:
 
 
 def limits(
-  flops: float, accessed: float, found: list[Collective], slice_: Topology
+  flops: float,
+  accessed: float,
+  found: list[Collective],
+  slice_: Topology,
+  launched: int = 0,
 ) -> dict[str, float]:
   """Seconds that a step takes at least, by what limits it.
 
@@ -228,17 +232,21 @@ def limits(
     accessed: bytes that it reads from HBM and writes to it.
     found: the collectives of a step.
     slice_: the chips.
+    launched: kernels of a step.
 
   Returns:
-    "compute" at the peak in bfloat16, "hbm", and "ici", over the links of the
-    chip that has the fewest.
+    "compute" at the peak in bfloat16, "hbm", "links", those of the chip that
+    has the fewest, and for GPUs "launches".
   """
   chip = slice_.chip
-  return {
+  seconds = {
     "compute": flops / chip.flops,
     "hbm": accessed / chip.bandwidth,
-    "ici": _exchange(found, slice_),
+    "links": _exchange(found, slice_),
   }
+  if chip.launch:
+    seconds["launches"] = launched * chip.launch
+  return seconds
 
 
 def efficiency(
@@ -246,19 +254,19 @@ def efficiency(
 ) -> float:
   """Return the share of time in which a chip does not wait for others.
 
-  A chip that did the same work alone would take as long as its arithmetic or
-  its memory, whichever is slower. To that come the collectives during which
-  nothing else runs; those that are started and awaited later count only for
-  what they take longer than all of this.
+  A chip that did the same work alone would take as long as its arithmetic, its
+  memory or its launches, whichever is slowest. To that come the collectives
+  during which nothing else runs; those that are started and awaited later count
+  only for what they take longer than all of this.
 
   Args:
     limits: see `limits`.
     found: the collectives of a step.
     slice_: the chips.
   """
-  alone = max(limits["compute"], limits["hbm"])
+  alone = max(seconds for name, seconds in limits.items() if name != "links")
   waited = _exchange([one for one in found if one.waits], slice_)
-  return alone / max(alone + waited, limits["ici"])
+  return alone / max(alone + waited, limits["links"])
 
 
 def _exchange(found, slice_):
@@ -266,7 +274,7 @@ def _exchange(found, slice_):
   return sent / (slice_.links * slice_.chip.link) if sent else 0.0
 
 
-def _computations(hlo: str) -> dict[str, list[str]]:
+def computations_of(hlo: str) -> dict[str, list[str]]:
   """Return the lines of each computation by name; "ENTRY" is the entry."""
   found: dict[str, list[str]] = {}
   lines: list[str] = []
@@ -292,7 +300,7 @@ def _executions(computations: dict[str, list[str]]) -> dict[str, int]:
   def visit(name, count):
     times[name] += count
     for line in computations.get(name, ()):
-      trips = _trips(line, computations)
+      trips = loop_bound(line, computations) or 1
       for called in _called(line):
         visit(called, count * trips)
 
@@ -300,18 +308,20 @@ def _executions(computations: dict[str, list[str]]) -> dict[str, int]:
   return times
 
 
-def _trips(line: str, computations: dict[str, list[str]]) -> int:
+def loop_bound(line: str, computations: dict[str, list[str]]) -> int | None:
+  """Return the number that the condition of a loop compares with, or None."""
   match = _CONDITION.search(line)
   condition = "\n".join(computations.get(match[1], ())) if match else ""
   bounds = _BOUND.findall(condition)
-  return int(bounds[0]) if len(bounds) == 1 and "=LT" in condition else 1
+  known = len(bounds) == 1 and "=LT" in condition
+  return int(bounds[0]) if known else None
 
 
 def _called(line: str) -> Iterator[str]:
   # A sum inside a reduction is called once an element and holds no collective.
-  if _INSTRUCTION.match(line):
+  if COLLECTIVE.match(line):
     return
-  yield from _CALLED.findall(line)
+  yield from CALLED.findall(line)
   for branches in _BRANCHES.findall(line):
     yield from (name.strip().lstrip("%") for name in branches.split(","))
 

@@ -34,12 +34,12 @@ class Run(NamedTuple):
     go: trains for so many steps, at least one; the metrics of the last call,
       which may not be computed yet.
     state: after the steps so far.
-    most: steps of a call.
+    steps: of a call.
   """
 
   go: Callable[[int], Any]
   state: Callable[[], states.TrainState]
-  most: int
+  steps: int
 
 
 def parse(options: argparse.Namespace) -> Any:
@@ -96,12 +96,14 @@ def start(
     end = done + steps
     metrics = None
     while done < end:
-      number = min(feed.most(done), end - done)
+      number = feed.steps(done)
+      if number > end - done:
+        number = 1
       current, metrics = feed.advance(current, done, key, number)
       done += number
     return metrics
 
-  return Run(go, lambda: current, feed.most(0))
+  return Run(go, lambda: current, feed.steps(0))
 
 
 def turn(run: Run) -> Callable[[int], float]:
@@ -119,7 +121,7 @@ def frozen(
   plan: Setup,
   dataset: data.Dataset,
   images: resident.Resident,
-  most: int,
+  steps: int,
   seed: int,
 ) -> Run:
   """Begin a run whose steps all take the first batch, augmented once.
@@ -128,7 +130,7 @@ def frozen(
     plan: of the run.
     dataset: what it trains on.
     images: its training images on the devices.
-    most: steps of a call.
+    steps: of a call; the run goes on by multiples of them.
     seed: of the run.
   """
   config, epoch = plan.config, plan.epoch
@@ -163,17 +165,13 @@ def frozen(
     plan.mesh,
   )
 
-  def several(state, batch, key, number):
-    if most == 1:
+  def several(state, batch, key):
+    if steps == 1:
       return train_step(state, batch, key)
-    _, like = jax.eval_shape(train_step, state, batch, key)
-    none = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), like)
-    return jax.lax.fori_loop(
-      jnp.zeros((), number.dtype),
-      number,
-      lambda _, carry: train_step(carry[0], batch, key),
-      (state, none),
+    state, metrics = jax.lax.scan(
+      lambda state, _: train_step(state, batch, key), state, length=steps
     )
+    return state, jax.tree.map(lambda x: x[-1], metrics)
 
   program = jax.jit(
     several,
@@ -182,14 +180,11 @@ def frozen(
   )
   current = create_state(plan, seed)
 
-  def go(steps):
+  def go(number):
     nonlocal current
     metrics = None
-    for done in range(0, steps, most):
-      number = resident.place(
-        np.asarray(min(most, steps - done), np.int32), everywhere
-      )
-      current, metrics = program(current, batch, key, number)
+    for _ in range(0, number, steps):
+      current, metrics = program(current, batch, key)
     return metrics
 
-  return Run(go, lambda: current, most)
+  return Run(go, lambda: current, steps)

@@ -134,7 +134,7 @@ def _steps(options, steps, config, dataset):
   arms, multiple = {}, {}
 
   def add(name, run):
-    arms[name], multiple[name] = steps.turn(run), run.most
+    arms[name], multiple[name] = steps.turn(run), run.steps
 
   def started(seeds, **fields):
     other = config.copy_and_resolve_references()
@@ -145,8 +145,8 @@ def _steps(options, steps, config, dataset):
   ours = started(seed)
   add(_STEP, ours)
   if images is not None:
-    add(_FROZEN, steps.frozen(plan, dataset, images, ours.most, seed))
-  if ours.most > 1:
+    add(_FROZEN, steps.frozen(plan, dataset, images, ours.steps, seed))
+  if ours.steps > 1:
     add(_SINGLE, started(seed, steps_per_call=1))
   for number in options.pack_seeds:
     add(_packed(number), started(tuple(range(number)), pack_seeds=number))
@@ -171,7 +171,7 @@ def _steps(options, steps, config, dataset):
     "dtype": plan.config.dtype,
     "batch_size": config.batch_size,
     "image_shape": list(plan.input_shape),
-    "steps_per_call": ours.most,
+    "steps_per_call": ours.steps,
     "blocks": options.blocks,
     "images": {
       _packed(number): number * config.batch_size

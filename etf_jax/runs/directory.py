@@ -233,10 +233,11 @@ def _continue(path, description, class_counts, class_names) -> None:
   if before == now:
     return
   before = before if isinstance(before, dict) else {}
+  known = {identity.DRAWS: 1} | before
   changed = [
-    f"{name} {before[name]} there, {now.get(name)} here"
-    for name in sorted(before)
-    if before[name] != now.get(name)
+    f"{name} {known[name]} there, {now.get(name)} here"
+    for name in sorted(known)
+    if known[name] != now.get(name)
   ]
   if changed:
     _log.warning(

@@ -67,6 +67,9 @@ _SETTINGS = (
   "jax_threefry_partitionable", "jax_default_prng_impl", "jax_enable_x64",
   "jax_default_matmul_precision",
 )  # fmt: skip
+# Raised where a seed draws other random numbers than before. 2: the shares of
+# mixup and CutMix, by quantiles in place of rejection.
+DRAWS, _DRAWS = "random draws", 2
 
 
 def with_absolute_paths(config: ConfigDict) -> ConfigDict:
@@ -223,7 +226,8 @@ def _flat(config: dict, prefix: str = "") -> dict[str, Any]:
 def versions() -> dict[str, Any]:
   """Return the versions, and the settings of JAX, that decide a result."""
   found = {name: _version(name) for name in ("python", *_PACKAGES)}
-  return found | {name: getattr(jax.config, name) for name in _SETTINGS}
+  found |= {name: getattr(jax.config, name) for name in _SETTINGS}
+  return found | {DRAWS: _DRAWS}
 
 
 def _version(package: str) -> str | None:

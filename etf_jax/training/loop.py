@@ -162,9 +162,11 @@ def _run(
   intervals = setup.intervals
   first = recorders[0]  # the only one, if runs may end early
   while step < total and not first.ends_early(step):
-    ahead = [feed.most(step), total - step, profiler.most(step)]
+    ahead = [total - step, profiler.most(step)]
     ahead += [interval - step % interval for interval in intervals]
-    steps = min(number for number in ahead if number)
+    steps = feed.steps(step)
+    if steps > min(number for number in ahead if number):
+      steps = 1
     profiler.begin(step)
     with jax.profiler.StepTraceAnnotation("train", step_num=step):
       state, metrics = feed.advance(state, step, key, steps)

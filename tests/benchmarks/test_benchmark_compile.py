@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from etf_jax import benchmark, configs, data
-from etf_jax.benchmarks import chips, program
+from etf_jax.benchmarks import chips
 from etf_jax.benchmarks import compiled as compile_
 from etf_jax.configs import base, cifar10_lt, digits_lt
 from etf_jax.errors import InputError
@@ -21,155 +21,6 @@ needs_libtpu = pytest.mark.skipif(
   importlib.util.find_spec("libtpu") is None,
   reason="libtpu is not installed: pip install 'etf_jax[tpu]'",
 )
-
-HLO = """\
-HloModule jit_step, is_scheduled=true
-
-%sum (a: f32[], b: f32[]) -> f32[] {
-  ROOT %add = f32[] add(%a, %b)
-}
-
-%again (p: (s32[], f32[8])) -> pred[] {
-  %last = s32[]{:T(128)} constant(3)
-  ROOT %less = pred[] compare(%i, %last), direction=LT
-}
-
-%body (p: (s32[], f32[8])) -> (s32[], f32[8]) {
-  %r = (f32[16]{0}, bf16[4,2]{1,0}) all-reduce(%x, %y), channel_id=1, \
-replica_groups={{0,1,2,3}}, to_apply=%sum
-}
-
-%yes (p: f32[8]) -> f32[8] {
-  ROOT %s = f32[2]{0} reduce-scatter(%p), replica_groups=[2,4]<=[8], \
-dimensions={0}, to_apply=%sum
-}
-
-%no (p: f32[8]) -> f32[8] {
-  ROOT %p = f32[8]{0} parameter(0)
-}
-
-%never (p: f32[8]) -> f32[8] {
-  ROOT %r = f32[8]{0} all-reduce(%p), replica_groups={{0,1}}, to_apply=%sum
-}
-
-ENTRY %main (x: f32[8]) -> f32[8] {
-  %w = (s32[], f32[8]{0}) while(%t), condition=%again, body=%body
-  %c = f32[8]{0} conditional(%b, %x, %x), branch_computations={%yes, %no}
-  %g = ((f32[8]{0}), (f32[16]{0})) all-gather-start(%x), \
-replica_groups=mesh['a'=2,'b'=4] {'a'}, dimensions={0}
-  %h = f32[16]{0} all-gather-done(%g)
-  %q = (u8[6]{0}, u8[6]{0}, u32[], u32[]) collective-permute-start(%z), \
-source_target_pairs={{0,1},{1,0}}
-  %alone = f32[8]{0} all-reduce(%x), replica_groups={{0},{1}}, to_apply=%sum
-  ROOT %all = f32[10]{0} all-reduce(%k), replica_groups={}, to_apply=%sum
-}
-"""
-
-
-def test_collectives_of_a_program_by_hand():
-  assert program.collectives(HLO, 8) == [
-    program.Collective("all-reduce", 16 * 4 + 8 * 2, 4, 3),
-    program.Collective("reduce-scatter", 2 * 4 * 4, 4, 1),
-    program.Collective("all-gather", 16 * 4, 2, 1, waits=False),
-    program.Collective("collective-permute", 6, 8, 1, waits=False),
-    program.Collective("all-reduce", 10 * 4, 8, 1),
-  ]
-
-
-def test_their_sums_and_what_a_chip_sends_by_hand():
-  sums = program.by_kind(program.collectives(HLO, 8))
-  assert list(sums) == [
-    "all-reduce",
-    "reduce-scatter",
-    "all-gather",
-    "collective-permute",
-  ]
-  assert sums["all-reduce"] == {
-    "count": 4,
-    "bytes": 3 * 80 + 40,
-    # Twice all but its own share: 3/4 of 80, three times, and 7/8 of 40.
-    "sent_bytes": 3 * 2 * 60 + 2 * 35,
-  }
-  assert sums["reduce-scatter"]["sent_bytes"] == 24
-  assert sums["all-gather"]["sent_bytes"] == 32
-  assert sums["collective-permute"]["sent_bytes"] == 6
-
-
-TRAFFIC = """\
-%again (p: (s32[], f32[4])) -> pred[] {
-  %last = s32[] constant(5)
-  ROOT %less = pred[] compare(%i, %last), direction=LT
-}
-
-%body (p: (s32[], f32[4])) -> (s32[], f32[4]) {
-  %m = f32[4]{0} get-tuple-element(%p), index=1
-  ROOT %n = f32[4]{0} negate(%m)
-}
-
-%rows (p0: u8[1000,8], p1: s32[2]) -> u8[2,8] {
-  %p0 = u8[1000,8]{1,0} parameter(0)
-  %p1 = s32[2]{0} parameter(1)
-  ROOT %g = u8[2,8]{1,0:S(1)} gather(%p0, %p1), slice_sizes={1,8}
-}
-
-%update (p0: f32[100], p1: f32[3]) -> f32[100] {
-  %p0 = f32[100]{0} parameter(0)
-  %p1 = f32[3]{0} parameter(1)
-  ROOT %u = f32[100]{0} dynamic-update-slice(%p0, %p1, %zero)
-}
-
-ENTRY %main (x: f32[10]) -> f32[10] {
-  %x = f32[10]{0:T(128)} parameter(0)
-  %images = u8[1000,8]{1,0} parameter(1)
-  %at = s32[2]{0} parameter(2)
-  %long = f32[100]{0} parameter(3)
-  %early = (f32[10]{0:S(1)}, f32[10]{0}, u32[]{:S(2)}) copy-start(%x), \
-cross_program_prefetch_index=0
-  %c = (f32[10]{0:T(128)S(1)}, f32[10]{0:T(128)}, u32[]{:S(2)}) copy-start(%x)
-  %d = f32[10]{0:T(128)S(1)} copy-done(%c)
-  %e = f32[10]{0:T(128)S(1)} add(%d, %d)
-  %f = f32[10]{0:T(128)} multiply(%e, %x)
-  %r = u8[2,8]{1,0:S(1)} fusion(%images, %at), kind=kLoop, calls=%rows
-  %s = f32[3]{0} slice(%x), slice={[0:3]}
-  %t = f32[100]{0} fusion(%long, %s), kind=kLoop, calls=%update
-  %w = (s32[], f32[4]{0}) while(%y), condition=%again, body=%body
-  ROOT %z = f32[10]{0} copy(%f)
-}
-"""
-
-
-def test_bytes_of_hbm_by_hand():
-  by_instruction = {
-    "copy-start": 40,  # read into the chip
-    "add": 0,  # all on the chip
-    "multiply": 80,
-    "gather": 16 + 8,  # two rows of a thousand, and where they are
-    "slice": 40 + 12,
-    "update": 12 + 12,  # what is new, read and written
-    "negate": 5 * 2 * 16,
-    "copy": 80,
-  }
-  # The comparison of the loop reads and writes a few bytes each time.
-  compared = 5 * (4 + 1)
-  assert program.hbm_bytes(TRAFFIC) == sum(by_instruction.values()) + compared
-
-
-def test_limits_by_hand():
-  slice_ = chips.topology("v5e:2x4")
-  found = [program.Collective("all-reduce", 800, 8, 2)]
-  limits = program.limits(197e12, 819e9 / 2, found, slice_)
-  # A corner of 2x4 has two links of 50 GB/s.
-  expected = {"compute": 1.0, "hbm": 0.5, "ici": 2 * 1400 / 100e9}
-  assert limits == pytest.approx(expected)
-  # Half of a second in HBM is hidden behind the arithmetic.
-  waited = 2 * 1400 / 100e9
-  assert program.efficiency(limits, found, slice_) == 1 / (1 + waited)
-  free = [one._replace(waits=False) for one in found]
-  assert program.efficiency(limits, free, slice_) == 1
-  late = limits | {"compute": 0.0, "hbm": waited / 2}
-  assert program.efficiency(late, free, slice_) == pytest.approx(0.5)
-  alone = program.limits(1.0, 1.0, [], chips.topology("v6e:1x1"))
-  assert alone["ici"] == 0
 
 
 @pytest.mark.parametrize(
@@ -197,6 +48,7 @@ def test_slices_by_hand(name, number, links, kind):
     ("v5e-8x8", "v5e:8x8"),
     ("v5p:4x4", "v5p:4x4x8"),
     ("v6e:0x1", "v6e:1x1"),
+    ("h200:6", "h200:8"),
   ],
 )
 def test_unknown_slice(name, near, capsys):
@@ -209,12 +61,19 @@ def test_unknown_slice(name, near, capsys):
   assert error.count("\n") == 1
 
 
-def test_without_libtpu(monkeypatch, capsys):
+@pytest.mark.parametrize(
+  ("name", "module", "extra"),
+  [("v5e:2x4", "libtpu", "tpu"), ("h200:8", "jax_cuda13_plugin", "cuda")],
+)
+def test_without_a_compiler(name, module, extra, monkeypatch, capsys):
   monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-  code = benchmark.main(["compile", "--config=etf_jax:cifar10_lt"])
+  code = benchmark.main(
+    ["compile", f"--topology={name}", "--config=etf_jax:cifar10_lt"]
+  )
   assert code == 2
   assert capsys.readouterr().err == (
-    "error: compiling for TPUs needs libtpu: pip install 'etf_jax[tpu]'\n"
+    f"error: --topology={name}: compiling for it needs {module}; pip install"
+    f" 'etf_jax[{extra}]'\n"
   )
 
 
@@ -398,3 +257,33 @@ def test_imagenet_lt_fits_on_four_chips(tmp_path, capsys):
   gathered = row["collectives"]["all-gather"]["bytes"]
   assert gathered == pytest.approx(256 * 224 * 224 * 3, rel=0.01)
   assert row["efficiency"] == pytest.approx(0.92, abs=0.02)
+
+
+@pytest.mark.skipif(
+  importlib.util.find_spec("jax_cuda13_plugin") is None,
+  reason="XLA's CUDA plugin is not installed: pip install 'etf_jax[cuda]'",
+)
+@pytest.mark.slow
+def test_a_real_step_on_a_gpu(tmp_path, capsys):
+  file = tmp_path / "gpu.json"
+  options = [CONFIG, "--config.dtype=bfloat16", f"--json={file}"]
+  options += ["--config.augment.crop_padding=4"]
+  options += ["--config.augment.mixup_alpha=0.2"]
+  code = benchmark.main(["compile", "--topology=h200:1", *options])
+  printed = capsys.readouterr()
+  assert code == 0, printed.err
+  report = json.loads(file.read_text())
+  [row] = report["results"]
+  assert report["environment"]["device"] == "NVIDIA H200"
+  assert row["waits"] == 0
+  # Golden numbers. If you meant a change, write it here.
+  step, loop = (sum(kinds.values()) for kinds in row["launches"].values())
+  assert step == pytest.approx(152, rel=0.05)
+  assert loop == pytest.approx(135, rel=0.05)
+  # Seven convolutions, and two gradients of each but the first.
+  assert row["launches"]["a step"]["convolution"] == 20
+  assert row["limited_by"] == "launches"
+  assert row["limits_seconds"]["launches"] == pytest.approx(2e-6 * step)
+  assert row["collectives"] == {}
+  assert f"launches of a step: {step} (" in printed.out
+  assert "places where the host waits: 0" in printed.out

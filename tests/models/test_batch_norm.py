@@ -175,24 +175,92 @@ def test_all_norms_of_a_residual_network_see_groups():
   assert len(grouped) == len(jax.tree.leaves(variables["batch_stats"])) / 2
 
 
-def test_without_groups_nothing_changes(layer, inputs):
-  """Nor for what does not train, and with one group nothing but rounding."""
+def test_what_does_not_train_is_left_to_linen(layer, inputs):
   model, variables = layer
 
-  def program(size, train):
-    def run(variables, x):
-      with batch_norm.groups_of(size):
-        return model.apply(variables, x, train=train, mutable=["batch_stats"])
-
-    return str(jax.make_jaxpr(run)(variables, inputs))
-
   def outside(variables, x):
-    return model.apply(variables, x, train=True, mutable=["batch_stats"])
+    return model.apply(variables, x, train=False, mutable=["batch_stats"])
 
-  assert program(None, True) == str(jax.make_jaxpr(outside)(variables, inputs))
-  assert program(SIZE, True) != program(None, True)
-  assert program(SIZE, False) == program(None, False)
+  for size in (None, SIZE):
+    with batch_norm.groups_of(size):
+      inside = jax.make_jaxpr(outside)(variables, inputs)
+    assert str(inside) == str(jax.make_jaxpr(outside)(variables, inputs))
   assert_close(train(*layer, inputs, size=BATCH), train(*layer, inputs), 1e-5)
+
+
+class Images(nn.Module):
+  """linen's BatchNorm, with channels on an axis."""
+
+  axis: int
+  dtype: jnp.dtype
+
+  @nn.compact
+  def __call__(self, x, mask):
+    return nn.BatchNorm(
+      False, axis=self.axis, dtype=self.dtype, param_dtype=self.dtype
+    )(x, mask=mask)
+
+
+@pytest.mark.parametrize("axis", [-1, 1])
+@pytest.mark.parametrize("counted", [None, 5])
+@pytest.mark.parametrize(
+  ("dtype", "tolerance"), [(jnp.float32, 2e-6), (jnp.float64, 1e-12)]
+)
+def test_values_and_gradients_are_those_of_linen(
+  axis, counted, dtype, tolerance
+):
+  """Relative to the largest number of an array."""
+  with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+    x, weights = 1 + jax.random.normal(
+      jax.random.key(0), (2, 8, 4, 6, 5), dtype
+    )
+    mask = None
+    if counted is not None:
+      mask = (jnp.arange(8) < counted)[:, None, None, None]
+    model = Images(axis, dtype)
+    variables = model.init(jax.random.key(1), x, mask)
+    variables = jax.tree.map(lambda leaf: leaf.astype(dtype) + 0.3, variables)
+
+    @jax.value_and_grad
+    def of_linen(given):
+      return value(given)[0]
+
+    def value(given):
+      params, x = given
+      y, updates = model.apply(
+        variables | {"params": params}, x, mask, mutable=["batch_stats"]
+      )
+      return jnp.mean(weights * jnp.sin(y)), updates
+
+    given = variables["params"], x
+    expected = of_linen(given), value(given)
+    with batch_norm.groups_of(None):
+      found = of_linen(given), value(given)
+    for ours, theirs in zip(
+      *map(jax.tree.leaves, (found, expected)), strict=True
+    ):
+      assert ours.dtype == theirs.dtype
+      np.testing.assert_allclose(
+        ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max()
+      )
+
+
+def test_the_sums_of_gpus():
+  first, second = jax.random.normal(jax.random.key(0), (2, 6, 5, 3))
+  found = batch_norm._sums_together(first, second, (0, 1))
+  expected = (np.sum(first, (0, 1)), np.sum(second, (0, 1)))
+  assert_close(found, expected)
+
+
+def test_what_cannot_be_grouped(inputs):
+  norm = nn.BatchNorm(False, use_fast_variance=False)
+  model = nn.Sequential([norm])
+  variables = model.init(jax.random.key(0), inputs)
+  with (
+    batch_norm.groups_of(SIZE),
+    pytest.raises(InputError, match=r"bn_group_size=4: .*; leave these out"),
+  ):
+    model.apply(variables, inputs, mutable=["batch_stats"])
 
 
 @pytest.mark.slow

@@ -12,12 +12,13 @@ import pytest
 import tiny_runs
 
 from etf_jax import data
+from etf_jax.benchmarks import launches
 from etf_jax.errors import InputError
 from etf_jax.training import durations, loop, train
 from etf_jax.training.config import make_intervals
 from etf_jax.training.feeds import multi_step
 from etf_jax.training.parallel import distributed, sharding
-from etf_jax.training.setup import make_trainer
+from etf_jax.training.setup import lower_step, make_trainer
 
 FIELDS = tiny_runs.WITH_REST | {"ema_decay": 0.9}
 # Relative, in float32: XLA rounds otherwise where it compiles steps together.
@@ -70,10 +71,29 @@ def test_several_steps_in_a_call_are_the_same_run(build, single, tmp_path):
 
   trainer = tiny_runs.watched(build(3), before)
   loop.train_seed(trainer, 0, tmp_path / "run")
-  # At most 3, and: the whole batches of an epoch end at 4, its rest at 5, a
-  # row at 6, a checkpoint at 8, whole batches at 9, a rest at 10, the run.
-  assert seen == [3, 1, 1, 1, 2, 1, 1, 2]
+  # Three, or one where that would pass the end of an epoch's whole batches at
+  # 4 and 9, its rest, a row at 6, a checkpoint at 8, or the end of the run.
+  assert seen == [3] + 9 * [1]
   tiny_runs.assert_same_run(tmp_path / "run", single[0], trainer, TOLERANCE)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_no_program_makes_the_host_wait(digits_dir, steps, seeds):
+  """No conditional, and no loop of a length that the compiler cannot know."""
+  fields = {"augment.mixup_alpha": 0.2, "augment.cutmix_alpha": 1.0}
+  config = tiny_runs.config(digits_dir, "etf_dr", fields)
+  config.model.name, config.eval.train_accuracy_steps = "resnet8", 2
+  config.steps_per_call = steps
+  trainer = make_trainer(config, data.load(config.data))
+  lowered = lower_step(
+    trainer.setup, trainer.open_feed, single=steps == 1, runs=seeds
+  )
+  text = lowered.compile().as_text()
+  assert launches.waits(text) == 0
+  if steps > 1:
+    assert f'"known_trip_count":{{"n":"{steps}"}}' in text
 
 
 @pytest.mark.slow
@@ -137,13 +157,13 @@ def test_the_host_neither_waits_nor_moves_data(build, steps, tmp_path):
 
 
 @pytest.mark.parametrize(
-  ("asked", "examples", "most"),
+  ("asked", "examples", "steps"),
   [(None, 488, 1), (100, 488, 4), (3, 488, 3), (5, 100, 1), (2, 30, 1)],
 )
-def test_the_most_steps_of_a_call(asked, examples, most):
+def test_the_steps_of_a_call(asked, examples, steps):
   epoch = durations.Epoch(examples, min(100, examples))
   mesh = sharding.make_mesh(1, 100)
-  assert multi_step.most_steps(asked, epoch, mesh) == most
+  assert multi_step.steps_of_call(asked, epoch, mesh) == steps
 
 
 @pytest.mark.slow
@@ -157,11 +177,11 @@ def test_a_profile_of_some_steps(build, tmp_path):
   numbers = [
     int(e["args"]["step_num"]) for e in events if e.get("name") == "train"
   ]
-  # A row at 6 parts steps 5, 6 and 7, which `several` went.
-  assert numbers == [5, 6]
+  # A row at 6 parts steps 5, 6 and 7.
+  assert numbers == [5, 6, 7]
   names = {event.get("name") for event in events}
   # The call on the host, and the matrix products of the program.
-  assert "PjitFunction(several)" in names
+  assert "PjitFunction(single)" in names
   assert any(str(name).startswith("dot") for name in names)
 
 

@@ -1,10 +1,15 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Mixup and CutMix: each example of a batch is mixed with another one."""
 
+import functools
+
 import jax
 from jax import lax
 import jax.numpy as jnp
 import numpy as np
+
+# Cells of the table of Beta quantiles, which are linear in between.
+_CELLS = 4096
 
 
 def mixup_partners(
@@ -86,12 +91,11 @@ def shares(
     float32 shares of the pixels, for `mix`, and of the label, a scalar: the
     mean of the former.
   """
-  alpha: jax.typing.ArrayLike = mixup_alpha or cutmix_alpha
+  lam = symmetric_beta(key, mixup_alpha or cutmix_alpha)
   pasted = None
   if mixup_alpha and cutmix_alpha:
     pasted = jax.random.bernoulli(jax.random.fold_in(key, 2))
-    alpha = jnp.where(pasted, cutmix_alpha, mixup_alpha)
-  lam = jax.random.beta(key, alpha, alpha, dtype=jnp.float32)
+    lam = jnp.where(pasted, symmetric_beta(key, cutmix_alpha), lam)
   if not cutmix_alpha:
     return lam, lam
   window = cutmix_window(jax.random.fold_in(key, 1), lam, height, width)
@@ -101,6 +105,39 @@ def shares(
   if pasted is None:
     return window, area
   return jnp.where(pasted, window, lam), jnp.where(pasted, area, lam)
+
+
+def symmetric_beta(key: jax.Array, alpha: float) -> jax.Array:
+  """Draw from Beta(alpha, alpha) by quantiles, a float32 scalar.
+
+  Sampling by rejection is a loop of unknown length, for which a GPU makes the
+  host wait in every step.
+
+  Args:
+    key: of the draw.
+    alpha: > 0.
+  """
+  level, side = jax.random.uniform(key, (2,), jnp.float32)
+  place = level ** (1 / _exponent(alpha)) * _CELLS
+  cell = jnp.minimum(place.astype(jnp.int32), _CELLS - 1)
+  table = jnp.asarray(_lower_quantiles(alpha))
+  low, high = table[cell], table[cell + 1]
+  lam = low + (place - cell.astype(jnp.float32)) * (high - low)
+  return jnp.where(side < 0.5, lam, 1 - lam)
+
+
+def _exponent(alpha):
+  """Return the power of a level in which small quantiles are smooth."""
+  return min(alpha, 4.0)
+
+
+@functools.cache
+def _lower_quantiles(alpha):
+  """Tabulate quantiles of Beta(alpha, alpha) at the levels 0 to 1/2."""
+  from scipy import special  # here, for a fast start
+
+  grid = np.linspace(0, 1, _CELLS + 1) ** _exponent(alpha)
+  return special.betaincinv(alpha, alpha, grid / 2).astype(np.float32)
 
 
 def cutmix_window(

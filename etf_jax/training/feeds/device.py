@@ -3,7 +3,7 @@
 
   open_feed = device.make_feed(setup, dataset, images)
   feed = open_feed(seed, step)    # or (seeds, step), for runs in one program
-  state, metrics = feed.advance(state, step, key, steps=feed.most(step))
+  state, metrics = feed.advance(state, step, key, steps=feed.steps(step))
 
 Both feeds make the same batches: those of the sampler's order.
 """
@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 class TrainFeed(Protocol):
   """The steps of one run, or of several in one program, in order."""
 
-  def most(self, step: int) -> int:
-    """Return the most steps of one call that begins after `step`."""
+  def steps(self, step: int) -> int:
+    """Return the steps of a call after `step` that has more than one, or 1."""
 
   def advance(
     self, state, step: int, key: jax.Array, steps: int = 1
@@ -40,11 +40,11 @@ class TrainFeed(Protocol):
       state: donated.
       step: completed so far.
       key: of the run, see `state.augment_key`; of several `[S]`.
-      steps: to go, at most `most(step)`.
+      steps: to go, `self.steps(step)` or 1.
 
     Returns:
-      The state, and the metrics of the steps: arrays of `steps` numbers, with
-      others behind them that mean nothing. Of several runs `[S, ...]`.
+      The state, and the metrics of the steps: arrays of `steps` numbers. Of
+      several runs `[S, ...]`.
     """
 
   def lower(
@@ -83,12 +83,12 @@ def make_feed(
   if images is None:
     return stream.make_feed(setup, cast(Encoded, dataset.train))
   epoch, mesh = setup.epoch, setup.mesh
-  most = multi_step.most_steps(setup.config.steps_per_call, epoch, mesh)
+  steps = multi_step.steps_of_call(setup.config.steps_per_call, epoch, mesh)
   single, packed = (
     multi_step.make_programs(
       setup.train_step,
       epoch,
-      most,
+      steps,
       mesh,
       setup.rows,
       setup.state_sharding,
@@ -100,7 +100,7 @@ def make_feed(
   def open_feed(seed, start):
     del start
     programs = packed if isinstance(seed, tuple) else single
-    return _Resident(setup, programs, most, images, seed)
+    return _Resident(setup, programs, steps, images, seed)
 
   return open_feed
 
@@ -108,59 +108,48 @@ def make_feed(
 class _Resident:
   """An epoch's order goes to the devices while they train the one before."""
 
-  def __init__(self, setup, programs, most, data, seed):
-    self._programs, self._most, self._data = programs, most, data
+  def __init__(self, setup, programs, steps, data, seed):
+    self._programs, self._steps, self._data = programs, steps, data
     self._epoch, self._total = setup.epoch, setup.total_steps
     self._several = isinstance(seed, tuple)
     seeds = seed if self._several else (seed,)
     self._orders = [functools.partial(setup.sampler.order, s) for s in seeds]
     mesh = setup.mesh
-    self._replicated = sharding.replicated(mesh)
     self._spread = (
-      packing.along_seed(mesh) if self._several else self._replicated
+      packing.along_seed(mesh) if self._several else sharding.replicated(mesh)
     )
     self._order = functools.lru_cache(2)(self._place_order)
-    self._number = functools.lru_cache(most)(self._place_number)
 
   def _place_order(self, passed):
     orders = np.stack([order(passed) for order in self._orders])
     return resident.place(orders if self._several else orders[0], self._spread)
 
-  def _place_number(self, steps):
-    return resident.place(np.asarray(steps, np.int32), self._replicated)
-
-  def most(self, step):
+  def steps(self, step):
     whole = self._epoch.examples // self._epoch.batch_size
-    return max(1, min(self._most, whole - step % self._epoch.steps))
+    left = whole - step % self._epoch.steps
+    return self._steps if left >= self._steps else 1
 
   def advance(self, state, step, key, steps=1):
     passed, position = divmod(step, self._epoch.steps)
-    arguments = state, self._data, self._order(passed), key
-    if position < self._epoch.examples // self._epoch.batch_size:
-      result = self._train(*arguments, steps)
+    if position >= self._epoch.examples // self._epoch.batch_size:
+      program = self._programs.rest
+    elif steps > 1:
+      program = self._programs.several
     else:
-      result = self._programs.rest(*arguments)
+      program = self._programs.single
+    result = program(state, self._data, self._order(passed), key)
     if (passed + 1) * self._epoch.steps < self._total:
       self._order(passed + 1)
     return result
-
-  def _train(self, state, data, order, key, steps):
-    if self._most == 1:
-      return self._programs.single(state, data, order, key)
-    return self._programs.several(state, data, order, key, self._number(steps))
 
   def lower(self, state, key, *, single=False):
     shape = (self._epoch.examples,)
     if self._several:
       shape = (len(self._orders), *shape)
-    order, number = (
-      jax.ShapeDtypeStruct(shape, np.int32, sharding=where)
-      for shape, where in ((shape, self._spread), ((), self._replicated))
-    )
-    arguments = state, self._data, order, key
-    if single or self._most == 1:
-      return self._programs.single.lower(*arguments)
-    return self._programs.several.lower(*arguments, number)
+    order = jax.ShapeDtypeStruct(shape, np.int32, sharding=self._spread)
+    single = single or self._steps == 1
+    program = self._programs.single if single else self._programs.several
+    return program.lower(state, self._data, order, key)
 
   def rates(self):
     return {}

@@ -1,14 +1,15 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Train steps on resident data as programs: some steps in each call.
 
-programs = make_programs(train_step, epoch, most, mesh, rows, state_sharding)
-state, metrics = programs.several(state, data, order, key, number)
+programs = make_programs(train_step, epoch, steps, mesh, rows, state_sharding)
+state, metrics = programs.several(state, data, order, key)
 
-Two programs make up all calls, however many steps each of them has: one for
-whole batches, with the number of steps as an argument, and one for the batch
-that is left at the end of an epoch. Where a call has one step only there is no
-loop: XLA's CPU backend is several times slower inside one. With `together` they
-train several runs at once, which differ by their seed, see `packing`.
+Three programs make up all calls: a fixed number of steps on whole batches, one
+such step, and one for the batch that is left at the end of an epoch. A loop
+whose length is known lets the host of a GPU run ahead of it. Where a call has
+one step only there is no loop: XLA's CPU backend is several times slower inside
+one. Packed, they train several runs at once, which differ by their seed, see
+`packing`.
 """
 
 from collections.abc import Callable
@@ -26,16 +27,15 @@ from etf_jax.training.step import TrainStep
 
 
 class Programs(NamedTuple):
-  """Jitted functions that donate the state and return it with the metrics.
+  """Jitted (state, data, order, key) -> (state, metrics), the state donated.
 
-  Metrics are arrays `[M]`, of which the first ones count, one for each step; of
-  packed seeds `[S, M]`.
+  Metrics are arrays of a number for each step; of packed seeds they have a
+  leading axis S.
 
   Attributes:
-    several: (state, data, order, key, number of steps) for whole batches; M is
-      the most steps of a call.
-    single: one step of those, and no loop around it; M = 1.
-    rest: (state, data, order, key), the last step of an epoch; M = 1.
+    several: `steps` whole batches.
+    single: one of those, and no loop around it.
+    rest: the last step of an epoch.
   """
 
   several: Callable
@@ -43,23 +43,24 @@ class Programs(NamedTuple):
   rest: Callable
 
 
-def most_steps(asked: int | None, epoch: durations.Epoch, mesh: Mesh) -> int:
-  """Return the most steps that one call may have.
+def steps_of_call(asked: int | None, epoch: durations.Epoch, mesh: Mesh) -> int:
+  """Return the steps of a call that has more than one.
 
   Args:
-    asked: `config.steps_per_call`; None: 1 on CPUs, 100 elsewhere.
+    asked: `config.steps_per_call`; None: 1 on CPUs, 10 elsewhere, which divides
+      the steps between two rows of metrics.
     epoch: a call does not go beyond its whole batches.
     mesh: the devices.
   """
   if asked is None:
-    asked = 1 if sharding.unrolls(mesh) else 100
+    asked = 1 if sharding.unrolls(mesh) else 10
   return min(asked, max(1, epoch.examples // epoch.batch_size))
 
 
 def make_programs(
   train_step: TrainStep,
   epoch: durations.Epoch,
-  most: int,
+  steps: int,
   mesh: Mesh,
   rows: int,
   state_sharding: Any,
@@ -71,7 +72,7 @@ def make_programs(
   Args:
     train_step: see `step.make_train_step`.
     epoch: size of an epoch.
-    most: see `most_steps`.
+    steps: see `steps_of_call`.
     mesh: the devices.
     rows: batches are padded to a multiple of them.
     state_sharding: of the state, a tree or one for all of it.
@@ -102,25 +103,12 @@ def make_programs(
     state, metrics = step(left, state, data, order, key)
     return state, jax.tree.map(lambda x: x[..., None], metrics)
 
-  def several(state, data, order, key, number):
-    def body(done, carry):
-      state, kept = carry
-      state, metrics = step(whole, state, data, order, key)
-      kept = jax.tree.map(
-        lambda array, x: jax.lax.dynamic_update_index_in_dim(
-          array, x, done, array.ndim - 1
-        ),
-        kept,
-        metrics,
-      )
-      return state, kept
+  def several(state, data, order, key):
+    def body(state, _):
+      return step(whole, state, data, order, key)
 
-    _, like = jax.eval_shape(
-      functools.partial(step, whole), state, data, order, key
-    )
-    kept = jax.tree.map(lambda x: jnp.zeros((*x.shape, most), x.dtype), like)
-    first = jnp.zeros((), number.dtype)
-    return jax.lax.fori_loop(first, number, body, (state, kept))
+    state, metrics = jax.lax.scan(body, state, length=steps)
+    return state, jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), metrics)
 
   def compiled(function):
     sharded = state_sharding

@@ -94,7 +94,7 @@ class _Streamed:
     self._ready, self._running = collections.deque(), collections.deque()
     self._waited_for_feed = self._waited_for_device = 0.0
 
-  def most(self, step):
+  def steps(self, step):
     del step
     return 1
 

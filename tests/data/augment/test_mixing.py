@@ -55,6 +55,38 @@ def test_what_is_pasted_is_a_box():
       assert np.abs(np.diff(np.pad(line.astype(int), 1))).sum() in (0, 2)
 
 
+@pytest.mark.parametrize("alpha", [0.1, 0.2, 1.0, 3.0, 50.0, 1e4])
+def test_shares_have_the_beta_distribution(alpha):
+  keys = jax.random.split(jax.random.key(7), 50_000)
+  draw = jax.vmap(lambda key: mixing.symmetric_beta(key, alpha))
+  shares = np.asarray(jax.jit(draw)(keys), np.float64)
+  assert shares.min() >= 0
+  assert shares.max() <= 1
+  lower = shares[shares < 0.5]
+  assert scipy.stats.binomtest(len(lower), len(shares)).pvalue > 0.01
+  # The upper half is rounded to 1 in float32, where the lower is exact.
+  found = scipy.stats.kstest(lower, lambda x: 2 * beta(alpha).cdf(x))
+  assert found.pvalue > 0.01
+  assert abs(shares.mean() - 0.5) < 4 * beta(alpha).std() / np.sqrt(len(shares))
+
+
+def beta(alpha):
+  return scipy.stats.beta(alpha, alpha)
+
+
+def test_quantiles_between_the_cells_are_those_of_scipy():
+  """To 1e-6, which is a hundredth of what a byte of a pixel can show."""
+  for alpha in (0.1, 0.2, 1.0, 2.0, 8.0):
+    levels = np.random.default_rng(0).uniform(size=2000)
+    exponent = mixing._exponent(alpha)
+    place = levels ** (1 / exponent) * mixing._CELLS
+    table = mixing._lower_quantiles(alpha)
+    found = np.interp(place, np.arange(len(table)), table)
+    np.testing.assert_allclose(
+      found, beta(alpha).ppf(levels / 2), rtol=0, atol=1e-6
+    )
+
+
 @jax.jit
 def both(keys):
   return jax.vmap(
