@@ -147,7 +147,7 @@ def compare_steps(options, trainer, request):
       blocks=options.blocks,
       seconds=options.seconds,
       warmup=options.warmup,
-      multiple={"ours": ours.most},
+      multiple={"ours": ours.steps},
     )
   for name, seconds in taken.items():
     print(f"{name}: {timing.spread(timing.summary(seconds), 'ms')} ms a step")
