@@ -4,9 +4,10 @@
     from etf_jax import losses, simplex_etf
 
 This import needs jax and numpy only. ``etf_jax.collapse``, ``etf_jax.theory``,
-``etf_jax.models`` and ``etf_jax.sklearn`` are imported on first use; data and
-training are subpackages to import by name. ``python -m etf_jax.main`` and
-``etf_jax.train`` train, and ``etf_jax.load`` gives the trained model to call.
+``etf_jax.models``, ``etf_jax.nnx`` and ``etf_jax.sklearn`` are imported on
+first use; data and training are subpackages to import by name. ``python -m
+etf_jax.main`` and ``etf_jax.train`` train, and ``etf_jax.load`` gives the
+trained model to call.
 """
 
 import importlib
@@ -58,6 +59,6 @@ def train(
 
 def __getattr__(name: str) -> types.ModuleType:
   """Import a public subpackage on first use."""
-  if name in ("collapse", "models", "sklearn", "theory"):
+  if name in ("collapse", "models", "nnx", "sklearn", "theory"):
     return importlib.import_module(f"etf_jax.{name}")
   raise AttributeError(f"module 'etf_jax' has no attribute {name!r}")

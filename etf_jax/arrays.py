@@ -76,11 +76,11 @@ def check_labels(
   valid = (labels >= 0) & (labels < num_classes)
   if mask is not None:
     valid |= ~mask
-  chosen = None if mask is None else known(where)
+  chosen = known(where)
   if values is not None and (mask is None or chosen is not None):
     wrong = (values < 0) | (values >= num_classes)
     if chosen is not None:
-      wrong &= chosen
+      wrong &= chosen.astype(bool)
     _refuse(values, wrong, num_classes)
   # On Explicit meshes vmap of the check sorts, which fails. A batch of unknown
   # size is on its way to `jax.export`, which cannot store a check.
@@ -129,11 +129,13 @@ def check_mask(
     size in (1, whole)
     for size, whole in zip(mask.shape[::-1], shape[::-1], strict=False)
   )
-  if mask.dtype != jnp.bool_ or not fits:
+  countable = jnp.issubdtype(mask.dtype, jnp.integer)
+  if not (mask.dtype == jnp.bool_ or countable) or not fits:
     raise ValueError(
-      f"where must be boolean of shape {shape}, or broadcast to it, got "
-      f"{mask.dtype} of shape {mask.shape}"
+      "where must be boolean (or integers, 0 for False) of shape "
+      f"{shape}, or broadcast to it, got {mask.dtype} of shape {mask.shape}"
     )
+  mask = mask.astype(bool)
   return mask if mask.shape == shape else jnp.broadcast_to(mask, shape)
 
 

@@ -25,7 +25,15 @@ CROWDED_FOLDERS: set[str] = set()
 
 # A part imports itself and the parts before it; commands import all of these.
 PARTS = ["errors", "configs", "arrays", "etf", "losses", "collapse", "runs"]
-PARTS += ["data", "theory", "models", "evaluation", "training", "reporting"]
+PARTS += [
+  "data",
+  "theory",
+  "models",
+  "nnx",
+  "evaluation",
+  "training",
+  "reporting",
+]
 PARTS += ["sklearn", "serving", "probing", "reproductions", "benchmarks"]
 COMMANDS = {"main", "prepare", "evaluate", "predict", "export", "convert"}
 COMMANDS |= {"advise", "probe", "reproduce", "benchmark", "theory_lab", "serve"}

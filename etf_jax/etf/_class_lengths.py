@@ -46,7 +46,11 @@ def class_lengths(class_counts: ArrayLike) -> jax.Array:
 
 
 def batch_class_lengths(
-  labels: ArrayLike, num_classes: int, *, where: ArrayLike | None = None
+  labels: ArrayLike,
+  num_classes: int,
+  *,
+  where: ArrayLike | None = None,
+  axis_name: str | tuple[str, ...] | None = None,
 ) -> jax.Array:
   r"""Compute the length of each class's target from one batch, on the device.
 
@@ -58,13 +62,14 @@ def batch_class_lengths(
 
   and 1 for classes the batch does not hold. All axes of `labels` are batch.
   In a sharded ``jit`` the counts are those of the global batch, whatever the
-  number of devices. Inside `jax.shard_map` a function sees its own shard only:
-  give it ``jax.lax.all_gather(labels, axis_name, tiled=True)``.
+  number of devices. Inside `jax.shard_map` and `jax.vmap` a function sees one
+  shard only: with `axis_name` the counts of all of them are added up.
 
   Args:
     labels: integers of any shape in ``[0, num_classes)``.
     num_classes: K >= 1.
     where: boolean of the labels' shape, the examples that count.
+    axis_name: the mapped axis, or axes, over which a batch is spread.
 
   Returns:
     The lengths, ``[num_classes]``, in JAX's default float. Under ``jit`` an
@@ -95,6 +100,8 @@ def batch_class_lengths(
   # one array, and not another for the check.
   labels = jnp.where(valid, labels, num_classes)
   counts = arrays.count(labels, counted.astype(jnp.int32), num_classes + 1)
+  if axis_name is not None:
+    counts = jax.lax.psum(counts, axis_name)
   lengths = _lengths(counts[:-1].astype(jnp.zeros(()).dtype))
   return jnp.where(counts[-1] == 0, lengths, jnp.nan)
 

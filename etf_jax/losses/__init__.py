@@ -11,6 +11,7 @@ are not reduced, and `where` says which examples count. Needs jax and numpy
 only.
 """
 
+from etf_jax.losses._cross_entropy import LinearLogits
 from etf_jax.losses._dot_regression import (
   dot_regression,
   dot_regression_with_integer_labels,
@@ -37,6 +38,7 @@ from etf_jax.losses._weights import (
 )
 
 __all__ = [
+  "LinearLogits",
   "PullPush",
   "adjust_logits",
   "balanced_softmax",

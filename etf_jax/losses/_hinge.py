@@ -75,10 +75,17 @@ def hinge_logits(
     `Do We Need Neural Collapse? Learning Diverse Features for Fine-grained and
     Long-tail Classification`, 2022, equation 8
   """
-  logits, _, valid, _ = _hinged(
-    features, labels, prototypes, tau_plus, tau_minus, None, precision
+  product, push, pull, parameters = _hinged(
+    features, prototypes, tau_plus, tau_minus
   )
-  return arrays.finish(logits, valid[..., None], None)
+  labels, valid, _ = arrays.check_labels(
+    labels, parameters[0].size, product.features.shape[:-1], None
+  )
+  z = jnp.matmul(product.features, product.weights, precision=precision)
+  aligned = [ce.along_classes(x, z.ndim) for x in parameters]
+  is_label = arrays.label_mask(labels, z)
+  hinged = jnp.where(is_label, pull(z, *aligned), push(z, *aligned))
+  return arrays.finish(hinged, valid[..., None], None)
 
 
 def hinge_cross_entropy_with_integer_labels(
@@ -88,8 +95,9 @@ def hinge_cross_entropy_with_integer_labels(
   *,
   tau_plus: ArrayLike,
   tau_minus: ArrayLike = np.pi,
-  label_smoothing: float = 0.0,
+  label_smoothing: ArrayLike = 0.0,
   where: ArrayLike | None = None,
+  block_size: int | None = None,
   precision: jax.lax.PrecisionLike = jax.lax.Precision.HIGHEST,
 ) -> jax.Array:
   r"""Compute the cross entropy of `hinge_logits`.
@@ -104,15 +112,18 @@ def hinge_cross_entropy_with_integer_labels(
 
   Args:
     features: floating ``[..., feature_dim]``.
-    labels: integers ``[...]`` in ``[0, num_classes)``.
+    labels: integers ``[...]`` in ``[0, num_classes)``, or probabilities of
+      them, floating ``[..., num_classes]``: the mean of the classes' losses.
     prototypes: floating ``[feature_dim, num_classes]``, a column per class.
     tau_plus: :math:`\tau_+` in radians in ``[0, pi]``, a scalar or
       ``[num_classes]``, the entry of the own class.
     tau_minus: the scalar :math:`\tau_-` in radians in ``[0, pi]``.
-    label_smoothing: :math:`\alpha` in ``[0, 1]``, a Python number. Which logit
-      is hinged how depends on the true label alone.
+    label_smoothing: the scalar :math:`\alpha` in ``[0, 1]``. Which logit is
+      hinged how depends on the true label alone.
     where: boolean ``[...]``, the examples that count. The others give 0 and
       zero gradients whatever they hold.
+    block_size: classes at a time, to hold no ``[..., num_classes]`` array;
+      needs integer labels. None: all at once.
     precision: see `hinge_logits`.
 
   Returns:
@@ -141,66 +152,60 @@ def hinge_cross_entropy_with_integer_labels(
     `Do We Need Neural Collapse? Learning Diverse Features for Fine-grained and
     Long-tail Classification`, 2022, equation 8
   """
-  if not 0 <= label_smoothing <= 1:
-    raise ValueError(
-      f"label_smoothing must lie in [0, 1], got {label_smoothing:g}"
-    )
-  logits, is_label, valid, mask = _hinged(
-    features, labels, prototypes, tau_plus, tau_minus, where, precision
+  product, push, pull, parameters = _hinged(
+    features, prototypes, tau_plus, tau_minus, where
   )
-  loss = ce.cross_entropy(logits, is_label, label_smoothing)
-  return arrays.finish(loss, valid, mask)
+  return ce.cross_entropy(
+    product,
+    labels,
+    where,
+    push,
+    pull,
+    parameters=parameters,
+    label_smoothing=label_smoothing,
+    block_size=block_size,
+    precision=precision,
+  )
 
 
 def _hinged(
   features: ArrayLike,
-  labels: ArrayLike,
   prototypes: ArrayLike,
   tau_plus: ArrayLike,
   tau_minus: ArrayLike,
-  where: ArrayLike | None,
-  precision: jax.lax.PrecisionLike,
-) -> ce.Examples:
+  where: ArrayLike | None = None,
+) -> tuple[ce.LinearLogits, ce.Elementwise, ce.Elementwise, tuple]:
+  """Return the product, both forms of a logit, and the parameters of them."""
   features, prototypes = arrays.check_vectors(features, prototypes)
-  num_classes = prototypes.shape[1]
-  if np.shape(tau_plus) not in ((), (num_classes,)):
-    raise ValueError(
-      f"tau_plus must be a scalar or have shape ({num_classes},), got "
-      f"{np.shape(tau_plus)}"
-    )
-  if np.shape(tau_minus):
-    raise ValueError(
-      f"tau_minus must be a scalar, got shape {np.shape(tau_minus)}"
-    )
-  arrays.check_range("tau_plus", tau_plus, 0, arrays.LARGEST_ANGLE)
-  arrays.check_range("tau_minus", tau_minus, 0, arrays.LARGEST_ANGLE)
-  labels, valid, mask = arrays.check_labels(
-    labels, num_classes, features.shape[:-1], where
-  )
+  classes = prototypes.shape[1]
+  largest = arrays.LARGEST_ANGLE
+  arrays.check_range("tau_plus", tau_plus, 0, largest, [(), (classes,)])
+  arrays.check_range("tau_minus", tau_minus, 0, largest, [()])
   dtype = arrays.result_dtype(features, prototypes)
   features, prototypes = features.astype(dtype), prototypes.astype(dtype)
+  mask = arrays.check_mask(where, features.shape[:-1])
   if mask is not None:
-    # Before any arithmetic, or NaN would come back through the gradient.
     features = jnp.where(mask[..., None], features, 0)
-  logits = jnp.matmul(features, prototypes, precision=precision)
-  is_label = arrays.label_mask(labels, logits)
-
-  tau_plus = arrays.in_range(tau_plus, dtype, 0, arrays.LARGEST_ANGLE)
-  if tau_plus.ndim:
-    tau_plus = ce.along_classes(tau_plus, logits.ndim)
-  tau_minus = arrays.in_range(tau_minus, dtype, 0, arrays.LARGEST_ANGLE)
   detached = jax.lax.stop_gradient(features)
   length = jnp.sqrt(jnp.sum(detached * detached, axis=-1, keepdims=True))
   weights = arrays.root(jnp.sum(prototypes * prototypes, axis=0))
-  largest = length * ce.along_classes(weights, logits.ndim)
+  tau_plus = arrays.in_range(tau_plus, dtype, 0, largest)
+  tau_minus = arrays.in_range(tau_minus, dtype, 0, largest)
   # An angle of 0 or pi is tested by itself: rounding would put features that
   # lie along a prototype on the wrong side. `where` and not `minimum`, which
-  # halves the gradient on the surface of a cone instead of dropping it.
-  inside = (tau_plus > 0) & (logits >= largest * jnp.cos(tau_plus))
-  outside = (tau_minus < np.pi) & (logits <= largest * jnp.cos(tau_minus))
-  pulled = jnp.where(inside, largest * jnp.cos(tau_plus), logits)
-  pushed = jnp.where(outside, largest * jnp.cos(tau_minus), logits)
-  # Comparisons with an angle that is NaN are False.
-  pulled *= jnp.where(jnp.isnan(tau_plus), jnp.nan, 1).astype(dtype)
-  pushed *= jnp.where(jnp.isnan(tau_minus), jnp.nan, 1).astype(dtype)
-  return ce.Examples(jnp.where(is_label, pulled, pushed), is_label, valid, mask)
+  # halves the gradient on the surface of a cone instead of dropping it. NaN is
+  # on no side of a comparison, and becomes the bound.
+  hinged = jnp.broadcast_to(tau_plus != 0, (classes,))
+  upper, lower = weights * jnp.cos(tau_plus), weights * jnp.cos(tau_minus)
+
+  def pull(z, upper, lower, hinged):
+    inside = hinged & ~(z < length * upper)
+    return jnp.where(inside, length * upper, z)
+
+  def push(z, upper, lower, hinged):
+    outside = ~(tau_minus >= np.pi) & ~(z > length * lower)
+    return jnp.where(outside, length * lower, z)
+
+  return (
+    ce.LinearLogits(features, prototypes), push, pull, (upper, lower, hinged)
+  )  # fmt: skip

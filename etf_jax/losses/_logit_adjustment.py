@@ -17,12 +17,14 @@ from etf_jax.losses import _cross_entropy as ce
 
 
 def logit_adjusted(
-  logits: ArrayLike,
+  logits: ArrayLike | ce.LinearLogits,
   labels: ArrayLike,
   *,
   class_counts: ArrayLike,
   temperature: ArrayLike = 1.0,
+  label_smoothing: ArrayLike = 0.0,
   where: ArrayLike | None = None,
+  block_size: int | None = None,
 ) -> jax.Array:
   r"""Compute the cross entropy of logits shifted by the classes' frequency.
 
@@ -34,13 +36,18 @@ def logit_adjusted(
   Training with it makes the plain logits fit for a balanced test set.
 
   Args:
-    logits: floating ``[..., num_classes]``.
-    labels: integers ``[...]`` in ``[0, num_classes)``.
+    logits: floating ``[..., num_classes]``, or `LinearLogits`.
+    labels: integers ``[...]`` in ``[0, num_classes)``, or probabilities of
+      them, floating ``[..., num_classes]``: the mean of the classes' losses.
     class_counts: training samples per class, ``[num_classes]``, finite, >= 0.
       A class of 0 is absent: no part of the softmax.
     temperature: the scalar :math:`\tau`; 0 is cross entropy.
+    label_smoothing: in ``[0, 1]``, the share of the target that is spread
+      evenly over the classes.
     where: boolean ``[...]``, the examples that count. The others give 0 and
       zero gradients whatever they hold.
+    block_size: classes at a time, to hold no ``[..., num_classes]`` array;
+      needs `LinearLogits` and integer labels. None: all at once.
 
   Returns:
     The loss of each example, ``[...]``; float64 if an input is, else float32.
@@ -65,18 +72,26 @@ def logit_adjusted(
     Menon et al., `Long-tail learning via logit adjustment
     <https://arxiv.org/abs/2007.07314>`_, 2020
   """
-  counts = ce.counts(class_counts, logits)
-  z, is_label, valid, mask = ce.examples(logits, labels, where, counts)
-  z = z + _shift(counts, temperature, z)
-  return arrays.finish(ce.cross_entropy(z, is_label), valid, mask)
+  shift = _shift(ce.counts(class_counts, logits), temperature)
+  return ce.cross_entropy(
+    logits,
+    labels,
+    where,
+    lambda z, shift: z + shift,
+    parameters=(shift,),
+    label_smoothing=label_smoothing,
+    block_size=block_size,
+  )
 
 
 def balanced_softmax(
-  logits: ArrayLike,
+  logits: ArrayLike | ce.LinearLogits,
   labels: ArrayLike,
   *,
   class_counts: ArrayLike,
+  label_smoothing: ArrayLike = 0.0,
   where: ArrayLike | None = None,
+  block_size: int | None = None,
 ) -> jax.Array:
   r"""Compute the balanced softmax loss.
 
@@ -86,12 +101,17 @@ def balanced_softmax(
   It is `logit_adjusted` at temperature 1, under the name of its other paper.
 
   Args:
-    logits: floating ``[..., num_classes]``.
-    labels: integers ``[...]`` in ``[0, num_classes)``.
+    logits: floating ``[..., num_classes]``, or `LinearLogits`.
+    labels: integers ``[...]`` in ``[0, num_classes)``, or probabilities of
+      them, floating ``[..., num_classes]``: the mean of the classes' losses.
     class_counts: training samples per class, ``[num_classes]``, finite, >= 0.
       A class of 0 is absent: no part of the softmax.
+    label_smoothing: in ``[0, 1]``, the share of the target that is spread
+      evenly over the classes.
     where: boolean ``[...]``, the examples that count. The others give 0 and
       zero gradients whatever they hold.
+    block_size: classes at a time, to hold no ``[..., num_classes]`` array;
+      needs `LinearLogits` and integer labels. None: all at once.
 
   Returns:
     The loss of each example, ``[...]``; float64 if an input is, else float32.
@@ -116,7 +136,14 @@ def balanced_softmax(
     Ren et al., `Balanced Meta-Softmax for Long-Tailed Visual Recognition
     <https://arxiv.org/abs/2007.10740>`_, 2020
   """
-  return logit_adjusted(logits, labels, class_counts=class_counts, where=where)
+  return logit_adjusted(
+    logits,
+    labels,
+    class_counts=class_counts,
+    label_smoothing=label_smoothing,
+    where=where,
+    block_size=block_size,
+  )
 
 
 def adjust_logits(
@@ -170,24 +197,27 @@ def adjust_logits(
   """
   counts = ce.counts(class_counts, logits)
   z = jnp.asarray(logits).astype(counts.dtype)
-  shift = _shift(counts, temperature, z)
+  shift = ce.along_classes(_shift(counts, temperature), z.ndim)
   adjusted = jnp.where(shift == -jnp.inf, shift, z - shift)
   if target_counts is None:
     return adjusted
   targets = arrays.check_counts(
     target_counts, z.shape[-1], z, allow_absent=True, name="target_counts"
   )
-  return adjusted + _shift(targets.astype(z.dtype), temperature, z)
+  added = _shift(targets.astype(z.dtype), temperature)
+  return adjusted + ce.along_classes(added, z.ndim)
 
 
 def vector_scaling(
-  logits: ArrayLike,
+  logits: ArrayLike | ce.LinearLogits,
   labels: ArrayLike,
   *,
   class_counts: ArrayLike,
   gamma: ArrayLike = 0.1,
   temperature: ArrayLike = 1.0,
+  label_smoothing: ArrayLike = 0.0,
   where: ArrayLike | None = None,
+  block_size: int | None = None,
 ) -> jax.Array:
   r"""Compute the vector-scaling loss: logits scaled and shifted by class.
 
@@ -201,14 +231,19 @@ def vector_scaling(
   class-dependent temperatures (CDT), at both cross entropy.
 
   Args:
-    logits: floating ``[..., num_classes]``.
-    labels: integers ``[...]`` in ``[0, num_classes)``.
+    logits: floating ``[..., num_classes]``, or `LinearLogits`.
+    labels: integers ``[...]`` in ``[0, num_classes)``, or probabilities of
+      them, floating ``[..., num_classes]``: the mean of the classes' losses.
     class_counts: training samples per class, ``[num_classes]``, finite, >= 0.
       A class of 0 is absent: no part of the softmax.
     gamma: the scalar :math:`\gamma` >= 0.
     temperature: the scalar :math:`\tau`.
+    label_smoothing: in ``[0, 1]``, the share of the target that is spread
+      evenly over the classes.
     where: boolean ``[...]``, the examples that count. The others give 0 and
       zero gradients whatever they hold.
+    block_size: classes at a time, to hold no ``[..., num_classes]`` array;
+      needs `LinearLogits` and integer labels. None: all at once.
 
   Returns:
     The loss of each example, ``[...]``; float64 if an input is, else float32.
@@ -236,24 +271,25 @@ def vector_scaling(
   """
   arrays.check_range("gamma", gamma, 0, shapes=[()])
   counts = ce.counts(class_counts, logits)
-  z, is_label, valid, mask = ce.examples(logits, labels, where, counts)
   present = counts != 0
   ratios = jnp.where(present, counts, 1) / jnp.max(counts)
-  scales = jnp.where(present, ratios ** arrays.in_range(gamma, z.dtype, 0), 0)
-  # A logit of -inf is scaled apart: 0 times it would be a gradient of NaN.
-  masked = z == -jnp.inf
-  scaled = ce.along_classes(scales, z.ndim) * jnp.where(masked, 0, z)
-  z = jnp.where(masked, z, scaled) + _shift(counts, temperature, z)
-  return arrays.finish(ce.cross_entropy(z, is_label), valid, mask)
+  power = arrays.in_range(gamma, counts.dtype, 0)
+  scales = jnp.where(present, ratios**power, 0)
+  return ce.cross_entropy(
+    logits,
+    labels,
+    where,
+    lambda z, scale, shift: ce.scale(z, scale) + shift,
+    parameters=(scales, _shift(counts, temperature)),
+    label_smoothing=label_smoothing,
+    block_size=block_size,
+  )
 
 
-def _shift(
-  counts: jax.Array, temperature: ArrayLike, logits: jax.Array
-) -> jax.Array:
-  """Return temperature times log priors, -inf for absent classes."""
+def _shift(counts: jax.Array, temperature: ArrayLike) -> jax.Array:
+  """Return temperature times log priors `[K]`, -inf for absent classes."""
   arrays.check_range("temperature", temperature, -np.inf, shapes=[()])
   present = counts != 0
   priors = jnp.log(jnp.where(present, counts, 1) / jnp.sum(counts))
-  shift = arrays.in_range(temperature, logits.dtype, -np.inf) * priors
-  shift = jnp.where(present, shift, -jnp.inf)
-  return ce.along_classes(shift, logits.ndim)
+  shift = arrays.in_range(temperature, counts.dtype, -np.inf) * priors
+  return jnp.where(present, shift, -jnp.inf)

@@ -16,13 +16,15 @@ from etf_jax.losses import _cross_entropy as ce
 
 
 def ldam(
-  logits: ArrayLike,
+  logits: ArrayLike | ce.LinearLogits,
   labels: ArrayLike,
   *,
   class_counts: ArrayLike,
   max_margin: float = 0.5,
   scale: float = 30.0,
+  label_smoothing: ArrayLike = 0.0,
   where: ArrayLike | None = None,
+  block_size: int | None = None,
 ) -> jax.Array:
   r"""Compute the label-distribution-aware margin loss.
 
@@ -35,14 +37,20 @@ def ldam(
   `deferred_weights`.
 
   Args:
-    logits: floating ``[..., num_classes]``, meant to be cosines.
-    labels: integers ``[...]`` in ``[0, num_classes)``.
+    logits: floating ``[..., num_classes]``, meant to be cosines, or
+      `LinearLogits`.
+    labels: integers ``[...]`` in ``[0, num_classes)``, or probabilities of
+      them, floating ``[..., num_classes]``: the mean of the classes' losses.
     class_counts: training samples per class, ``[num_classes]``, finite, >= 0.
       A class of 0 is absent: it has no margin.
     max_margin: :math:`\Delta_{\max}` >= 0, the smallest class's margin.
     scale: :math:`s` > 0.
+    label_smoothing: in ``[0, 1]``, the share of the target that is spread
+      evenly over the classes; the margin is the label's alone.
     where: boolean ``[...]``, the examples that count. The others give 0 and
       zero gradients whatever they hold.
+    block_size: classes at a time, to hold no ``[..., num_classes]`` array;
+      needs `LinearLogits` and integer labels. None: all at once.
 
   Returns:
     The loss of each example, ``[...]``; float64 if an input is, else float32.
@@ -72,28 +80,32 @@ def ldam(
   arrays.check_positive("scale", scale)
   arrays.check_range("scale", scale, 0, shapes=[()])
   counts = ce.counts(class_counts, logits)
-  z, is_label, valid, mask = ce.examples(logits, labels, where, counts)
-  factor = arrays.positive(scale, z.dtype)
+  factor = arrays.positive(scale, counts.dtype)
   present = counts != 0
   smallest = jnp.min(jnp.where(present, counts, jnp.inf))
   ratios = smallest / jnp.where(present, counts, 1)
-  margins = arrays.in_range(max_margin, z.dtype, 0) * ratios**0.25
-  margins = ce.along_classes(jnp.where(present, margins, 0), z.ndim)
-  z = jnp.where(is_label, z - margins, z)
-  # A logit of -inf is scaled apart: 0 times it would be a gradient of NaN.
-  masked = z == -jnp.inf
-  z = jnp.where(masked, z, factor * jnp.where(masked, 0, z))
-  loss = ce.cross_entropy(z, is_label)
-  return arrays.finish(loss, valid, mask)
+  margins = arrays.in_range(max_margin, counts.dtype, 0) * ratios**0.25
+  return ce.cross_entropy(
+    logits,
+    labels,
+    where,
+    lambda z, margin: ce.scale(z, factor),
+    lambda z, margin: ce.scale(z - margin, factor),
+    parameters=(jnp.where(present, margins, 0),),
+    label_smoothing=label_smoothing,
+    block_size=block_size,
+  )
 
 
 def focal(
-  logits: ArrayLike,
+  logits: ArrayLike | ce.LinearLogits,
   labels: ArrayLike,
   *,
   gamma: ArrayLike = 2.0,
   alpha: ArrayLike | None = None,
+  label_smoothing: ArrayLike = 0.0,
   where: ArrayLike | None = None,
+  block_size: int | None = None,
 ) -> jax.Array:
   r"""Compute the multiclass focal loss.
 
@@ -105,12 +117,18 @@ def focal(
   there for every :math:`\gamma`.
 
   Args:
-    logits: floating ``[..., num_classes]``, of two classes or more.
-    labels: integers ``[...]`` in ``[0, num_classes)``.
+    logits: floating ``[..., num_classes]`` of two classes or more, or
+      `LinearLogits`.
+    labels: integers ``[...]`` in ``[0, num_classes)``, or probabilities of
+      them, floating ``[..., num_classes]``: the mean of the classes' losses.
     gamma: the scalar :math:`\gamma` >= 0; 0 is cross entropy.
     alpha: weights of the classes >= 0, a scalar or ``[num_classes]``; None: 1.
+    label_smoothing: in ``[0, 1]``, the share of the target that is spread
+      evenly over the classes.
     where: boolean ``[...]``, the examples that count. The others give 0 and
       zero gradients whatever they hold.
+    block_size: classes at a time, to hold no ``[..., num_classes]`` array;
+      needs `LinearLogits` and integer labels. None: all at once.
 
   Returns:
     The loss of each example, ``[...]``; float64 if an input is, else float32.
@@ -134,19 +152,29 @@ def focal(
     <https://arxiv.org/abs/1708.02002>`_, 2017
   """
   arrays.check_range("gamma", gamma, 0, shapes=[()])
-  z, is_label, valid, mask = ce.examples(logits, labels, where)
-  if z.shape[-1] < 2:
+  logits = ce.check_logits(logits)
+  classes = ce.num_classes(logits)
+  if classes < 2:
     raise ValueError("focal needs logits of at least two classes")
-  gamma = arrays.in_range(gamma, z.dtype, 0)
-  others = jax.nn.logsumexp(jnp.where(is_label, -jnp.inf, z), axis=-1)
-  lead = ce.pick(z, is_label) - others
-  # log p and log(1 - p) by softplus: neither cancels when p is near 1 or 0.
-  log_miss = -jax.nn.softplus(lead)
-  loss = jnp.exp(gamma * log_miss) * jax.nn.softplus(-lead)
-  if alpha is not None:
-    arrays.check_range("alpha", alpha, 0, shapes=[(), z.shape[-1:]])
-    weights = arrays.in_range(alpha, z.dtype, 0)
-    if weights.ndim:
-      weights = ce.pick(ce.along_classes(weights, z.ndim), is_label)
-    loss = weights * loss
-  return arrays.finish(loss, valid, mask)
+  arrays.check_range(
+    "alpha", 1 if alpha is None else alpha, 0, shapes=[(), (classes,)]
+  )
+  dtype = arrays.result_dtype(*jax.tree.leaves(logits))
+  gamma = arrays.in_range(gamma, dtype, 0)
+  weights = arrays.in_range(1 if alpha is None else alpha, dtype, 0)
+
+  def modulate(lead, weight):
+    # log p and log(1 - p) by softplus: neither cancels when p is near 1 or 0.
+    log_miss = -jax.nn.softplus(lead)
+    return weight * jnp.exp(gamma * log_miss) * jax.nn.softplus(-lead)
+
+  return ce.cross_entropy(
+    logits,
+    labels,
+    where,
+    lambda z, weight: z,
+    modulate=modulate,
+    parameters=(jnp.broadcast_to(weights, (classes,)),),
+    label_smoothing=label_smoothing,
+    block_size=block_size,
+  )

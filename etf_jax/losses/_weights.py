@@ -8,17 +8,16 @@ In use::
     loss = losses.weighted_mean(values, weights[labels])
 """
 
-import math
-
 import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
+import numpy as np
 
 from etf_jax import arrays
 
 
 def class_balanced_weights(
-  class_counts: ArrayLike, *, beta: float
+  class_counts: ArrayLike, *, beta: ArrayLike
 ) -> jax.Array:
   r"""Compute class weights from the effective number of samples.
 
@@ -32,7 +31,8 @@ def class_balanced_weights(
   Args:
     class_counts: training samples per class, ``[num_classes]``, finite, >= 0.
       A class of 0 is absent: it has weight 0, and no part in K.
-    beta: a Python number in ``[0, 1)``; 0.9999 is usual.
+    beta: a scalar in ``[0, 1)``; 0.9999 is usual. As a Python number it keeps
+      the digits of 1 - beta that float32 has not.
 
   Returns:
     The weights, ``[num_classes]``; float64 if the counts are, float32 if they
@@ -53,12 +53,17 @@ def class_balanced_weights(
     Cui et al., `Class-Balanced Loss Based on Effective Number of Samples
     <https://arxiv.org/abs/1901.05555>`_, 2019
   """
-  if not 0 <= beta < 1:
-    raise ValueError(f"beta must lie in [0, 1), got {beta:g}")
+  arrays.check_range("beta", beta, 0, np.nextafter(1, 0), [()])
   counts = arrays.check_counts(class_counts, allow_absent=True)
   present = counts != 0
   # 1 - beta cancels; expm1 keeps the digits that 1 - beta^n would lose.
-  log_beta = math.log(beta) if beta > 0 else -math.inf
+  values = arrays.known(beta)
+  if values is not None:
+    with np.errstate(divide="ignore"):
+      log_beta = jnp.asarray(np.log(values.astype(np.float64)), counts.dtype)
+  else:
+    beta = arrays.in_range(beta, counts.dtype, 0, 1)
+    log_beta = jnp.log(jnp.where(beta == 1, jnp.nan, beta))
   weights = -1 / jnp.expm1(jnp.where(present, counts, 1) * log_beta)
   total = jnp.sum(jnp.where(present, weights, 0))
   classes = jnp.maximum(jnp.sum(present, dtype=counts.dtype), 1)

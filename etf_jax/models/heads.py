@@ -53,7 +53,7 @@ class Output(NamedTuple):
   none, as dot regression, never holds them.
 
   Attributes:
-    features: `[B, d]`, as the classifier sees them.
+    features: `[..., d]`, as the classifier sees them.
     weights: `[d, K]`, a column per class.
     bias: `[K]`, or None.
   """
@@ -64,12 +64,14 @@ class Output(NamedTuple):
 
   @property
   def logits(self) -> jax.Array:
-    """`[B, K]`: features times weights, plus the bias."""
+    """`[..., K]`: features times weights, plus the bias."""
     # Accelerators multiply float32 in lower precision unless told otherwise.
     logits = jnp.matmul(
       self.features, self.weights, precision=jax.lax.Precision.HIGHEST
     )
-    return logits if self.bias is None else logits + self.bias[None]
+    if self.bias is None:
+      return logits
+    return logits + jnp.expand_dims(self.bias, range(logits.ndim - 1))
 
 
 class ETFHead(nn.Module):
@@ -109,21 +111,8 @@ class ETFHead(nn.Module):
   learn_length: bool = False
 
   def __post_init__(self):
-    _check_fields(self)
-    if not 0 <= self.spare < self.num_classes:
-      raise InputError(
-        f"spare={self.spare}: of {self.num_classes} prototypes at least one"
-        " must have a class; give a number from 0 to num_classes - 1"
-      )
-    if self.frame not in FRAMES:
-      raise InputError(
-        f"frame={self.frame!r}: unknown; use one of {', '.join(FRAMES)}"
-      )
-    if not 0 < self.length < np.inf:
-      raise InputError(
-        f"length={self.length}: no length of prototypes; give a finite number"
-        " > 0"
-      )
+    check_sizes(self.num_classes, self.projector)
+    check_frame(self.num_classes, self.spare, self.frame, self.length)
     super().__post_init__()
 
   @nn.compact
@@ -134,12 +123,12 @@ class ETFHead(nn.Module):
     train: bool = False,
     mask: jax.Array | None = None,
   ) -> Output:
-    """Map `[B, d]` features to logits against the fixed frame.
+    """Map `[..., d]` features to logits against the fixed frame.
 
     Args:
-      features: `[B, d]` floats; computed in at least float32.
+      features: `[..., d]` floats; computed in at least float32.
       train: use the batch's statistics, and update the running ones.
-      mask: `[B]` booleans; False keeps an example out of the statistics.
+      mask: `[...]` booleans; False keeps an example out of the statistics.
     """
     features = _prepare(features, self, train, mask)
     prototypes = self.variable(
@@ -152,15 +141,12 @@ class ETFHead(nn.Module):
         dtype=features.dtype,
       ),
     ).value
-    if self.spare:
-      prototypes = prototypes[:, : -self.spare]
+    prototypes = prototypes[:, : self.num_classes - self.spare]
+    length: jax.Array | float = self.length
     if self.learn_length:
       start = nn.initializers.constant(np.log(self.length))
-      length = self.param("log_length", start, (), features.dtype)
-      prototypes = jnp.exp(length) * prototypes
-    elif self.length != 1:
-      prototypes = self.length * prototypes
-    return Output(features, prototypes)
+      length = jnp.exp(self.param("log_length", start, (), features.dtype))
+    return Output(features, length * prototypes)
 
 
 class LinearHead(nn.Module):
@@ -182,7 +168,7 @@ class LinearHead(nn.Module):
   frozen: bool = False
 
   def __post_init__(self):
-    _check_fields(self)
+    check_sizes(self.num_classes, self.projector)
     super().__post_init__()
 
   @nn.compact
@@ -193,7 +179,7 @@ class LinearHead(nn.Module):
     train: bool = False,
     mask: jax.Array | None = None,
   ) -> Output:
-    """Map `[B, d]` features to logits; arguments as `ETFHead`'s."""
+    """Map `[..., d]` features to logits; arguments as `ETFHead`'s."""
     features = _prepare(features, self, train, mask)
     width, dtype = features.shape[-1], features.dtype
 
@@ -229,7 +215,7 @@ class CosineHead(nn.Module):
   projector: int | None = None
 
   def __post_init__(self):
-    _check_fields(self)
+    check_sizes(self.num_classes, self.projector)
     super().__post_init__()
 
   @nn.compact
@@ -240,7 +226,7 @@ class CosineHead(nn.Module):
     train: bool = False,
     mask: jax.Array | None = None,
   ) -> Output:
-    """Map `[B, d]` features to logits; arguments as `ETFHead`'s."""
+    """Map `[..., d]` features to logits; arguments as `ETFHead`'s."""
     features = _prepare(features, self, train, mask)
     shape = (features.shape[-1], self.num_classes)
     kernel = self.param("kernel", _unit_columns, shape, features.dtype)
@@ -250,16 +236,35 @@ class CosineHead(nn.Module):
 _KAIMING_NORMAL = nn.initializers.variance_scaling(2.0, "fan_in", "normal")
 
 
-def _check_fields(head: nn.Module) -> None:
+def check_sizes(num_classes: int, projector: int | None) -> None:
   """Raise InputError for sizes that no head can have."""
-  if head.num_classes < 2:
+  if num_classes < 2:
     raise InputError(
-      f"num_classes={head.num_classes}: too few; a classifier needs 2 or more"
+      f"num_classes={num_classes}: too few; a classifier needs 2 or more"
     )
-  if head.projector is not None and head.projector < -1:
+  if projector is not None and projector < -1:
     raise InputError(
-      f"projector={head.projector}: no width; give a number of features, -1 for"
+      f"projector={projector}: no width; give a number of features, -1 for"
       " as many as the input has, or None for no projector"
+    )
+
+
+def check_frame(
+  num_classes: int, spare: int, frame: str, length: float
+) -> None:
+  """Raise InputError for fields of a frame that are out of their range."""
+  if not 0 <= spare < num_classes:
+    raise InputError(
+      f"spare={spare}: of {num_classes} prototypes at least one must have a"
+      " class; give a number from 0 to num_classes - 1"
+    )
+  if frame not in FRAMES:
+    raise InputError(
+      f"frame={frame!r}: unknown; use one of {', '.join(FRAMES)}"
+    )
+  if not 0 < length < np.inf:
+    raise InputError(
+      f"length={length}: no length of prototypes; give a finite number > 0"
     )
 
 
@@ -284,7 +289,7 @@ def _prepare(features, head, train, mask):
     features = nn.Dense(width, name="projector", **dtype)(features)
   if head.batch_norm:
     features = BatchNorm(use_running_average=not train, name="norm", **dtype)(
-      features, mask=None if mask is None else mask[:, None]
+      features, mask=None if mask is None else mask[..., None]
     )
   if head.l2_normalize:
     features = unit_length(features)

@@ -39,6 +39,7 @@ def test_public_names():
     "uniform_qr_etf",
   ]
   assert losses.__all__ == [
+    "LinearLogits",
     "PullPush",
     "adjust_logits",
     "balanced_softmax",

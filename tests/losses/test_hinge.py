@@ -222,8 +222,8 @@ def test_logits_of_an_out_of_range_label_are_nan():
     ({"tau_plus": 20 * np.ones(5)}, "tau_plus must lie in .* got 20"),
     ({"tau_plus": np.nan}, "tau_plus must lie in .* got nan"),
     ({"tau_plus": 0.0, "tau_minus": 180.0}, "tau_minus must lie in .* 180"),
-    ({"tau_plus": np.ones(3)}, r"tau_plus must be a scalar or .*\(5,\)"),
-    ({"tau_plus": 0.0, "tau_minus": np.ones(5)}, "tau_minus must be a scalar"),
+    ({"tau_plus": np.ones(3)}, r"tau_plus must have shape .*\(5,\)"),
+    ({"tau_plus": 0.0, "tau_minus": np.ones(5)}, "tau_minus must have shape"),
     ({"tau_plus": 0.0, "label_smoothing": 1.5}, "label_smoothing must lie in"),
   ],
 )

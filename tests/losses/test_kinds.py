@@ -37,6 +37,9 @@ STATS = collapse.update(
 )
 KEY = jax.random.key(0)
 
+LINEAR = losses.LinearLogits(H, W, normal(CLASSES))
+TARGETS = RNG.dirichlet(np.ones(CLASSES), BATCH).astype(np.float32)
+
 # Arguments by name: arrays and NumPy's scalars can be traced, the others are
 # Python's and cannot. Arrays with BATCH rows are batches.
 logits = {"logits": Z, "labels": Y, "where": WHERE}
@@ -47,7 +50,7 @@ EXAMPLES = {
     "target_counts": COUNTS[::-1].copy(),
   },
   "losses.balanced_softmax": logits | {"class_counts": COUNTS},
-  "losses.class_balanced_weights": {"class_counts": COUNTS, "beta": 0.9},
+  "losses.class_balanced_weights": {"class_counts": COUNTS, "beta": HALF},
   "losses.deferred_weights": {
     "weights": normal(CLASSES), "step": np.int32(3), "start": np.int32(2),
   },
@@ -63,7 +66,7 @@ EXAMPLES = {
   "losses.focal": logits | {"gamma": HALF, "alpha": ONE},
   "losses.hinge_cross_entropy_with_integer_labels": features | {
     "prototypes": W, "tau_plus": HALF, "tau_minus": np.float32(2),
-    "label_smoothing": 0.1,
+    "label_smoothing": np.float32(0.1),
   },
   "losses.hinge_logits": {
     "features": H, "labels": Y, "prototypes": W, "tau_plus": HALF,
@@ -114,6 +117,24 @@ EXAMPLES = {
   },
   "collapse.update": features | {"stats": STATS},
 }  # fmt: skip
+# The same losses of other logits and labels.
+for name in (
+  "balanced_softmax",
+  "focal",
+  "ldam",
+  "logit_adjusted",
+  "vector_scaling",
+):
+  usual = EXAMPLES[f"losses.{name}"]
+  EXAMPLES[f"losses.{name} in blocks"] = usual | {
+    "logits": LINEAR, "block_size": 2,
+  }  # fmt: skip
+  EXAMPLES[f"losses.{name} of targets"] = usual | {
+    "labels": TARGETS, "label_smoothing": np.float32(0.1),
+  }  # fmt: skip
+name = "losses.hinge_cross_entropy_with_integer_labels"
+EXAMPLES[f"{name} in blocks"] = EXAMPLES[name] | {"block_size": 2}
+EXAMPLES[f"{name} of targets"] = EXAMPLES[name] | {"labels": TARGETS}
 # Functions that compute on the host.
 HOST = {"collapse.numerical_rank"}
 # The draws of frames, which are not for export: their numbers are NumPy's.
@@ -124,10 +145,12 @@ TRACED = sorted(EXAMPLES.keys() - HOST - DRAWS)
 NOT_FINITE = (np.nan, np.inf)
 WRONG = {
   "alpha": (-1, *NOT_FINITE),
+  "beta": (-0.1, 1, np.nan),
   "class_counts": (-1, *NOT_FINITE),
   "class_lengths": (-1, 0, *NOT_FINITE),
   "feature_length": (-1, 0, *NOT_FINITE),
   "gamma": (-1, *NOT_FINITE),
+  "label_smoothing": (-0.1, 1.1, np.nan),
   "lam": (-0.1, 1.1, np.nan),
   "max_margin": (-1, *NOT_FINITE),
   "scale": (-1, 0, *NOT_FINITE),
@@ -159,7 +182,7 @@ def function(name):
     return lambda logits, labels_a, labels_b, lam: losses.mixup(
       lambda y: losses.focal(logits, y), labels_a, labels_b, lam
     )
-  module, _, attribute = name.partition(".")
+  module, _, attribute = name.partition(" ")[0].partition(".")
   chosen = {"losses": losses, "etf": etf, "collapse": collapse}[module]
   return getattr(chosen, attribute)
 
@@ -203,7 +226,7 @@ def with_argument(*arguments):
 
 
 def test_every_public_function_has_an_example():
-  assert public() == EXAMPLES.keys()
+  assert public() == {name.partition(" ")[0] for name in EXAMPLES}
   for name in TRACED:
     others = example(name).arrays.keys() - DATA - WRONG.keys()
     assert not others, f"{name}: say the range of {others} in WRONG"
@@ -272,6 +295,8 @@ def test_counts_beyond_32_bits(name, argument):
 @pytest.mark.parametrize(("name", "argument"), with_argument("class_counts"))
 def test_an_absent_class_changes_nothing_for_the_others(name, argument):
   changes = {"class_counts": ABSENT}
+  if np.ndim(EXAMPLES[name].get("labels")) == 2:
+    changes["labels"] = np.where(ABSENT == 0, 0, TARGETS)
   if "target_counts" in EXAMPLES[name]:
     changes["target_counts"] = ABSENT[::-1].copy()
   call, arrays = example(name, **changes)
@@ -280,19 +305,25 @@ def test_an_absent_class_changes_nothing_for_the_others(name, argument):
   without = {"class_counts": np.delete(ABSENT, 2)}
   if "target_counts" in arrays:
     without["target_counts"] = np.delete(arrays["target_counts"], 2)
-  if "logits" in arrays:
+  if "logits" in arrays and arrays["logits"] is Z:
     without["logits"] = np.delete(Z, 2, axis=1)
-  if "labels" in arrays:
+  elif "logits" in arrays:
+    without["logits"] = LINEAR._replace(
+      weights=np.delete(W, 2, axis=1), bias=np.delete(LINEAR.bias, 2)
+    )
+  if "labels" in arrays and np.ndim(arrays["labels"]) == 1:
     without["labels"] = np.where(Y > 2, Y - 1, Y)
+  elif "labels" in arrays:
+    without["labels"] = np.delete(TARGETS, 2, axis=1)
   changed = example(name, **without)
   expected = changed.call(**changed.arrays)
   if name.endswith("_weights"):
     assert loss[2] == 0
   if loss.shape[-1:] == (CLASSES,):
     loss = jnp.delete(loss, 2, axis=-1)
-  if name == "losses.ldam":
+  if name.startswith("losses.ldam"):
     # Its logit stays in the softmax.
-    expected = losses.ldam(
+    expected = call(
       **arrays | {"class_counts": np.array([50, 20, 10**9, 4, 1])}
     )
   same(loss, expected, rtol=1e-4)
