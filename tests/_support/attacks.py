@@ -9,7 +9,7 @@ code 1: a case did not, and what it said is in --folder.
 """
 
 import argparse
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 import io
 import json
 from pathlib import Path
@@ -157,47 +157,55 @@ def weights(folder: Path, number: int, seed: int) -> Iterator[Case]:
     yield "safetensors", _command(work)
 
 
-def runs(folder: Path, number: int, seed: int) -> Iterator[Case]:
-  """Mutate the JSON of a finished run."""
+def loads(folder: Path, number: int, seed: int) -> Iterator[Case]:
+  """Mutate the JSON of a finished run, which is only loaded."""
+  return runs(folder, number, seed, {"load": _load})
+
+
+def runs(
+  folder: Path,
+  number: int,
+  seed: int,
+  called: Mapping[str, Callable[[Path], int]] | None = None,
+) -> Iterator[Case]:
+  """Mutate the JSON of a finished run, which commands read."""
+  called = called or _COMMANDS
   run = _train(folder)
   content = {name: (run / name).read_bytes() for name in _FILES}
   lines = content["metrics.jsonl"].splitlines()
   for name in _FILES:
     if name != "metrics.jsonl":
       for version in mutations.of_json(content[name], number, seed):
-        yield from _on_run(folder, name, content | {name: version})
+        yield from _on_run(folder, name, content | {name: version}, called)
   last = {json.loads(line)["kind"]: place for place, line in enumerate(lines)}
   for kind, place in last.items():
     for line in mutations.of_json(lines[place], number, seed):
       changed = [*lines[:place], line.replace(b"\n", b" "), *lines[place + 1 :]]
       version = {"metrics.jsonl": b"\n".join(changed) + b"\n"}
-      yield from _on_run(folder, f"{kind} row", content | version)
+      yield from _on_run(folder, f"{kind} row", content | version, called)
 
 
 def checkpoints(folder: Path, number: int, seed: int) -> Iterator[Case]:
   """Mutate the files of a checkpoint, half of them with digests that fit."""
-  run = _train(folder)
-  content = {name: (run / name).read_bytes() for name in _FILES}
+  run, versions = _train(folder), number
   (step,) = (run / "checkpoints").iterdir()
   files = [path for path in sorted(step.rglob("*")) if path.is_file()]
   for path in files:
-    for place, version in enumerate(
-      mutations.of_bytes(path.read_bytes() or b"0", number, seed)
+    for number, version in enumerate(
+      mutations.of_bytes(path.read_bytes() or b"0", versions, seed)
     ):
 
-      def call(path=path, place=place, version=version):
+      def call(path=path, number=number, version=version):
         shutil.rmtree(folder / "struck", ignore_errors=True)
         shutil.copytree(run, folder / "struck")
         changed = folder / "struck" / path.relative_to(run)
         changed.write_bytes(version)
-        if place % 2:
-          changed.parents[
-            len(changed.relative_to(folder / "struck").parts) - 4
-          ].joinpath("SHA256SUMS").unlink(missing_ok=True)
+        if number % 2:
+          place = folder / "struck" / step.relative_to(run) / "default"
+          (place / "SHA256SUMS").unlink(missing_ok=True)
         return _COMMANDS["predict"](folder)
 
       yield "checkpoint", call
-  del content
 
 
 _FILES = (
@@ -238,7 +246,7 @@ _COMMANDS: dict[str, Callable[[Path], int]] = {
 
 
 def _on_run(
-  folder: Path, name: str, content: dict[str, bytes]
+  folder: Path, name: str, content: dict[str, bytes], called: Mapping
 ) -> Iterator[Case]:
   """Yield the commands on a run with other files; one that fails is enough."""
 
@@ -248,9 +256,9 @@ def _on_run(
     (folder / "struck" / "checkpoints").symlink_to(folder / "run/checkpoints")
     for file, version in content.items():
       (folder / "struck" / file).write_bytes(version)
-    for command in _COMMANDS.values():
-      print(f"{command}", file=sys.stderr)
-      code = command(folder)
+    for command, work in called.items():
+      print(command, file=sys.stderr)
+      code = work(folder)
       if code:
         return code
     return 0
@@ -278,6 +286,7 @@ def _train(folder: Path) -> Path:
     "data.validation_fraction": 0.25,
     "model.name": "mlp",
     "batch_size": 9,
+    "devices": 1,
     "total_steps": 6,
     "eval.every_steps": 3,
     "checkpoint.best": False,
@@ -310,6 +319,7 @@ KINDS = {
   "images": images,
   "lists": listings,
   "weights": weights,
+  "loads": loads,
   "runs": runs,
   "checkpoints": checkpoints,
 }
