@@ -63,7 +63,9 @@ def test_each_is_said_and_no_other(tmp_path, capsys):
     ),
     said(capsys, *write_lists(tmp_path / "file", "b/1.png,b")),
     said(capsys, broken),
-    said(capsys, write_images(tmp_path / "many", *many)),
+    said(
+      capsys, write_images(tmp_path / "many", *many), "--config.method=etf_dr"
+    ),
     refusal(needed),
     said(capsys, *run, "--config.optimizer.learning_rate=1e38"),
     said(capsys, *run),

@@ -12,6 +12,7 @@ import os
 import pathlib
 import re
 import shlex
+import signal
 import subprocess
 import sys
 
@@ -161,6 +162,20 @@ def use(*more):
   return run
 
 
+def serve(words, guide, places):
+  """The page is there, until Ctrl-C."""
+  process = subprocess.Popen(
+    [sys.executable, *words[1:], "--port=0"],
+    env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
+    stdout=subprocess.PIPE,
+    text=True,
+  )
+  assert process.stdout.readline().startswith("serving on http://127.0.0.1:")
+  process.send_signal(signal.SIGINT)
+  assert process.wait(60) == 0
+  process.stdout.close()
+
+
 def compile_for_tpus(words, guide, places):
   """A small network in the place of the guide's."""
   small = ("--config.model.name=resnet8", "--config.batch_size=16")
@@ -234,7 +249,8 @@ def image(words, guide, places):
 RULES = (
   (r"python -m etf_jax\.main .*--coordinator_address=", one_of_several),
   (r"(\.venv/bin/)?python -m etf_jax\.main ", train),
-  (r"python -m etf_jax\.(evaluate|predict|export) ", use()),
+  (r"python -m etf_jax\.(advise|evaluate|predict|export) ", use()),
+  (r"python -m etf_jax\.serve ", serve),
   (r"python -m etf_jax\.(reporting|theory_lab) ", use()),
   (r"python -m etf_jax\.reproduce .*--dry_run$", use()),
   (

@@ -34,6 +34,8 @@ def survey(images, smallest, side):
   [
     (500, 8, 8, "digits"),
     (20_000, 40, 28, "Fashion-MNIST at imbalance 0.01"),
+    (800, 1, 300, "740 photographs"),
+    (2_000, 10, 300, "740 photographs"),
     (100_000, 500, 300, "Fashion-MNIST at imbalance 0.01"),
     (100_000, 500, None, "features of 740 photographs"),
   ],
