@@ -19,7 +19,6 @@ import time
 from typing import NamedTuple, Protocol
 
 from absl import flags
-import grain
 import numpy as np
 
 from etf_jax.data import decode, sampling
@@ -223,6 +222,8 @@ class Stream:
       workers: processes that decode; 0: the threads of `batches`. Processes
         are started by importing the main module, which must be importable.
     """
+    import grain  # here, for a fast start of runs whose images are resident
+
     self.images = 0
     self._corrupt = batches.split.corrupt
     self._parallel = workers or batches.threads
