@@ -27,6 +27,7 @@ def get_config():
   c.init_from = "hf:timm/resnet18.a1_in1k"
   c.batch_size = 64
   c.total_epochs = 30.0
+  c.total_min_steps = None
   c.freeze_epochs = 2.0
   c.data.image_size = 256
   c.augment.crop_size = 224

@@ -33,9 +33,9 @@ from etf_jax.runs import command_line, commands, files
 # Bytes of images that are decoded and held on the devices without a thought.
 _HELD = 4e9
 _FEATURES_FIRST = (
-  "features of a network that was trained on many images are better than any"
-  " training from a few hundred: write them as x and y to FEATURES.npz, and"
-  " give that as --dir"
+  "features of a network that was trained on many images were far better here"
+  " than training from a few hundred: python -m etf_jax.features makes a file"
+  " of them; give that as --dir"
 )
 
 
