@@ -23,7 +23,7 @@ _TITLES = {
   "cos_other_vectors": "To the vectors of others",
   "cos_own_centre": "To the mean of its class",
   "cos_other_centres": "To the means of others",
-  "numerical_rank": "Numerical rank of a class's features",
+  "numerical_rank": "Numerical rank of a class",
   "nc1": "NC1",
   "accuracy": "Test accuracy, %",
 }
