@@ -171,8 +171,10 @@ def test_a_backbone_and_its_weights(classes, tmp_path):
   assert len(np.unique(found[:, 0])) == 28
 
 
-@pytest.mark.parametrize("kind", ["timm", "torchvision"])
-def test_models_of_pytorch(classes, tmp_path, kind):
+@pytest.mark.parametrize(
+  ("kind", "name"), [("timm", "resnet18.tv_in1k"), ("torchvision", "resnet18")]
+)
+def test_models_of_pytorch(classes, tmp_path, kind, name):
   """Their ResNet-18, with weights in a file, is ours with the same."""
   torch = pytest.importorskip("torch")
   pytest.importorskip(kind)
@@ -184,7 +186,7 @@ def test_models_of_pytorch(classes, tmp_path, kind):
   torch.save({k: torch.from_numpy(v) for k, v in tensors.items()}, weights)
   safetensors.numpy.save_file(tensors, tmp_path / "w.safetensors")
   found = []
-  for model, file in ((f"{kind}:resnet18", "pth"), ("resnet18", "safetensors")):
+  for model, file in ((f"{kind}:{name}", "pth"), ("resnet18", "safetensors")):
     output = tmp_path / f"{file}.npz"
     argv = ["--image_size=64", f"--weights={tmp_path / f'w.{file}'}"]
     assert extract(classes, output, *argv, model=model) == 0
