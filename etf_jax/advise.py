@@ -30,7 +30,7 @@ from etf_jax.errors import InputError
 from etf_jax.reporting import advice
 from etf_jax.runs import command_line, commands, files
 
-# Bytes of images that are decoded and held on the devices without a thought.
+# Decoded images of more bytes than this are streamed.
 _HELD = 4e9
 _FEATURES_FIRST = (
   "features of a network that was trained on many images were far better here"
