@@ -8,7 +8,7 @@
 #
 # The default is ResNet-32 on long-tailed CIFAR-10 in bfloat16, whose images
 # must have been prepared (python -m etf_jax.prepare).
-set -uo pipefail
+set -euo pipefail
 
 refuse() {
   echo "error: $*" >&2
@@ -39,24 +39,23 @@ report=$output/report.md
 end=$((SECONDS + 600))
 
 part() { # TITLE SECONDS COMMAND...
-  local title=$1 most=$2 left=$((end - SECONDS)) code
+  local title=$1 most=$2 left=$((end - SECONDS)) code=0
   shift 2
-  [ "$left" -lt "$most" ] && most=$left
+  if [ "$left" -lt "$most" ]; then most=$left; fi
   {
     printf '\n## %s\n\n' "$title"
     printf '    %s\n\n' "$*"
     if [ "$most" -le 0 ]; then
       echo 'not measured: the ten minutes are over'
     else
-      timeout "$most" "$@" 2>&1
-      code=$?
+      timeout "$most" "$@" 2>&1 || code=$?
       [ "$code" -eq 0 ] || echo "not measured: exit code $code"
     fi
   } >>"$report"
 }
 
 echo "# Measured $(date -u '+%F %T') UTC" >"$report"
-command -v nvidia-smi >/dev/null && part 'Device' 10 nvidia-smi
+part 'Device' 10 nvidia-smi
 part 'Steps, packed seeds and runs' 330 "$python" -m etf_jax.benchmark train \
   --blocks="$blocks" --epochs="$epochs" --pack_seeds="$packs" \
   --json="$output/train.json" "$@"

@@ -378,7 +378,7 @@ def test_a_directory_with_a_pattern_in_its_path_is_refused(refused, tmp_path):
 def test_the_package_lists_its_commands_and_runs_one(capsys, monkeypatch):
   folder = pathlib.Path(main.__file__).parent
   found = {path.stem for path in folder.glob("*.py") if path.stem[0] != "_"}
-  found -= {"errors", "configs", "arrays"}
+  found -= {"errors", "configs", "arrays", "nnx"}
   assert set(package.COMMANDS) == found | {"reporting"}
   monkeypatch.setattr("sys.argv", ["etf-jax"])
   assert package.main() == 0

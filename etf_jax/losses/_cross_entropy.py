@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+from jax import export
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 import numpy as np
@@ -35,6 +36,11 @@ class LinearLogits(NamedTuple):
   features: jax.Array
   weights: jax.Array
   bias: jax.Array | None = None
+
+
+export.register_namedtuple_serialization(
+  LinearLogits, serialized_name="etf_jax.losses.LinearLogits"
+)
 
 
 def check_logits(logits: ArrayLike | LinearLogits) -> jax.Array | LinearLogits:

@@ -53,12 +53,14 @@ def class_balanced_weights(
     Cui et al., `Class-Balanced Loss Based on Effective Number of Samples
     <https://arxiv.org/abs/1901.05555>`_, 2019
   """
-  arrays.check_range("beta", beta, 0, np.nextafter(1, 0), [()])
+  arrays.check_range("beta", beta, 0, 1, [()])
   counts = arrays.check_counts(class_counts, allow_absent=True)
   present = counts != 0
   # 1 - beta cancels; expm1 keeps the digits that 1 - beta^n would lose.
   values = arrays.known(beta)
   if values is not None:
+    if values == 1:
+      raise ValueError("beta must lie in [0, 1), got 1")
     with np.errstate(divide="ignore"):
       log_beta = jnp.asarray(np.log(values.astype(np.float64)), counts.dtype)
   else:

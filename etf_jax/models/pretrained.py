@@ -146,11 +146,6 @@ def from_state_dict(
   arrays = {}
   for name, place in names.items():
     leaf = wanted[place]
-    if not np.isfinite(given[name].astype(np.float32)).all():
-      raise InputError(
-        f"{source}: {name} has NaN or infinity; take an earlier checkpoint of"
-        " that training"
-      )
     arrays[place] = _to_linen(given[name]).astype(leaf.dtype)
     if place[-1] == "prototypes":
       _check_frame(arrays[place], source)
@@ -320,13 +315,14 @@ def _check_numbers(tensors, source):
   """Refuse weights that give no numbers: not finite, or variances below 0."""
   for name, tensor in tensors.items():
     problem = None
-    if not np.isfinite(tensor).all():
-      problem = "is not finite"
+    if not np.isfinite(tensor.astype(np.float32)).all():
+      problem = "NaN or infinity"
     elif name.endswith(".running_var") and np.min(tensor) < 0:
-      problem = "is a negative variance"
+      problem = "a negative variance"
     if problem:
       raise InputError(
-        f"{source}: {name} holds what {problem}; take another file"
+        f"{source}: {name} has {problem}; take an earlier checkpoint of that"
+        " training"
       )
 
 

@@ -280,7 +280,7 @@ ONE = (np.ones((1, 2), np.float32), np.zeros(1, int))
       r"features must have feature_dim 2 like the statistics, got shape \(1, 3",
     ),
     (
-      lambda: collapse.update(collapse.init(3, 2), *ONE, where=[1]),
+      lambda: collapse.update(collapse.init(3, 2), *ONE, where=[1.0]),
       "where must be boolean",
     ),
     (

@@ -461,6 +461,8 @@ def test_gradients_are_finite_at_any_scale(scales, seed):
   logits = rng.standard_normal((BATCH, CLASSES)).astype(np.float32) * scales
   name = sorted(WITH_BATCH)[seed % len(WITH_BATCH)]
   changes = {"features": features, "logits": logits}
+  if isinstance(EXAMPLES[name].get("logits"), losses.LinearLogits):
+    changes["logits"] = LINEAR._replace(features=features)
   check_gradients(
     name, {key: x for key, x in changes.items() if key in EXAMPLES[name]}
   )
@@ -474,9 +476,19 @@ WITH_BATCH = [
 def test_logits_of_minus_infinity_leave_gradients_finite():
   z = Z.copy()
   z[:, 2] = -np.inf
+  bias = LINEAR.bias.copy()
+  bias[2] = -np.inf
   for name in TRACED:
     if name.startswith("losses.") and "logits" in EXAMPLES[name]:
-      check_gradients(name, {"logits": z})
+      linear = isinstance(EXAMPLES[name]["logits"], losses.LinearLogits)
+      masked = LINEAR._replace(bias=bias) if linear else z
+      changes = {"logits": masked}
+      if name.endswith(" of targets"):
+        # Nothing is expected of the masked class.
+        labels = TARGETS * (np.arange(CLASSES) != 2)
+        changes["labels"] = labels / labels.sum(1, keepdims=True)
+        changes["label_smoothing"] = 0
+      check_gradients(name, changes)
 
 
 @pytest.mark.parametrize("name", TRACED)

@@ -310,8 +310,8 @@ class TestConvert:
 @pytest.mark.parametrize(
   ("name", "value", "line"),
   [
-    ("conv1.weight", np.nan, "conv1.weight holds what is not finite"),
-    ("fc.bias", -np.inf, "fc.bias holds what is not finite"),
+    ("conv1.weight", np.nan, "conv1.weight has NaN or infinity"),
+    ("fc.bias", -np.inf, "fc.bias has NaN or infinity"),
     ("bn1.running_var", -1e-3, "bn1.running_var .* negative variance"),
     ("bn1.running_mean", -1.0, None),
   ],
@@ -326,7 +326,7 @@ def test_numbers_that_give_none_are_refused(name, value, line):
   if line is None:
     pretrained.from_state_dict(tensors, shapes(model))
     return
-  with pytest.raises(InputError, match=f"W: {line}; take another"):
+  with pytest.raises(InputError, match=f"W: {line}; take an earlier"):
     pretrained.from_state_dict(tensors, shapes(model), source="W")
 
 

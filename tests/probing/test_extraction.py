@@ -154,7 +154,7 @@ def test_a_run_and_its_images(tmp_path):
   got = arrays(found)
   config = json.loads((run / "config.json").read_text())
   assert config["hash"] in str(got["model"])
-  assert got["test_x"].shape[1] == 16
+  assert got["test_x"].shape[1] == 32
   # What the model's head sees is not what its backbone gives.
   assert got["test_x"].min() >= 0
   assert features.main([*argv, "--image_size=9"]) == 2

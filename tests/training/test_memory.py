@@ -135,9 +135,10 @@ def test_the_program_is_compiled_once(run, told_size, compilations):
   )
   assert told == "a step needs 0.00 GB of the 1.00 GB on each device"
   assert len(compilations) == 1
-  current, _ = feed.advance(current, 0, key)
+  steps = run.setup.config.steps_per_call or 1
+  current, _ = feed.advance(current, 0, key, steps)
   feed.close()
-  assert int(current.step) == 1
+  assert int(current.step) == steps
   assert len(compilations) == 1
 
 

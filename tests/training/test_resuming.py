@@ -26,7 +26,7 @@ def rows(train=range(1, 9), evals=(4, 8), final=False):
       rows(train=[4]),
       7,
       None,
-      "lacks the training row of step 7",
+      "lacks the training row of step 7 and window.json the metrics before it",
     ),
     (rows(train=[4]), 7, 4, None),
     (rows(train=[4]), 7, 6, "lacks the training row of step 6"),

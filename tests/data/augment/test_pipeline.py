@@ -9,6 +9,7 @@ import scipy.stats
 
 from etf_jax.configs import base
 from etf_jax.data import augment
+from etf_jax.data.augment import mixing
 from etf_jax.data.batch import Batch
 from etf_jax.errors import InputError
 
@@ -243,7 +244,7 @@ def test_the_recipe_of_cifar_is_padded_crop_flip_and_mixup():
     batch_key, examples_key = jax.random.split(key)
     own = augment.example_keys(examples_key, 6)
     images = augment.flip(own, augment.pad_crop(own, batch.images, padding=2))
-    lam = jax.random.beta(batch_key, 0.7, 0.7, dtype=jnp.float32)
+    lam = mixing.symmetric_beta(batch_key, 0.7)
     partners = augment.mixup_partners(own, batch.where)
     inputs = augment.normalize(images, MEAN, STD)
     return augment.mix(inputs, partners, lam), partners, lam
@@ -264,7 +265,7 @@ def test_what_is_mixed_in_has_the_square_of_the_partner():
     own = augment.example_keys(examples_key, 6)
     inputs = augment.normalize(batch.images, MEAN, STD)
     inputs = augment.cutout(own, inputs, side=7)
-    lam = jax.random.beta(batch_key, 1.0, 1.0, dtype=jnp.float32)
+    lam = mixing.symmetric_beta(batch_key, 1.0)
     return augment.mix(inputs, augment.mixup_partners(own), lam)
 
   inputs, partners, _ = jax.jit(augment.training(config, MEAN, STD))(batch, key)
