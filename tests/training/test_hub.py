@@ -143,7 +143,11 @@ def test_no_network_and_no_cache(cache, offline):
 def test_a_run_records_the_commit_and_the_hash(served, tmp_path):
   photographs = colored_images.photographs(tmp_path / "images")
   arguments = [f"--config.init_from={NAME}", "--config.model.name=resnet18"]
-  arguments += ["--config.model.width=1"]
+  # The weights are random, and must stay finite for two steps.
+  arguments += [
+    "--config.model.width=1",
+    "--config.optimizer.learning_rate=1e-9",
+  ]
   run = tmp_path / "run"
   # Two steps take less time than LLVM takes to make them fast.
   jax.config.update("jax_disable_most_optimizations", True)
