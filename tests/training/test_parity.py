@@ -27,7 +27,7 @@ import pytest
 
 from etf_jax.configs import base
 from etf_jax.data import augment
-from etf_jax.data.augment import pipeline
+from etf_jax.data.augment import mixing, pipeline
 from etf_jax.data.batch import Batch
 from etf_jax.models import create_model
 from etf_jax.training import durations, optimizer, state
@@ -238,7 +238,7 @@ def test_twenty_steps_equal_pytorchs(golden, monkeypatch, request, name):
     pipeline, "mixup_partners", lambda *_: jnp.asarray(formula.PARTNERS)
   )
   monkeypatch.setattr(
-    jax.random, "beta", lambda *_, dtype: jnp.asarray(formula.LAM, dtype)
+    mixing, "symmetric_beta", lambda *_: jnp.asarray(formula.LAM)
   )
   with float64():
     if name == "etf_dr":
