@@ -24,7 +24,9 @@ def run(recipe, seed, capsys):
   """Return the variables of a recipe and the accuracy that it prints."""
   names = {}
   code = SETUP.replace("seed = 0", f"seed = {seed}") + recipe
-  exec(compile(code, str(PAGE), "exec"), names)
+  # A reader's bias is added as NumPy adds it.
+  with jax.numpy_rank_promotion("allow"):
+    exec(compile(code, str(PAGE), "exec"), names)
   return names, float(capsys.readouterr().out.split()[-1])
 
 
