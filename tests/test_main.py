@@ -133,6 +133,7 @@ def test_whole_run(command, tmp_path):
       assert (run / part).exists()
 
 
+@pytest.mark.slow
 def test_the_default_directory(command, tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   assert command(*LEAN)[0] == 0
@@ -160,6 +161,7 @@ def test_best_is_chosen_on_validation(command, tmp_path):
   assert [p.name for p in (tmp_path / "best").iterdir()] == [str(best["step"])]
 
 
+@pytest.mark.slow
 def test_another_configuration_is_refused(finished, refused, tmp_path):
   place = f"--workdir={tmp_path}"
   before = sorted(tmp_path.rglob("*"))

@@ -16,6 +16,7 @@ H = np.random.default_rng(0).standard_normal((2, 5, 6)).astype(np.float32)
 MASK = np.arange(10).reshape(2, 5) < 7
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mask", [None, MASK])
 @pytest.mark.parametrize(
   "options",

@@ -145,6 +145,7 @@ def test_calls_of_a_block_are_whole_multiples():
   assert taken == {"a": [0.5, 0.5], "b": [1.0, 1.0]}
 
 
+@pytest.mark.slow
 def test_all_runs_what_can_be_run(monkeypatch, tmp_path, capsys):
   losses = benchmark.COMMANDS["losses"]._replace(
     quick=("--feature_dim=8", "--batch_size=4", "--num_classes=2")

@@ -128,6 +128,7 @@ def test_by_hand():
   assert by_sample["cos_features_mean"] == -1
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
   seed=st.integers(0, 2**31),
@@ -202,6 +203,7 @@ def test_invariants(seed, scale, length, shift, global_mean):
     np.testing.assert_allclose(np.diag(cosines), 1, rtol=1e-15)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [0.0, 3.0, 100.0])
 @pytest.mark.parametrize("global_mean", ["class", "sample"])
 def test_float32_of_collapsed_features(offset, global_mean):
@@ -226,6 +228,7 @@ def test_float32_of_collapsed_features(offset, global_mean):
   assert_close(as_dict(again), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_optimum_on_imbalanced_data_is_collapsed_around_the_class_mean():
   # CIFAR-10-LT, ratio 0.01, every feature on its prototype: the exact optimum
   # of cross entropy with a fixed frame.
@@ -244,6 +247,7 @@ def test_the_optimum_on_imbalanced_data_is_collapsed_around_the_class_mean():
   assert metrics["nc3_alignment_mean"] == pytest.approx(1, abs=1e-6)
 
 
+@pytest.mark.slow
 def test_the_zero_direction_of_the_means_does_not_count():
   # As much variance between classes as within in K - 1 directions, so NC1 is
   # about 1; divided by the rounding of the last direction it would be huge.

@@ -48,6 +48,7 @@ def on_one_device():
   return stats, collapse.compute(stats, PROTOTYPES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_meshes(kind):
   h, y, where, _ = data()
@@ -89,6 +90,7 @@ def test_shard_map_and_psum():
   assert all(np.isnan(x).all() for x in run(h, bad, where, reference)[:4])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_measures_by_example_on_meshes(kind):
   h, y, where, _ = data()
@@ -117,6 +119,7 @@ def test_measures_by_example_on_meshes(kind):
     )
 
 
+@pytest.mark.slow
 def test_masked_rows_change_nothing():
   h, y, where, _ = data()
   expected = collapse.update(empty(), h[where], y[where])
@@ -168,6 +171,7 @@ def test_update_inside_scan():
   assert_same(run(empty(), batches), on_one_device()[0])
 
 
+@pytest.mark.slow
 def test_dtypes():
   h, y, _, reference = data()
   half = jnp.asarray(h, jnp.bfloat16)

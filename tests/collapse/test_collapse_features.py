@@ -91,6 +91,7 @@ def test_in_cone_without_a_direction_is_nan():
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("offset", [0.0, 1e3])
 def test_nearest_mean_agreement(offset):
   rng = np.random.default_rng(0)

@@ -25,6 +25,7 @@ def test_two_classes_have_a_closed_form():
   ) == pytest.approx(-0.75 * np.log(0.75) - 0.25 * np.log(0.25), rel=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("temperature", [1.0, 0.1])
 def test_the_calibration_error_is_that_of_the_evaluation(temperature):
   rng = np.random.default_rng(0)

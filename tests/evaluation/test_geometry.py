@@ -55,6 +55,7 @@ def measure(problem, devices, batch, train=False, **options):
   return run(variables, feed, matrices=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("devices", "batch", "train"),
   [
@@ -131,6 +132,7 @@ def test_a_row_is_that_of_all_features_at_once(problem, devices, batch, train):
   np.testing.assert_array_equal(sums.confusion, confusion)
 
 
+@pytest.mark.slow
 def test_sums_are_the_evaluators(problem):
   split, model, variables, _ = problem
   _, sums = measure(problem, 1, 16)
@@ -148,6 +150,7 @@ def test_features_need_not_be_held(problem):
   assert not absent & set(row)
 
 
+@pytest.mark.slow
 def test_zero_vectors_leave_cosines_undefined(problem):
   split, model, variables, features = problem
   blank = jax.tree.map(jnp.zeros_like, variables)

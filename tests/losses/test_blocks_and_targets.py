@@ -111,6 +111,7 @@ def test_blocks_are_the_dense_loss_with_its_gradients(name, block_size):
   close(values, [reference(name, i, y) for i, y in enumerate(Y)])
 
 
+@pytest.mark.slow
 @every_loss
 def test_hessians_of_blocks_are_those_of_the_dense_loss(name):
   loss = CASES[name][0]
@@ -131,6 +132,7 @@ def test_hessians_of_blocks_are_those_of_the_dense_loss(name):
   test_util.check_grads(jax.jit(total), (H,), order=2, rtol=1e-4)
 
 
+@pytest.mark.slow
 @every_loss
 def test_targets_are_the_weighted_mean_of_labels(name):
   loss = CASES[name][0]
@@ -253,6 +255,7 @@ def test_wrong_input(options, message):
     losses.focal(**arguments)
 
 
+@pytest.mark.slow
 def test_lengths_of_a_batch_over_a_mapped_axis():
   labels, where = Y.reshape(3, 4), np.arange(12).reshape(3, 4) % 5 > 0
   expected = etf.batch_class_lengths(Y, CLASSES, where=where.ravel())

@@ -70,6 +70,7 @@ def test_guide_lists_every_public_name():
   assert len(README.read_text().splitlines()) <= 120
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_docstring_says_everything_and_its_example_runs(name):
   function = PUBLIC[name]
@@ -134,6 +135,7 @@ def test_example_is_short():
   assert "etf_jax.training" not in EXAMPLE
 
 
+@pytest.mark.slow
 def test_example_trains(capsys):
   names = {}
   exec(compile(EXAMPLE, str(README), "exec"), names)

@@ -257,6 +257,7 @@ def test_logits_are_never_built(gradient):
     assert not re.search(rf"\[{CLASSES},{BATCH}\]", text)
 
 
+@pytest.mark.slow
 def test_prototypes_can_be_learned():
   features, labels = batch(0)
 

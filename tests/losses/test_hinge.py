@@ -42,6 +42,7 @@ def total(features, labels, **options):
   ).sum()
 
 
+@pytest.mark.slow
 def test_logits_by_hand():
   w = jnp.array([[2.0, -2.0], [0.0, 0.0]])
   h = jnp.array([[3.0, 0.0], [-3.0, 0.0], [0.0, 3.0]])
@@ -56,6 +57,7 @@ def test_logits_by_hand():
   )
 
 
+@pytest.mark.slow
 def test_each_class_has_its_own_angle():
   features, labels = at_angle(0.2)
   angles = np.array([0, 0.1, 0.3, 0.5, 1.0], np.float32)
@@ -70,6 +72,7 @@ def test_each_class_has_its_own_angle():
 PI = [np.pi, np.float32(np.pi), jnp.float32(np.pi)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("pi", PI, ids=["python", "numpy", "jax"])
 @pytest.mark.parametrize("tau_plus", [0.0, np.zeros(CLASSES, np.float32)])
 @pytest.mark.parametrize("jit", [False, True])
@@ -99,6 +102,7 @@ def test_cross_entropy_bit_for_bit_at_zero_and_pi(pi, tau_plus, jit):
     jax.tree.map(np.testing.assert_array_equal, actual, expected)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
 @pytest.mark.parametrize("jit", [False, True])
 def test_gradient_is_exactly_zero_inside_the_cones(jit, label_smoothing):
@@ -117,6 +121,7 @@ def test_gradient_is_exactly_zero_inside_the_cones(jit, label_smoothing):
   assert (np.abs(gradient(features, labels)).max(axis=1) > 1e-3).all()
 
 
+@pytest.mark.slow
 def test_surface_of_a_cone_belongs_to_it():
   # tau = pi/2 needs no rounding: the surface is where w.h is 0 or nearly so.
   w = jnp.eye(2)
@@ -144,6 +149,7 @@ def test_features_inside_a_cone_still_move_if_the_others_push():
   np.testing.assert_allclose(gradient, p @ PROTOTYPES.T, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 @given(SEEDS)
 def test_gradient_is_that_of_the_open_logits(seed):
   features, labels = batch(seed)
@@ -171,6 +177,7 @@ def _loss_at(features, labels, tau_plus):
   )
 
 
+@pytest.mark.slow
 @given(SEEDS)
 def test_rotation_order_and_names_change_nothing(seed):
   features, labels = batch(seed)

@@ -453,6 +453,7 @@ def test_gradients_of_collapse_are_finite(features, global_mean):
 SCALES = st.sampled_from([0.0, 1e-30, 1e-8, 1.0, 1e4])
 
 
+@pytest.mark.slow
 @given(st.lists(SCALES, min_size=BATCH, max_size=BATCH), st.integers(0, 99))
 def test_gradients_are_finite_at_any_scale(scales, seed):
   rng = np.random.default_rng(seed)
@@ -491,6 +492,7 @@ def test_logits_of_minus_infinity_leave_gradients_finite():
       check_gradients(name, changes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRACED)
 def test_export_to_every_platform_with_a_symbolic_batch(name):
   call, arrays = example(name)

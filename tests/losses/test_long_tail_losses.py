@@ -72,6 +72,7 @@ def test_balanced_softmax_is_logit_adjustment():
   )
 
 
+@pytest.mark.slow
 @given(SEEDS, st.floats(0, 3))
 def test_adjusting_undoes_the_adjustment_of_the_loss(seed, temperature):
   logits, labels = batch(seed)
@@ -81,6 +82,7 @@ def test_adjusting_undoes_the_adjustment_of_the_loss(seed, temperature):
   close(loss, CROSS_ENTROPY(logits, labels), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 @given(SEEDS)
 def test_only_the_proportions_of_counts_matter(seed):
   logits, labels = batch(seed)
@@ -93,6 +95,7 @@ def test_only_the_proportions_of_counts_matter(seed):
     )
 
 
+@pytest.mark.slow
 @given(SEEDS)
 def test_names_of_classes_and_order_do_not_matter(seed):
   logits, labels = batch(seed)
@@ -127,6 +130,7 @@ def test_adjusting_to_counts_by_hand(temperature):
   close(same, logits, atol=1e-5)
 
 
+@pytest.mark.slow
 @given(SEEDS, st.sampled_from([0.0, 0.3]), st.sampled_from([0.0, 1.0]))
 def test_vector_scaling_is_cross_entropy_of_changed_logits(seed, gamma, tau):
   logits, labels = batch(seed)
@@ -152,6 +156,7 @@ def test_focal_with_weights_of_the_classes():
     losses.focal(logits, labels, alpha=alpha[:3])
 
 
+@pytest.mark.slow
 def test_a_mask_broadcasts():
   logits, labels = batch(6)
   logits, labels = logits.reshape(2, 8, 5), labels.reshape(2, 8)
@@ -181,6 +186,7 @@ def test_focal_keeps_its_digits_at_both_ends(lead):
   close(loss, expected, rtol=2e-5, atol=1e-38)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0, 5.0])
 def test_focal_gradient(gamma):
   with jax.enable_x64(True):
@@ -198,6 +204,7 @@ def test_focal_gradient(gamma):
       close(gradient[i, k], (up - down) / (2 * step), rtol=1e-5, atol=1e-8)
 
 
+@pytest.mark.slow
 def test_focal_gradient_is_finite_where_it_is_certain():
   gradient = jax.grad(lambda z: losses.focal(z, 0, gamma=0.5))(
     jnp.array([200.0, 0.0])
@@ -256,6 +263,7 @@ def test_deferred_weights_switch_under_jit():
   np.testing.assert_array_equal(schedule(200), [0.5, 1.5])
 
 
+@pytest.mark.slow
 @given(SEEDS, st.floats(0, 1))
 def test_mixup_mixes(seed, lam):
   logits, labels = batch(seed)

@@ -53,6 +53,7 @@ def close(actual, expected):
   )
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**31 - 1))
 def test_pull_and_push_are_minus_the_gradient(seed):
   features, labels, weights = batch(seed)

@@ -201,6 +201,7 @@ class Images(nn.Module):
     )(x, mask=mask)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("axis", [-1, 1])
 @pytest.mark.parametrize("counted", [None, 5])
 @pytest.mark.parametrize(

@@ -78,6 +78,7 @@ def train(c, batch, steps):
   return first, current, losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("backbone", "width"),
   [

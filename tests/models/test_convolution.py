@@ -52,6 +52,7 @@ def scalar(conv, stride, padding):
 OURS, LAX = convolution.conv_general_dilated, lax.conv_general_dilated
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("case", "dtype"), [(CASES[0], "float32"), *((c, "float64") for c in CASES)]
 )
@@ -73,6 +74,7 @@ def test_value_and_both_gradients_are_those_of_lax(case, dtype):
     np.testing.assert_allclose(gradient, expected, rtol=0, atol=atol)
 
 
+@pytest.mark.slow
 def test_gradients_under_vmap_over_images_and_weights():
   def gradient(conv):
     function = scalar(conv, 1, "SAME")
@@ -90,6 +92,7 @@ def test_gradients_under_vmap_over_images_and_weights():
   )
 
 
+@pytest.mark.slow
 def test_a_batch_spread_over_devices_stays_spread():
   images, weights = inputs(16, 6, 6, 3, "float32")
   gradient = jax.grad(scalar(OURS, 1, "SAME"), (0, 1), has_aux=True)
@@ -114,6 +117,7 @@ def test_a_batch_spread_over_devices_stays_spread():
   assert "all-to-all" not in program
 
 
+@pytest.mark.slow
 def test_bfloat16_gradients_keep_their_dtype():
   arrays = inputs(8, 4, 4, 3, "bfloat16")
   ours, lax_s = (

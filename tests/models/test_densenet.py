@@ -82,6 +82,7 @@ def densenet(layers, x, count, reduction):
     x = average_pool(x, 2)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("depth", "layers", "growth", "reduction", "train"),
   [(22, 3, 5, 0.5, True), (17, 2, 4, 0.7, False)],

@@ -95,6 +95,7 @@ def test_frame_is_the_keys(features):
   assert np.abs(first - second).max() > 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "frame",
   [
@@ -120,6 +121,7 @@ def test_a_frame_is_the_same_wherever_the_head_is_initialized(features, frame):
     np.testing.assert_array_equal(frame, one)
 
 
+@pytest.mark.slow
 def test_lengths_of_the_prototypes(features):
   key = jax.random.key(0)
   plain, longer = ETFHead(CLASSES), ETFHead(CLASSES, length=8.0)
@@ -190,6 +192,7 @@ def test_frozen_head_learns_nothing(features):
   )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", [ETFHead, LinearHead])
 def test_projector_comes_first(features, kind):
   head, variables = head_and_variables(
@@ -211,6 +214,7 @@ def test_too_narrow_features_for_a_frame():
     ETFHead(4).init(jax.random.key(0), jnp.zeros((1, 2)))
 
 
+@pytest.mark.slow
 def test_unit_length_and_its_gradient():
   x = jnp.array([[3.0, 4.0], [0.0, 0.0], [1e-9, 0.0]])
   value, pullback = jax.vjp(heads.unit_length, x)

@@ -45,6 +45,7 @@ def test_hidden_layers():
   )
 
 
+@pytest.mark.slow
 def test_dropout_is_for_training_only():
   model = MLP(width=400, dropout=0.25)
   variables = model.init(jax.random.key(0), FEATURES)

@@ -76,6 +76,7 @@ def reference(tensors, depth, images):
   return features, features @ t["fc.weight"].T + t["fc.bias"]
 
 
+@pytest.mark.slow
 def test_forward_passes_are_pytorchs(network):
   depth, tensors, variables = network
   # Not jitted: deep networks run long before they would be compiled.

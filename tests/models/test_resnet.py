@@ -100,6 +100,7 @@ def resnet(layers, x, stages, bottleneck):
   return x.mean(axis=(1, 2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("depth", "train"), [(18, True), (18, False), (50, True)]
 )

@@ -136,6 +136,7 @@ def test_shots_are_bars_with_deviations_and_seeds():
   np.testing.assert_allclose(segment[:, 1], [60 - 200**0.5, 60 + 200**0.5])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("num_classes", [2, 12, 31, 1000])
 def test_every_size_draws_without_warning_inside_the_figure(num_classes):
   rng = np.random.default_rng(0)

@@ -67,6 +67,7 @@ def page(written):
   return Page(written.read_text())
 
 
+@pytest.mark.slow
 def test_it_refers_to_nothing_outside(written, page):
   text = written.read_text()
   assert "http" not in text

@@ -21,6 +21,7 @@ def collapse(split, epoch):
   return row | by_class | {"absent_classes": [], "sample_mean": dict(row)}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("target", "chosen", "names"),
   [

@@ -27,6 +27,7 @@ def program(request):
   return request.param, export.deserialize(content).call
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "shape",
   [(225, 300), (300, 225), (32, 32), (20, 15), (31, 33), (1, 45), (90, 1)],
@@ -47,6 +48,7 @@ def test_it_is_the_scaling_of_files_to_the_last_bit(program, shape):
     assert tuple(sizes[place].tolist()) == size
 
 
+@pytest.mark.slow
 def test_by_hand():
   # Halved: at a border weights of 3/7, 3/7, 1/7, in 256ths 110, 109, 37 and
   # from the other side 37, 109, 110; half a level is rounded up.

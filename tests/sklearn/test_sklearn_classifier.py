@@ -67,6 +67,7 @@ def test_every_method_separates_the_classes(method):
   assert found.loss_curve_[-1] < found.loss_curve_[0]
 
 
+@pytest.mark.slow
 def test_logit_adjustment_finds_the_rare_classes():
   """Balanced accuracy rises over cross-entropy's, whose priors are skewed."""
   features, labels = blobs((300, 8, 8), spread=1.5)
@@ -80,6 +81,7 @@ def test_logit_adjustment_finds_the_rare_classes():
   assert accuracy("logit_adjusted") > accuracy("ce") + 0.05
 
 
+@pytest.mark.slow
 def test_cross_entropy_agrees_with_logistic_regression():
   features, labels = blobs((200, 100, 50), width=4, spread=2.0)
   ours = LongTailClassifier(
@@ -125,6 +127,7 @@ def test_pipeline_grid_search_and_cross_validation():
   assert search.fit(features, labels).best_score_ > 0.6
 
 
+@pytest.mark.slow
 def test_fits_of_one_shape_share_their_programs():
   features, labels = blobs((60, 40))
   programs.make_programs.cache_clear()

@@ -103,6 +103,7 @@ def test_what_a_killed_run_left_is_removed(tmp_path):
     assert all(path.exists() for path in kept)
 
 
+@pytest.mark.slow
 def test_of_two_starts_one_goes_on(tmp_path):
   starts = [
     subprocess.Popen(

@@ -90,6 +90,7 @@ def by_hand(feature, gradient, optimum, step):
   return float(after @ after) / float(before @ before)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("angle", "expected"), TABLE)
 def test_table(angle, expected):
   prototypes, h, best = setting(angle)
@@ -154,6 +155,7 @@ def test_best_step_is_best(seed, step):
   assert least == pytest.approx(by_hand(h, gradient, best, closed), abs=1e-12)
 
 
+@pytest.mark.slow
 def test_leading_axes_steps_and_vmap():
   h, gradient, best = np.random.default_rng(0).standard_normal((3, 2, 3, 5))
   steps = np.linspace(0.1, 1, 6).reshape(2, 3)

@@ -33,6 +33,7 @@ def test_reference_points(sizes, counts, penalties, scales, objective):
   assert round(solution.objective, 8) == objective
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("sizes", "counts", "lambda_b", "factor", "regime"),
   [

@@ -29,6 +29,7 @@ def two_clusters(sizes, counts):
   return np.repeat(np.asarray(counts, float), sizes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
   ("sizes", "counts", "penalties", "scales", "objective"),
   [

@@ -224,6 +224,7 @@ def resnet32():
 
 
 # Mixup's is quick, and nearest to what changes.
+@pytest.mark.slow
 @pytest.mark.parametrize(
   "name",
   [

@@ -64,6 +64,7 @@ def test_the_output_has_todays_classes_only():
   np.testing.assert_allclose(cosines, np.eye(5) * 9 / 8 - 1 / 8, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_dot_regression_is_that_of_the_same_prototypes():
   features = jax.random.normal(jax.random.key(1), (6, 16))
   labels = jnp.array([0, 1, 2, 3, 4, 0])

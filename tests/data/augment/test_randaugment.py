@@ -116,6 +116,7 @@ def test_operations_and_signs_are_as_likely():
   assert scipy.stats.binomtest(positive, 4000).pvalue > 0.01
 
 
+@pytest.mark.slow
 def test_layers_follow_each_other(image):
   count = 2 * len(NAMES)
   keys = augment.example_keys(jax.random.key(3), count)

@@ -86,6 +86,7 @@ def test_published_sizes(name, sizes):
   assert catalog.lookup(name).sizes() == sizes
 
 
+@pytest.mark.slow
 def test_digits_mean_and_deviation_are_those_of_the_training_pixels(
   digits_dir,
 ):

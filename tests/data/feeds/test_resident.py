@@ -157,6 +157,7 @@ def test_pieces_of_spread_images_come_together_again():
   np.testing.assert_array_equal(batch.images, images[np.asarray(wanted)])
 
 
+@pytest.mark.slow
 def test_sizes_go_with_their_images(split):
   sizes = np.stack([np.arange(SIZE), np.arange(SIZE) + 50], 1).astype(np.int32)
   split = Split(split.images, split.labels, sizes)

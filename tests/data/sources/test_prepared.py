@@ -120,6 +120,7 @@ def test_digits_are_scikit_learns(digits_dir, data_config):
   assert source[0]["id"] == f"digit_{np.flatnonzero(is_test)[0]:04d}".encode()
 
 
+@pytest.mark.slow
 def test_long_tail_and_validation_of_digits(digits_dir, data_config):
   def load(**fields):
     return data.load(data_config("digits", digits_dir, **fields))

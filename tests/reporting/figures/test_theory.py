@@ -132,6 +132,7 @@ SHOWN = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("shown", SHOWN, ids=lambda shown: shown.name)
 def test_no_text_leaves_the_figure(shown):
   figure = shown.draw()
