@@ -89,6 +89,7 @@ def close(actual, expected, rtol=1e-10):
   )
 
 
+@pytest.mark.slow
 @every_loss
 @pytest.mark.parametrize("block_size", [1, 3, 50])
 def test_blocks_are_the_dense_loss_with_its_gradients(name, block_size):
@@ -200,6 +201,7 @@ def temporaries(loss, *arguments):
   return compiled.memory_analysis().temp_size_in_bytes
 
 
+@pytest.mark.slow
 @every_loss
 def test_memory_of_large_vocabularies(name):
   batch, dim, classes = 1024, 64, 32_000

@@ -238,6 +238,7 @@ def test_traced_and_untraced_agree(name):
   same(jax.jit(call)(**arrays), call(**arrays))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(DRAWS))
 @pytest.mark.parametrize("feature_dim", [2, 3, 8])
 def test_a_frame_is_the_same_to_the_bit_wherever_it_is_drawn(name, feature_dim):
@@ -474,6 +475,7 @@ WITH_BATCH = [
 ]
 
 
+@pytest.mark.slow
 def test_logits_of_minus_infinity_leave_gradients_finite():
   z = Z.copy()
   z[:, 2] = -np.inf

@@ -131,6 +131,7 @@ def test_no_other_coefficients_are_better(
   assert 0 <= errors <= value
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lambda_b", [None, 1e-3, 0.02])
 @pytest.mark.parametrize(
   ("sizes", "counts"),

@@ -129,6 +129,7 @@ def test_agrees_with_the_factored_problem(left, right):
   np.testing.assert_allclose(cosines, solution.feature_cosines, atol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lambda_b", [None, 0.02])
 @pytest.mark.parametrize("cluster", [0, 1, 2])
 def test_clusters_collapse_at_their_thresholds(cluster, lambda_b):
@@ -218,6 +219,7 @@ def test_progress_names_round_and_certified_error():
   assert rounds[-1][1] <= 1e-10 < rounds[0][1]
 
 
+@pytest.mark.slow
 def test_a_start_saves_nothing_but_time():
   cold = solve_unconstrained_features(LONG_TAIL, 0.004, 0.05)
   near = solve_unconstrained_features(LONG_TAIL, 0.005, 0.05)
