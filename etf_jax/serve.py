@@ -88,7 +88,6 @@ def main(argv: Sequence[str] | None = None) -> None:
     app = web.create_app(model, limits, hosts)
     host = f"[{options.host}]" if ":" in options.host else options.host
     port = listener.getsockname()[1]
-    print(f"serving on http://{host}:{port}/ (Ctrl-C ends)", flush=True)
     server = uvicorn.Server(
       uvicorn.Config(
         app,
@@ -100,6 +99,7 @@ def main(argv: Sequence[str] | None = None) -> None:
       )
     )
     try:
+      print(f"serving on http://{host}:{port}/ (Ctrl-C ends)", flush=True)
       server.run(sockets=[listener])
     except KeyboardInterrupt:  # Its way to end.
       return
