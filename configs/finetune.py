@@ -23,7 +23,6 @@ def get_config():
   """ResNet-18 at 224 pixels for 30 epochs, from ImageNet's weights."""
   c = folder.get_config()
   c.name = "finetune"
-  c.method = "logit_adjusted"
   c.init_from = "hf:timm/resnet18.a1_in1k"
   c.batch_size = 64
   c.total_epochs = 30.0

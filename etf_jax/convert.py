@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Turns a PyTorch file of weights into safetensors, once.
+"""Turn a PyTorch file of weights into safetensors, once.
 
 python -m etf_jax.convert resnet50.pth resnet50.safetensors
 

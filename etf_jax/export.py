@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Writes a trained model for use elsewhere, with a card that describes it.
+"""Write a trained model for use elsewhere, with a card that describes it.
 
 In use::
 

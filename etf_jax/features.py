@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-r"""Turns images into features, for classifiers that take features.
+r"""Turn images into features, for classifiers that take features.
 
 In use::
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-r"""Makes data sets ready for training.
+r"""Make data sets ready for training.
 
 python -m etf_jax.prepare cifar10 --data_dir=/data/tfds
 python -m etf_jax.prepare fashion_mnist --manual_dir=/data/archives

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Makes the official Fashion-MNIST archives from Debian's package.
+"""Make the official Fashion-MNIST archives from Debian's package.
 
 Debian and Ubuntu ship the real data (`apt install dataset-fashion-mnist`), but
 recompress nothing and only strip the time and the name from the gzip headers,

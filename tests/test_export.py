@@ -113,7 +113,7 @@ def written(run, tmp_path, kind):
 
 
 def alone(program, tmp_path, **images):
-  """What the program gives in a process that has only jax."""
+  """Return the answers of the program in a process that has only jax."""
   np.savez(tmp_path / "given.npz", **images)
   done = subprocess.run(
     [sys.executable, "-c", ALONE, program, "given.npz", "found.npz"],

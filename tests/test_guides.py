@@ -43,7 +43,7 @@ def _compiled_soon():
 
 @pytest.fixture(scope="module")
 def places(digits_dir, tmp_path_factory):
-  """What the words in capitals stand for, and where commands run."""
+  """Values of the words in capitals, and the folder of the commands."""
   cwd = tmp_path_factory.mktemp("guides")
   images = trained_runs.photograph_folder()
   for name in ("configs", "launch"):
@@ -121,7 +121,7 @@ def train(words, guide, places):
 
 
 def one_of_several(words, guide, places):
-  """What a process is told that waits for others elsewhere."""
+  """A process that waits for others elsewhere is given their words."""
   command = command_line.parse_command(words[words.index("etf_jax.main") :])
   assert command.processes.num_processes > command.processes.process_id
   assert pathlib.Path(command.workdir).is_absolute()
@@ -204,7 +204,7 @@ def dry_run(words, guide, places):
 
 
 def elsewhere(words, guide, places):
-  """What Google and Kubernetes are told has the names of other commands."""
+  """Commands for Google and Kubernetes have names of other programs."""
   line = " ".join(words)
   same = {
     r"--zone=(\S+)": "--zone={} ",

@@ -202,7 +202,7 @@ def test_docstrings_begin_with_no_question():
   kinds = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)
   docstrings = [
     (path, ast.get_docstring(node))
-    for path in found(PACKAGE)
+    for path in (*found(PACKAGE), *found(ROOT / "tests"))
     for node in ast.walk(parsed(path))
     if isinstance(node, kinds)
   ]

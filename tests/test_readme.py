@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What the READMEs say can be done: code runs, links lead somewhere."""
+"""The READMEs' code runs, and their links lead somewhere."""
 
 import pathlib
 import re

@@ -69,7 +69,7 @@ def wheel(built):
 
 @pytest.fixture(scope="module")
 def installed(built, wheel):
-  """Where pip has put it, alone."""
+  """Folder into which pip has put it, alone."""
   pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
   pip += ["--no-index", "--no-compile", "--disable-pip-version-check"]
   site = built / "site"

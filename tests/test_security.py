@@ -56,7 +56,7 @@ def dotted(node):
 
 
 def faults(text):
-  """What a source must not do, with the line it does it in."""
+  """List what a source must not do, with the line."""
   for node in ast.walk(ast.parse(text)):
     names = []
     if isinstance(node, ast.Import):
@@ -92,7 +92,7 @@ def _call_faults(call):
 
 
 def _is_text(node):
-  """Whether an expression is visibly a string."""
+  """Return True if an expression is visibly a string."""
   if isinstance(node, ast.BinOp):
     return _is_text(node.left) or _is_text(node.right)
   return isinstance(getattr(node, "value", None), str) or isinstance(
@@ -207,7 +207,7 @@ def test_archives_cannot_write_outside_of_their_folder(content, method):
 
 
 class Payload:
-  """What runs when it is unpickled."""
+  """Leave a trace when it is unpickled."""
 
   def __init__(self, path):
     self.path = path

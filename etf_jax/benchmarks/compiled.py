@@ -46,7 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     help="less effort of the compiler: three times as fast, rougher figures",
   )
   parser.add_argument(
-    "--num_classes", type=int, help="of images of your own (data.name=folder)"
+    "--num_classes",
+    type=int,
+    help="of images of your own (data.name=folder)",
   )
   parser.add_argument("--num_images", type=int, help="of their training split")
 
@@ -177,11 +179,11 @@ def expected(config: Any, num_classes: int | None, num_images: int | None):
   from etf_jax.data import catalog, long_tail
   from etf_jax.data.sources import splits
 
-  own = config.name == splits.FOLDER
-  facts = catalog.lookup("imagenet" if own else config.name)
-  published = {} if own else facts.sizes()
+  is_folder = config.name == splits.FOLDER
+  facts = catalog.lookup("imagenet" if is_folder else config.name)
+  published = {} if is_folder else facts.sizes()
   images = num_images or published.get("train")
-  classes = num_classes or (None if own else facts.num_classes)
+  classes = num_classes or (None if is_folder else facts.num_classes)
   if not (images and classes):
     raise InputError(
       f"config.data.name={config.name!r} has no published size: add"
@@ -255,10 +257,10 @@ def lower(config: Any, dataset: Any, devices: Any, *, single: bool = True):
   from etf_jax.training.setup import lower_step, make_setup
 
   plan = make_setup(config, dataset, devices)
-  held = None
+  images = None
   if config.data.feed != "stream":
-    held = resident.shapes(dataset.train, plan.mesh)
-  open_feed = make_feed(plan, dataset, held)
+    images = resident.shapes(dataset.train, plan.mesh)
+  open_feed = make_feed(plan, dataset, images)
   return plan, lower_step(plan, open_feed, single=single)
 
 

@@ -228,10 +228,12 @@ def _assemble(parts, rows, root, output, name):
   """Write the file of features; return the number of rows."""
   arrays, start, number = {"model": np.array(name)}, 0, 0
   for part in parts:
-    own = rows[start : start + len(part.paths)]
-    kept = np.flatnonzero(~np.isnan(own[:, 0]))
+    chosen = rows[start : start + len(part.paths)]
+    kept = np.flatnonzero(~np.isnan(chosen[:, 0]))
     start, number = start + len(part.paths), number + len(kept)
-    arrays[f"{part.prefix}x"] = own if len(kept) == len(own) else own[kept]
+    if len(kept) < len(chosen):
+      chosen = chosen[kept]
+    arrays[f"{part.prefix}x"] = chosen
     named = [os.path.relpath(path, root) for path in part.paths]
     arrays[f"{part.prefix}files"] = np.array(named)[kept]
     if part.labels is not None:

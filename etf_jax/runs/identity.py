@@ -69,7 +69,7 @@ _SETTINGS = (
 )  # fmt: skip
 # Raised where a seed draws other random numbers than before. 2: the shares of
 # mixup and CutMix, by quantiles in place of rejection.
-DRAWS, _DRAWS = "random draws", 2
+DRAWS, _DRAWS_NOW = "random draws", 2
 
 
 def with_absolute_paths(config: ConfigDict) -> ConfigDict:
@@ -227,7 +227,7 @@ def versions() -> dict[str, Any]:
   """Return the versions, and the settings of JAX, that decide a result."""
   found = {name: _version(name) for name in ("python", *_PACKAGES)}
   found |= {name: getattr(jax.config, name) for name in _SETTINGS}
-  return found | {DRAWS: _DRAWS}
+  return found | {DRAWS: _DRAWS_NOW}
 
 
 def _version(package: str) -> str | None:

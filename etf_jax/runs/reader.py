@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Reads run directories and sorts them: seeds into groups, data into sections.
+"""Read run directories and sort them: seeds into groups, data into sections.
 
     sections(group(load_all(["runs/digits_lt-ce-1a2b", "runs/other"])))
 

@@ -109,19 +109,19 @@ class Trained:
   def description(self) -> str:
     """Description in one line: checkpoint, run, state and calibration."""
     run, spare = self.run, getattr(self.model.head, "spare", 0)
-    said = [
+    parts = [
       f"{run.name} {run.method} seed {run.seed}, {self.which} checkpoint (step"
       f" {self.step}) in {run.directory}"
     ]
     if run.final is None:
-      said.append(f"the run has not finished (epoch {run.epoch:.4g})")
+      parts.append(f"the run has not finished (epoch {run.epoch:.4g})")
     if self.calibrated:
-      said.append(
+      parts.append(
         f"temperature {self.temperature:.4g} of {run_directory.CALIBRATION}"
       )
     if spare:
-      said.append(f"{spare} spare prototypes, which no image is given")
-    return "; ".join(said)
+      parts.append(f"{spare} spare prototypes, which no image is given")
+    return "; ".join(parts)
 
   def __call__(
     self, images: np.ndarray, sizes: np.ndarray | None = None

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What a figure holds: its lines by label, and whether all of it fits."""
+"""Content of a figure: lines by label, and a check that all of it fits."""
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 import numpy as np

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What a JobSet (v1alpha2) may hold, as far as launch/gke_jobset.yaml needs it.
+"""Schema of a JobSet (v1alpha2), as far as launch/gke_jobset.yaml needs it.
 
 After the API references of JobSet, of Kubernetes' Job (batch/v1) and of its
 Pod. Every other field is refused, so that a misspelt one is found.

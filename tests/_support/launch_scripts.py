@@ -35,7 +35,7 @@ def refusal(script, *arguments, **kwargs):
 
 
 def commands(text):
-  """What stands behind the + of each printed command, as lists."""
+  """Return the words behind the + of each printed command, as lists."""
   # Bash's $'...' is a plain word to shlex; nothing here prints one.
   assert "$'" not in text
   return [
@@ -87,5 +87,5 @@ def revision_of(checkout):
 
 
 def worker_command(*words):
-  """What a host is told to do."""
+  """Return the words that a host is given."""
   return f"bash etf_jax_worker.sh {shlex.join(words)}"

@@ -17,7 +17,7 @@ IMAGENET_PNG = "n02105855_2933.JPEG"
 
 @dataclasses.dataclass(frozen=True)
 class Photographs:
-  """What was put into the archives of a data set.
+  """Content of the archives of a data set.
 
   Attributes:
     splits: By split and the file's name in the records: bytes and label.

@@ -13,7 +13,7 @@ import scipy.io
 
 @dataclasses.dataclass(frozen=True)
 class Contents:
-  """What was put into an archive, in the archive's order."""
+  """Content of an archive, in the archive's order."""
 
   train_images: np.ndarray
   train_labels: np.ndarray
@@ -96,7 +96,7 @@ def write_fashion_mnist(directory: pathlib.Path) -> Contents:
 
 @dataclasses.dataclass(frozen=True)
 class SvhnContents:
-  """What was put into the three files of SVHN, by split."""
+  """Write the three files of SVHN; return their content by split."""
 
   images: dict[str, np.ndarray]
   labels: dict[str, np.ndarray]

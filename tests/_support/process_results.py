@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What runs of one and of several processes must have in common."""
+"""Comparison of runs of one and of several processes."""
 
 import numpy as np
 import run_results

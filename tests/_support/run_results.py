@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What finished runs leave, compared bit by bit."""
+"""Files of finished runs, compared bit by bit."""
 
 import contextlib
 from pathlib import Path
@@ -12,7 +12,7 @@ import tiny_runs
 
 
 class Result(NamedTuple):
-  """What a finished run leaves.
+  """Files of a finished run.
 
   Attributes:
     rows: of metrics, without times.
@@ -51,7 +51,7 @@ def newest(folder: Path) -> dict[str, np.ndarray]:
 
 
 def differences(actual: Result, expected: Result) -> list[str]:
-  """Where two results differ, by a bit or more."""
+  """List the places where two results differ, by a bit or more."""
   found = []
   if len(actual.rows) != len(expected.rows):
     found.append(f"{len(actual.rows)} rows, not {len(expected.rows)}")

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 
 class Outcome(NamedTuple):
-  """What came of a call.
+  """Outcome of a call.
 
   Attributes:
     code: exit code; -N: ended by signal N.

@@ -5,7 +5,7 @@ import numpy as np
 
 
 def course(rng, counts, spread, minority, epochs):
-  """What `synthetic_runs.write_run` takes: on the way to an ETF, or not quite.
+  """Make arguments of `synthetic_runs.write_run`: on the way to an ETF, or not.
 
   Args:
     rng: the noise.

@@ -16,7 +16,7 @@ BATCH, DIM = 64, 256
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-  """What a small run writes, and what it prints."""
+  """Results and output of a small run."""
   file = tmp_path_factory.mktemp("benchmark") / "losses.json"
   with pytest.MonkeyPatch.context() as patch:
     lines = []

@@ -29,7 +29,7 @@ def photographs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def report(photographs, tmp_path_factory):
-  """What a small run without tf.data writes, and what it prints."""
+  """Results and output of a small run without tf.data."""
   file = tmp_path_factory.mktemp("feed") / "feed.json"
   with pytest.MonkeyPatch.context() as patch:
     patch.setitem(sys.modules, "tensorflow", None)  # as if not installed

@@ -37,7 +37,7 @@ RATIOS = {
 
 @pytest.fixture(scope="module")
 def report(digits_dir, tmp_path_factory):
-  """What `train` writes and prints of a tiny network, three steps a call."""
+  """Results and output of `train` of a tiny network, three steps a call."""
   file = tmp_path_factory.mktemp("benchmark") / "train.json"
   with pytest.MonkeyPatch.context() as patch:
     lines = []

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What holds for `collapse` wherever it runs: meshes, transformations, dtypes,
+"""`collapse` wherever it runs: meshes, transformations, dtypes,
 masks, memory, and the words on wrong input."""
 
 import functools

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What is measured of features themselves: cosines, cones, means and ranks."""
+"""Measures of features themselves: cosines, cones, means and ranks."""
 
 from hypothesis import given, settings
 from hypothesis import strategies as st

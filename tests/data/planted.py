@@ -23,7 +23,7 @@ def plant(root: pathlib.Path, *paths: str) -> pathlib.Path:
 
 
 def contents(source: folders.FileSource) -> list[str]:
-  """What the files of a source hold."""
+  """Return the content of the files of a source."""
   return [source.read(index).decode() for index in range(len(source.labels))]
 
 

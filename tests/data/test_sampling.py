@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Which examples an epoch visits: each once, or with known frequencies."""
+"""Examples that an epoch visits: each once, or with known frequencies."""
 
 import pickle
 
@@ -17,7 +17,7 @@ LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(5), COUNTS))
 
 
 def visits(name, epochs, **options):
-  """How often each example was visited, `[epochs, N]`."""
+  """Count the visits of each example, `[epochs, N]`."""
   sampler = sampling.make_sampler(name, LABELS, **options)
   return np.stack(
     [

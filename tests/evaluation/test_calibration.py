@@ -73,7 +73,7 @@ def test_the_slope_is_zero_at_the_temperature(seed, scale):
   found = calibration.fit_temperature(scale * logits, labels)
 
   def slope(inverse):
-    """Of the likelihood by 1 / T: the mean logit minus that of the label."""
+    """Differentiate by 1 / T: the mean logit minus that of the label."""
     probabilities = special.softmax(inverse * logits, axis=1)
     own = logits[np.arange(200), labels]
     return np.mean(np.sum(probabilities * logits, axis=1) - own)

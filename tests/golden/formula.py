@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What both sides of the parity test start from, and how they are compared.
+"""Start of both sides of the parity test, and their comparison.
 
 Pure NumPy, so that neither side can lend the other its code: the initial
 parameters, prototypes and batches are computed here instead of stored, and an

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What both sides of the comparison of ResNets start from.
+"""Start of both sides of the comparison of ResNets.
 
 Pure NumPy, with a table of the tensors of its own: names and shapes are those
 of torchvision's state dicts. The numbers are drawn here instead of stored.

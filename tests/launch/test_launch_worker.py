@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What a host of a TPU pod does, in a home of the test."""
+"""The worker of a TPU pod, in a home of the test."""
 
 import os
 import shutil

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What holds for every loss: transformations, meshes, dtypes and masks."""
+"""Every loss: transformations, meshes, dtypes and masks."""
 
 from collections.abc import Callable
 import functools

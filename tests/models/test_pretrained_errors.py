@@ -246,7 +246,7 @@ def test_converting_without_pytorch(tmp_path, monkeypatch, capsys):
 
 
 class TestConvert:
-  """What PyTorch has saved; without it there is nothing to convert."""
+  """Save a file by PyTorch; without it there is nothing to convert."""
 
   @pytest.fixture
   def torch(self):

@@ -87,7 +87,7 @@ def test_shortcut_of_a_block_that_keeps_its_shape_is_the_identity():
 
 @pytest.fixture(scope="module")
 def variables():
-  """Of a ResNet-8 for 9 x 12 images; drawn by NumPy, which need not compile."""
+  """Draw a ResNet-8 for 9 x 12 images by NumPy, which need not compile."""
   rng = np.random.default_rng(0)
   kernels = jax.eval_shape(
     ResNetCIFAR(depth=8).init, jax.random.key(0), jnp.zeros((1, 9, 12, 1))

@@ -18,7 +18,7 @@ def test_differences_are_paired_by_seed():
 
 
 def test_the_mean_over_data_sets():
-  """Of the seeds that have all of them: 50 and 70, 60 and 90 percent."""
+  """Take the seeds that have all of them: 50 and 70, 60 and 90 percent."""
 
   def row(data, seed, accuracy, run="ce"):
     about = {"run": run, "seed": seed, "data": data, "part": "transfer"}

@@ -21,7 +21,7 @@ class Terminal(io.StringIO):
 
 
 def collapse_row(**more):
-  """Of a run whose classifier has a vector of length zero."""
+  """A row of a run whose classifier has a vector of length zero."""
   return {
     "kind": "collapse",
     "split": "test",

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What makes two runs the same, and how durations of the command line count."""
+"""Identity of runs, and durations of the command line."""
 
 import json
 import pathlib

@@ -214,7 +214,7 @@ def test_tensorboard_holds_scalars_and_a_purge(tmp_path):
 
 
 def collapse_row(**more):
-  """Of a run whose classifier has a vector of length zero."""
+  """A row of a run whose classifier has a vector of length zero."""
   return {
     "kind": "collapse",
     "split": "test",

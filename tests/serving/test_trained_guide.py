@@ -26,7 +26,7 @@ CODE = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
 
 @pytest.fixture(scope="module")
 def places(digits_dir, tmp_path_factory):
-  """What the words in capitals stand for."""
+  """Return the values of the words in capitals."""
   root = tmp_path_factory.mktemp("guide")
   run = trained_runs.copy(trained_runs.digits(digits_dir), root / "run")
   images = trained_runs.photograph_folder()

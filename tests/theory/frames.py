@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What the tests of both layer-peeled models know in closed form."""
+"""Closed forms for the tests of both layer-peeled models."""
 
 import math
 
@@ -27,5 +27,5 @@ def etf_cross_entropy(classes, energies):
 
 
 def cross_entropies(logits):
-  """Of logits with a column per class, each column of its own class."""
+  """Take logits with a column per class, each column of one class."""
   return special.logsumexp(logits, axis=0) - np.diag(logits)

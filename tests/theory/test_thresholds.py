@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""How slowly many samples make imbalanced logits a simplex ETF."""
+"""Many samples make imbalanced logits a simplex ETF, slowly."""
 
 import numpy as np
 import pytest
@@ -24,7 +24,7 @@ def of_samples(sizes, ratio, count, lambda_b=None):
 
 
 def rate(first, second, distance):
-  """Of 1 / deviation, which grows linearly in the logarithm."""
+  """Fit 1 / deviation, which grows linearly in the logarithm."""
   return distance / (1 / second - 1 / first)
 
 

@@ -73,7 +73,7 @@ def test_agrees_with_the_general_solver(
 
 
 def objective(sizes, counts, lambda_z, lambda_b, scales, down, tilt):
-  """Of coefficients a, -(c_BA, c_AB) and b_B - b_A."""
+  """Solve with coefficients a, -(c_BA, c_AB) and b_B - b_A."""
   others, classes, total = sizes[::-1], sizes.sum(), sizes @ counts
   with np.errstate(divide="ignore"):
     wrong = np.log(sizes - 1) - scales

@@ -80,7 +80,7 @@ def plain(data, key):
 
 @functools.cache
 def begin(method, backbone, head):
-  """What a run starts from: its resolved config, model, optimiser and state."""
+  """Make the start of a run: resolved config, model, optimizer and state."""
   fields = {"dtype": "float64", "model.name": f"{__name__}:{backbone}"}
   fields |= {"eval.train_accuracy_steps": 1, "head.batch_norm": head}
   if method == "crt":

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""When a run measures neural collapse, and what it refuses to measure."""
+"""Rows of collapse: their steps, and what is refused."""
 
 import pytest
 import tiny_runs

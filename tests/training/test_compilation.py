@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Where compiled programs are kept, and that they are found again."""
+"""Compiled programs are kept, and found again."""
 
 import jax
 from jax.experimental.compilation_cache import compilation_cache

@@ -91,7 +91,7 @@ def made(digits_dir, source):
 
 
 def averages(source, seed=0):
-  """What the source was evaluated with at its last step."""
+  """Return the variables that the source was evaluated with last."""
   parent, trainer = source
   like = tiny_runs.begin(trainer, seed)
   folder = (parent / f"seed={seed}" / "checkpoints").absolute()

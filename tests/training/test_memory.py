@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Whether a step fits, and what is told if it does not."""
+"""A step that does not fit is refused before it is made."""
 
 import jax
 import jax.numpy as jnp

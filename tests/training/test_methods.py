@@ -289,7 +289,7 @@ def test_trains_and_resumes(method, digits_dir, dataset, tmp_path):
 def test_dot_regression_builds_logits_for_the_accuracy_only(
   digits_dir, dataset
 ):
-  """Of the trainer's own step, at sizes that nothing else in it has."""
+  """Count in the trainer's step, at sizes that nothing else in it has."""
   batch, classes = 13, 11
   dataset = dataclasses.replace(
     dataset,

@@ -178,7 +178,7 @@ def train(case, program, dtype):
 
 
 def gradients(states):
-  """Of the first step: its momentum without the decay."""
+  """Return the momentum of the first step without the decay."""
   momentum, initial = (
     flat(x) for x in (states[1].opt_state[1][0].trace, states[0].params)
   )

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""What a run lacks is named before a step, and what is left is kept."""
+"""Files that a run lacks are named before a step; the others are kept."""
 
 import json
 

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Makes a data set ready to be read: once, completely, by one process.
+"""Make a data set ready to be read: once, completely, by one process.
 
     prepare("cifar10", data_dir=None, manual_dir="/data/archives")
     prepare("cifar10", data_dir="gs://bucket/tfds")

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""Reads lists of images and their classes.
+"""Read lists of images and their classes.
 
 listing = read("train.csv")
 listing.paths[0], listing.labels[0], listing.place(0)

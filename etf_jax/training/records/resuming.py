@@ -72,10 +72,10 @@ def lacking(
   # There is a row where one is evaluated, and where one is saved.
   ends = evaluations | {step if window is None else window}
   if missing := sorted(ends - known - {0}):
-    open_window = " and window.json the metrics before it" * (window is None)
-    return (
-      f"metrics.jsonl lacks the training row of step {missing[0]}{open_window}"
-    )
+    line = f"metrics.jsonl lacks the training row of step {missing[0]}"
+    if window is None:
+      line += " and window.json the metrics before it"
+    return line
   return None
 
 

@@ -32,7 +32,7 @@ def affine(*coefficients):
 
 
 def pillow(name, sign):
-  """What Pillow does for an operation of 45 % of its largest strength."""
+  """Apply Pillow's operation at 45 % of its largest strength."""
   factor = 1 + sign * 0.9 * STRENGTH
   slope = sign * 0.3 * STRENGTH
   shift = sign * 150 / 331 * STRENGTH

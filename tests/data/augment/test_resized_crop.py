@@ -205,7 +205,7 @@ def test_boxes_lie_inside_their_images(sizes, seed):
 
 
 def test_a_box_that_never_fits_gives_the_middle():
-  """Of 3 x 600 pixels, the whole height and 4/3 of it in width."""
+  """Take of 3 x 600 pixels the whole height, and 4/3 of it in width."""
   boxes = drawn([(3, 600), (600, 3)], 0)
   np.testing.assert_array_equal(boxes, [[0, 298, 3, 4], [298, 0, 4, 3]])
 

@@ -22,7 +22,7 @@ WAYS = {
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("channels", [1, 3])
 def test_every_corner(way, channels):
-  """Of images wider than high, with every grey level somewhere."""
+  """Make images wider than high, with every gray level somewhere."""
   offsets = range(-PADDING, PADDING + 1)
   corners = np.array([*itertools.product(offsets, offsets)], np.int32)
   rng = np.random.default_rng(0)

@@ -145,7 +145,7 @@ def members_of(path):
 
 
 def published(path):
-  """What the catalog would have of the archive: six files by their SHA-1."""
+  """Return the catalog's row of the archive: six files by their SHA-1."""
   return {
     name: hashlib.sha1(content).hexdigest()
     for name, content in members_of(path).items()

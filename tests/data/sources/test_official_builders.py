@@ -43,7 +43,7 @@ def _sorted_pairs(images, labels):
 
 
 def _small_contents(official, name, split):
-  """What the archive of a set of small images holds, in its order."""
+  """Return the content of an archive of small images, in its order."""
   if name == "svhn":
     contents = official.contents["svhn"]
     return contents.images[split], contents.labels[split]

@@ -162,7 +162,7 @@ def test_svhn_by_hand():
 
 
 def test_parts_are_cut_each_by_itself():
-  """Of a part where no class falls short every label is right."""
+  """Every label is right in a part where no class falls short."""
   balanced = np.tile(np.arange(3, dtype=np.int32), 4)
   short = np.array([1, 1, 2, 0, 2, 1, 0, 2, 1, 2, 1, 2], np.int32)
   source = Labelled(np.concatenate([balanced, short]), ("a", "b", "c"))
