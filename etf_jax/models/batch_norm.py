@@ -1,8 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""BatchNorm in few reductions and over groups, for any model with linen's.
-
-The forward pass takes its two sums in one pass over the input, and so does the
-backward pass: on GPUs as one reduction, where two would be twice the launches.
+"""BatchNorm over groups, and in few reductions, for any model with linen's.
 
 Published models of several devices were trained with each device normalizing
 its own examples. A group here stands for such a device, whatever the devices::
@@ -17,6 +14,9 @@ count: padding is left out, and a group of nothing else has no weight.
 
 The groups become an axis of their own, the leading one. Where each device holds
 whole groups, their statistics need no communication.
+
+On GPUs the two sums of the forward pass are one reduction, and so are those of
+the backward pass (`merged`): two would be twice the launches.
 """
 
 import contextlib
@@ -30,86 +30,100 @@ import jax.numpy as jnp
 from etf_jax.errors import InputError
 
 
-def groups_of(size: int | None) -> contextlib.AbstractContextManager:
-  """Train every `flax.linen.BatchNorm` by `normalize`, on groups.
+def groups_of(
+  size: int | None, *, merged: bool = False
+) -> contextlib.AbstractContextManager:
+  """Make every `flax.linen.BatchNorm` that trains normalize groups.
 
   Args:
     size: examples in a group; None: the whole batch.
+    merged: by `normalize`, with linen's results up to rounding. False is linen
+      to the bit.
 
   Raises:
-    InputError: by the model, for a batch that is no multiple of `size`, or for
-      a BatchNorm that cannot be grouped.
+    InputError: by the model, for a batch that is no multiple of `size`.
   """
+  if size is None and not merged:
+    return contextlib.nullcontext()
 
   def interceptor(call, args, kwargs, context):
     module = context.module
     if (
       isinstance(module, nn.BatchNorm)
       and context.method_name == "__call__"
+      # One without is the copy that runs on a group.
+      and isinstance(module.parent, nn.Module)
       and not module.is_initializing()
     ):
-      return _call(call, module, size, *args, **kwargs)
+      return _call(call, module, size, merged, *args, **kwargs)
     return call(*args, **kwargs)
 
   return nn.intercept_methods(interceptor)
 
 
-def _call(call, module, size, x, use_running_average=None, *, mask=None):
+def _call(
+  call, module, size, merged, x, use_running_average=None, *, mask=None
+):
+  mode = {"use_running_average": use_running_average}
   if module.use_running_average or use_running_average:
-    return call(x, use_running_average=use_running_average)
-  if module.axis_name is not None or not module.use_fast_variance:
-    if size is None:
-      return call(x, use_running_average=use_running_average, mask=mask)
-    raise InputError(
-      f"config.bn_group_size={size}: linen's BatchNorm has no groups with"
-      " axis_name or use_fast_variance=False; leave these out"
-    )
-  size = len(x) if size is None else size
+    return call(x, **mode)
+  merged &= module.axis_name is None and module.use_fast_variance
+  if size is None:
+    if not merged:
+      return call(x, mask=mask, **mode)
+    y, updates = _merged(module, x, mask)
+    for name, values in updates["batch_stats"].items():
+      module.put_variable("batch_stats", name, values)
+    return y
   if len(x) % size:
     raise InputError(
       f"a batch of {len(x)} examples is no multiple of config.bn_group_size="
       f"{size}"
     )
+  unbound = module.clone(parent=None, name=None)
+  variables = module.variables
+
+  def on_group(x, mask):
+    if mask is not None:
+      # A group of padding alone normalizes that, to something finite.
+      mask = mask | ~jnp.any(mask)
+    if merged:
+      return _merged(module, x, mask)
+    return unbound.apply(variables, x, mask=mask, **mode, mutable="batch_stats")
+
+  x_groups, masks = jax.tree.map(
+    lambda array: array.reshape(-1, size, *array.shape[1:]), (x, mask)
+  )
+  normalized, updates = jax.vmap(on_group)(x_groups, masks)
+  for name, values in updates["batch_stats"].items():
+    weights = None
+    if mask is not None:
+      weights = jnp.sum(
+        masks, axis=tuple(range(1, masks.ndim)), dtype=values.dtype
+      )
+    module.put_variable(
+      "batch_stats", name, jnp.average(values, axis=0, weights=weights)
+    )
+  return normalized.reshape(x.shape)
+
+
+def _merged(module, x, mask):
+  """Return the values and the updated statistics of a BatchNorm."""
   params = module.variables.get("params", {})
-  channels = x.shape[module.axis]
+  before = module.variables["batch_stats"]
+  channels, axis = x.shape[module.axis], module.axis % x.ndim
   wide = jnp.promote_types(module.dtype or x.dtype, jnp.float32)
   scale = params.get("scale", jnp.ones(channels, wide))
   bias = params.get("bias", jnp.zeros(channels, wide))
+  y, mean, variance = normalize(
+    x, scale, bias, mask, axis, module.epsilon, wide
+  )
+  statistics = {
+    name: module.momentum * before[name] + (1 - module.momentum) * values
+    for name, values in (("mean", mean), ("var", variance))
+  }
   narrow = module.dtype or jnp.promote_types(x.dtype, scale.dtype)
-  axis, one = module.axis % x.ndim, size == len(x)
-
-  def on_group(x, mask):
-    return normalize(x, scale, bias, mask, axis, module.epsilon, wide)
-
-  if one:
-    y, *statistics = on_group(x, mask)
-  else:
-    x_groups, masks = jax.tree.map(
-      lambda array: array.reshape(-1, size, *array.shape[1:]), (x, mask)
-    )
-    y, *statistics = jax.vmap(on_group)(x_groups, _some(masks))
-  for name, values in zip(("mean", "var"), statistics, strict=True):
-    if not one:
-      weights = None
-      if mask is not None:
-        axes = tuple(range(1, masks.ndim))
-        weights = jnp.sum(masks, axis=axes, dtype=values.dtype)
-      values = jnp.average(values, axis=0, weights=weights)
-    before = module.get_variable("batch_stats", name)
-    module.put_variable(
-      "batch_stats",
-      name,
-      module.momentum * before + (1 - module.momentum) * values,
-    )
-  return y.reshape(x.shape).astype(narrow)
-
-
-def _some(masks):
-  """Let a group of padding alone normalize that, to something finite."""
-  if masks is None:
-    return None
-  axes = tuple(range(1, masks.ndim))
-  return masks | ~jnp.any(masks, axis=axes, keepdims=True)
+  return y.astype(narrow), {"batch_stats": statistics}
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(4, 5, 6))
@@ -193,21 +207,13 @@ class _Over:
     return array.astype(self._dtype).reshape(self._shape)
 
   def sums(self, first, second):
-    return lax.platform_dependent(
-      first,
-      second,
-      cuda=functools.partial(_sums_together, axes=self._axes),
-      default=lambda a, b: (jnp.sum(a, self._axes), jnp.sum(b, self._axes)),
+    """Add up both in one reduction."""
+    zero = jnp.zeros((), first.dtype)
+    return tuple(
+      lax.reduce(
+        (first, second),
+        (zero, zero),
+        lambda a, b: (a[0] + b[0], a[1] + b[1]),
+        self._axes,
+      )
     )
-
-
-def _sums_together(first, second, axes):
-  zero = jnp.zeros((), first.dtype)
-  return tuple(
-    lax.reduce(
-      (first, second),
-      (zero, zero),
-      lambda a, b: (a[0] + b[0], a[1] + b[1]),
-      axes,
-    )
-  )

@@ -55,11 +55,13 @@ class Classifier(nn.Module):
     backbone: any module `images -> [B, d] features`.
     head: a module like `ETFHead`.
     bn_group_size: see `batch_norm.groups_of`.
+    merged_batch_norm: the same; for GPUs.
   """
 
   backbone: nn.Module
   head: nn.Module
   bn_group_size: int | None = None
+  merged_batch_norm: bool = False
 
   def __call__(
     self,
@@ -81,7 +83,9 @@ class Classifier(nn.Module):
       InputError: a mask for a backbone that takes none, or features that are
         not `[B, d]`.
     """
-    with batch_norm.groups_of(self.bn_group_size):
+    with batch_norm.groups_of(
+      self.bn_group_size, merged=self.merged_batch_norm
+    ):
       of_backbone = train if train_backbone is None else train_backbone
       features = self.features(images, train=of_backbone, mask=mask)
       return self.head(features, train=train, mask=mask)

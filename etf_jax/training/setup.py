@@ -149,7 +149,9 @@ def make_setup(
   epoch = durations.Epoch(sampler.size, min(config.batch_size, sampler.size))
   total_steps = durations.steps(config, "total", epoch)
   _check_length(total_steps, method, config.profile_steps)
-  model = models.create_model(config)
+  model = models.create_model(config).clone(
+    merged_batch_norm=sharding.on_gpus(mesh)
+  )
   learning_rate = optimizer.create_schedule(
     config.schedule, config.optimizer.learning_rate, epoch, total_steps
   )

@@ -43,8 +43,8 @@ def layer(inputs):
   return model, variables
 
 
-def train(model, variables, x, *, size=None, mask=None):
-  with batch_norm.groups_of(size):
+def train(model, variables, x, *, size=None, mask=None, merged=False):
+  with batch_norm.groups_of(size, merged=merged):
     return model.apply(
       variables, x, train=True, mask=mask, mutable=["batch_stats"]
     )
@@ -188,6 +188,26 @@ def test_what_does_not_train_is_left_to_linen(layer, inputs):
   assert_close(train(*layer, inputs, size=BATCH), train(*layer, inputs), 1e-5)
 
 
+def test_on_cpus_and_tpus_a_run_has_linens_bits(layer, inputs):
+  """So that runs of versions without merged sums go on to the bit."""
+  model, variables = layer
+
+  def trained(variables, x):
+    return model.apply(variables, x, train=True, mutable=["batch_stats"])
+
+  expected = str(jax.make_jaxpr(trained)(variables, inputs))
+  with batch_norm.groups_of(None):
+    assert str(jax.make_jaxpr(trained)(variables, inputs)) == expected
+
+
+@pytest.mark.parametrize("counted", [BATCH, BATCH - 1, SIZE])
+def test_merged_sums_of_groups(layer, inputs, counted):
+  mask = jnp.arange(BATCH) < counted
+  groups = {"size": SIZE, "mask": mask}
+  found = train(*layer, inputs, **groups, merged=True)
+  assert_close(found, train(*layer, inputs, **groups), 1e-5)
+
+
 class Images(nn.Module):
   """linen's BatchNorm, with channels on an axis."""
 
@@ -235,7 +255,7 @@ def test_values_and_gradients_are_those_of_linen(
 
     given = variables["params"], x
     expected = of_linen(given), value(given)
-    with batch_norm.groups_of(None):
+    with batch_norm.groups_of(None, merged=True):
       found = of_linen(given), value(given)
     for ours, theirs in zip(
       *map(jax.tree.leaves, (found, expected)), strict=True
@@ -244,24 +264,6 @@ def test_values_and_gradients_are_those_of_linen(
       np.testing.assert_allclose(
         ours, theirs, rtol=0, atol=tolerance * np.abs(theirs).max()
       )
-
-
-def test_the_sums_of_gpus():
-  first, second = jax.random.normal(jax.random.key(0), (2, 6, 5, 3))
-  found = batch_norm._sums_together(first, second, (0, 1))
-  expected = (np.sum(first, (0, 1)), np.sum(second, (0, 1)))
-  assert_close(found, expected)
-
-
-def test_what_cannot_be_grouped(inputs):
-  norm = nn.BatchNorm(False, use_fast_variance=False)
-  model = nn.Sequential([norm])
-  variables = model.init(jax.random.key(0), inputs)
-  with (
-    batch_norm.groups_of(SIZE),
-    pytest.raises(InputError, match=r"bn_group_size=4: .*; leave these out"),
-  ):
-    model.apply(variables, inputs, mutable=["batch_stats"])
 
 
 @pytest.mark.slow

@@ -213,6 +213,11 @@ def unrolls(mesh: Mesh | None) -> bool:
   return mesh.devices.flat[0].platform == "cpu"
 
 
+def on_gpus(mesh: Mesh) -> bool:
+  """Return True if the devices are GPUs, or a program is compiled for them."""
+  return mesh.devices.flat[0].platform in ("cuda", "gpu")
+
+
 def for_compute(mesh: Mesh | None) -> Callable[[Any], Any]:
   """Build what brings variables to where a step computes with them.
 
