@@ -67,9 +67,9 @@ _SETTINGS = (
   "jax_threefry_partitionable", "jax_default_prng_impl", "jax_enable_x64",
   "jax_default_matmul_precision",
 )  # fmt: skip
-# Raised where a seed draws other random numbers than before. 2: the shares of
-# mixup and CutMix, by quantiles in place of rejection.
-DRAWS, _DRAWS_NOW = "random draws", 2
+# The version of the shares that mixup and CutMix draw. 1, or none recorded: by
+# rejection; 2: by quantiles.
+MIXING, _MIXING_NOW = "draws of mixup and CutMix", 2
 
 
 def with_absolute_paths(config: ConfigDict) -> ConfigDict:
@@ -227,7 +227,7 @@ def versions() -> dict[str, Any]:
   """Return the versions, and the settings of JAX, that decide a result."""
   found = {name: _version(name) for name in ("python", *_PACKAGES)}
   found |= {name: getattr(jax.config, name) for name in _SETTINGS}
-  return found | {DRAWS: _DRAWS_NOW}
+  return found | {MIXING: _MIXING_NOW}
 
 
 def _version(package: str) -> str | None:
