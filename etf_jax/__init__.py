@@ -24,7 +24,7 @@ if TYPE_CHECKING:
   from etf_jax.serving.trained import Trained
   from etf_jax.training.train import TrainResult
 
-__version__ = "0.1.0"
+__version__ = "0.2.0.dev0"
 
 __all__ = ["__version__", "etf", "load", "losses", "simplex_etf", "train"]
 

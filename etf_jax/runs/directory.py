@@ -233,16 +233,10 @@ def _continue(path, description, class_counts, class_names) -> None:
   if before == now:
     return
   before = before if isinstance(before, dict) else {}
-  known = dict(before)
-  augment = description["config"].get("augment", {})
-  if augment.get("mixup_alpha") or augment.get("cutmix_alpha"):
-    known.setdefault(identity.MIXING, 1)
-  else:
-    known.pop(identity.MIXING, None)
   changed = [
-    f"{name} {known[name]} there, {now.get(name)} here"
-    for name in sorted(known)
-    if known[name] != now.get(name)
+    f"{name} {before[name]} there, {now.get(name)} here"
+    for name in sorted(before)
+    if before[name] != now.get(name)
   ]
   if changed:
     _log.warning(

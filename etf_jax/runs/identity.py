@@ -17,6 +17,7 @@ from typing import Any
 import jax
 from ml_collections import ConfigDict
 
+from etf_jax import __version__
 from etf_jax.configs import base
 from etf_jax.runs import data_record
 
@@ -67,9 +68,6 @@ _SETTINGS = (
   "jax_threefry_partitionable", "jax_default_prng_impl", "jax_enable_x64",
   "jax_default_matmul_precision",
 )  # fmt: skip
-# The version of the shares that mixup and CutMix draw. 1, or none recorded: by
-# rejection; 2: by quantiles.
-MIXING, _MIXING_NOW = "draws of mixup and CutMix", 2
 
 
 def with_absolute_paths(config: ConfigDict) -> ConfigDict:
@@ -226,8 +224,10 @@ def _flat(config: dict, prefix: str = "") -> dict[str, Any]:
 def versions() -> dict[str, Any]:
   """Return the versions, and the settings of JAX, that decide a result."""
   found = {name: _version(name) for name in ("python", *_PACKAGES)}
+  # Of the code, which in a checkout the installed facts may lag behind.
+  found["etf_jax"] = __version__
   found |= {name: getattr(jax.config, name) for name in _SETTINGS}
-  return found | {MIXING: _MIXING_NOW}
+  return found
 
 
 def _version(package: str) -> str | None:

@@ -5,18 +5,15 @@ import json
 import logging
 
 import numpy as np
-import pytest
 
 from etf_jax.configs import base
 from etf_jax.runs import directory, identity
 
 
-def open_run(workdir, alpha):
-  config = base.get_config()
-  config.augment.mixup_alpha = alpha
+def open_run(workdir):
   directory.open_run(
     workdir,
-    config,
+    base.get_config(),
     0,
     np.array([2, 1]),
     ("a", "b"),
@@ -24,39 +21,18 @@ def open_run(workdir, alpha):
   )
 
 
-def change_versions(workdir, **versions):
-  """Record other versions; None: as a version that had no such entry."""
-  path = workdir / "config.json"
-  description = json.loads(path.read_text())
-  for name, value in versions.items():
-    description["versions"].pop(name)
-    if value is not None:
-      description["versions"][name] = value
-  path.write_text(json.dumps(description))
-  return description["versions"]
-
-
 def test_another_version_is_named_and_kept(tmp_path, caplog):
-  open_run(tmp_path, 0.0)
-  before = change_versions(tmp_path, jax="0.9.9")
+  open_run(tmp_path)
+  path = tmp_path / "config.json"
+  first = json.loads(path.read_text())
+  before = first["versions"] | {"etf_jax": "0.1.0"}
+  path.write_text(json.dumps(first | {"versions": before}))
   with caplog.at_level(logging.WARNING):
-    open_run(tmp_path, 0.0)
-  assert "jax 0.9.9 there" in caplog.text
-  description = json.loads((tmp_path / "config.json").read_text())
+    open_run(tmp_path)
+  assert "(etf_jax 0.1.0 there, 0.2.0.dev0 here)" in caplog.text
+  description = json.loads(path.read_text())
   assert description["history"] == [before]
   assert description["versions"] == identity.versions()
   caplog.clear()
-  open_run(tmp_path, 0.0)
+  open_run(tmp_path)
   assert caplog.text == ""
-
-
-@pytest.mark.parametrize(("alpha", "named"), [(0.0, False), (1.0, True)])
-def test_other_draws_matter_where_images_are_mixed(
-  tmp_path, caplog, alpha, named
-):
-  open_run(tmp_path, alpha)
-  change_versions(tmp_path, **{identity.MIXING: None})
-  with caplog.at_level(logging.WARNING):
-    open_run(tmp_path, alpha)
-  assert (f"{identity.MIXING} 1 there, 2 here" in caplog.text) is named
-  assert bool(caplog.text) is named
