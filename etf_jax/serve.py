@@ -15,6 +15,7 @@ number and size, held in memory, and not kept. Ctrl-C ends it.
 from collections.abc import Sequence
 import ipaddress
 import logging
+import signal
 import socket
 import sys
 
@@ -98,11 +99,14 @@ def main(argv: Sequence[str] | None = None) -> None:
         timeout_graceful_shutdown=5,
       )
     )
+    # From here on, and not from uvicorn's start: an exception of Python's could
+    # be raised, and lost, where exceptions are ignored.
+    before = signal.signal(signal.SIGINT, server.handle_exit)
     try:
       print(f"serving on http://{host}:{port}/ (Ctrl-C ends)", flush=True)
       server.run(sockets=[listener])
-    except KeyboardInterrupt:  # Its way to end.
-      return
+    finally:
+      signal.signal(signal.SIGINT, before)
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -169,10 +169,14 @@ def serve(words, guide, places):
     stdout=subprocess.PIPE,
     text=True,
   )
-  assert process.stdout.readline().startswith("serving on http://127.0.0.1:")
-  process.send_signal(signal.SIGINT)
-  assert process.wait(60) == 0
-  process.stdout.close()
+  try:
+    assert process.stdout.readline().startswith("serving on http://127.0.0.1:")
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 0
+  finally:
+    process.kill()
+    process.wait()
+    process.stdout.close()
 
 
 def compile_for_tpus(words, guide, places):

@@ -96,6 +96,7 @@ def modules_of_the_checkout():
     path
     for pattern in ("*.py", "*.pyi", "*.j2", "web.*", "py.typed")
     for path in (ROOT / "etf_jax").rglob(pattern)
+    if path.parent.name != "__pycache__"
   )
   found = {str(path.relative_to(ROOT)): path for path in files}
   configs = (ROOT / "configs").glob("*.py")
