@@ -67,7 +67,7 @@ def select(
 def _spelled_as_prepared(
   listing: lists.Listing, names: Sequence[str]
 ) -> lists.Listing:
-  """Place-LT's list with the builder's class names and unique file names."""
+  """Rewrite Places-LT's list with the builder's class names, files unique."""
   by_spelling = {name.replace("/", "-"): name for name in names}
   labels, numbers = list[str](), dict[int | str, str]()
   for index, path in enumerate(listing.paths):
