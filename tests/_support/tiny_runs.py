@@ -1,7 +1,6 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Runs of seconds: a backbone of one layer on digits, three epochs."""
 
-import contextlib
 import dataclasses
 import json
 import os
@@ -110,23 +109,6 @@ def variables(workdir, like):
       ),
     )
   return jax.device_get((state.params, state.batch_stats))
-
-
-@contextlib.contextmanager
-def compilations(reached=lambda: None):
-  """A list with what `reached()` was at each compilation, or cache read."""
-  found = []
-
-  def listen(event, duration, **_):
-    del duration
-    if event == "/jax/core/compile/backend_compile_duration":
-      found.append(reached())
-
-  jax.monitoring.register_event_duration_secs_listener(listen)
-  try:
-    yield found
-  finally:
-    jax.monitoring.unregister_event_duration_listener(listen)
 
 
 class Watched:

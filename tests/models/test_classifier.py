@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from etf_jax.benchmarks.run import Compilations
 from etf_jax.configs import base
 from etf_jax.data import augment
 from etf_jax.data.batch import Batch
@@ -71,10 +72,11 @@ def train(c, batch, steps):
     jax.sharding.SingleDeviceSharding(jax.devices()[0]),
   )
   losses = []
-  for _ in range(steps):
-    current, metrics = train_step(current, batch, jax.random.key(0))
-    losses.append(float(metrics.loss))
-  assert train_step._cache_size() == 1
+  with Compilations() as compilations:
+    for _ in range(steps):
+      current, metrics = train_step(current, batch, jax.random.key(0))
+      losses.append(float(metrics.loss))
+  assert [name for _, name in compilations.found].count("train_step") == 1
   return first, current, losses
 
 

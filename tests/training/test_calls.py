@@ -13,6 +13,7 @@ import tiny_runs
 
 from etf_jax import data
 from etf_jax.benchmarks import launches
+from etf_jax.benchmarks.run import Compilations
 from etf_jax.errors import InputError
 from etf_jax.training import durations, loop, train
 from etf_jax.training.config import make_intervals
@@ -46,9 +47,9 @@ def single(build, tmp_path_factory):
   directory = tmp_path_factory.mktemp("single") / "run"
   reached = [0]
   trainer = tiny_runs.watched(build(1), after=reached.append)
-  with tiny_runs.compilations(lambda: reached[-1]) as compiled:
+  with Compilations(lambda: reached[-1]) as compilations:
     loop.train_seed(trainer, 0, directory)
-  return directory, compiled
+  return directory, [step for step, _ in compilations.found]
 
 
 @pytest.mark.slow

@@ -7,6 +7,7 @@ import pytest
 import tiny_runs
 
 from etf_jax import data
+from etf_jax.benchmarks.run import Compilations
 from etf_jax.errors import InputError
 from etf_jax.training import loop, state
 from etf_jax.training.parallel import memory, sharding
@@ -107,39 +108,25 @@ def told_size(monkeypatch):
   return tell
 
 
-@pytest.fixture
-def compilations():
-  """The durations of compilations, or of reading programs from a cache."""
-  seconds = []
-
-  def listen(event, duration, **_):
-    if event == "/jax/core/compile/backend_compile_duration":
-      seconds.append(duration)
-
-  jax.monitoring.register_event_duration_secs_listener(listen)
-  yield seconds
-  jax.monitoring.unregister_event_duration_listener(listen)
-
-
 @pytest.mark.slow
-def test_the_program_is_compiled_once(run, told_size, compilations):
+def test_the_program_is_compiled_once(run, told_size):
   current = create_state(run.setup, 0)
   key = state.augment_key(0, sharding.replicated(run.setup.mesh))
   feed = run.open_feed(0, 0)
   told_size(10**9)
-  compilations.clear()
-  told = memory.check(
-    lambda: lower_step(run.setup, run.open_feed, single=False),
-    122,
-    run.setup.mesh,
-  )
-  assert told == "a step needs 0.00 GB of the 1.00 GB on each device"
-  assert len(compilations) == 1
   steps = run.setup.config.steps_per_call or 1
-  current, _ = feed.advance(current, 0, key, steps)
+  with Compilations() as compilations:
+    told = memory.check(
+      lambda: lower_step(run.setup, run.open_feed, single=False),
+      122,
+      run.setup.mesh,
+    )
+    assert len(compilations.found) == 1
+    current, _ = feed.advance(current, 0, key, steps)
+  assert told == "a step needs 0.00 GB of the 1.00 GB on each device"
   feed.close()
   assert int(current.step) == steps
-  assert len(compilations) == 1
+  assert len(compilations.found) == 1
 
 
 @pytest.mark.slow

@@ -25,6 +25,7 @@ import numpy as np
 import optax
 import pytest
 
+from etf_jax.benchmarks.run import Compilations
 from etf_jax.configs import base
 from etf_jax.data import augment
 from etf_jax.data.augment import mixing, pipeline
@@ -167,13 +168,14 @@ def build(case, dtype):
 def train(case, program, dtype):
   """The states before and after each step, and the losses."""
   states, losses = [first_state(case, dtype, program.sgd)], []
-  for index in range(formula.STEPS):
-    current, metrics = program.train_step(
-      states[-1], padded_batch(case, index), jax.random.key(0)
-    )
-    states.append(current)
-    losses.append(metrics.loss)
-  assert program.train_step._cache_size() == 1
+  with Compilations() as compilations:
+    for index in range(formula.STEPS):
+      current, metrics = program.train_step(
+        states[-1], padded_batch(case, index), jax.random.key(0)
+      )
+      states.append(current)
+      losses.append(metrics.loss)
+  assert [name for _, name in compilations.found].count("train_step") == 1
   return states, np.array(losses)
 
 
