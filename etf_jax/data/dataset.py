@@ -51,7 +51,7 @@ class Pixels:
     decoder: See `decode.choose`.
     corrupt: What an image that cannot be decoded is: an `error`, or `skip`.
     limits: Limits of an image; None: the defaults.
-    features: True: rows of float32 in place of images.
+    features: Type of rows of features in place of images; None: images.
   """
 
   shape: tuple[int, int, int]
@@ -60,12 +60,12 @@ class Pixels:
   decoder: str
   corrupt: str
   limits: decode.Limits | None = None
-  features: bool = False
+  features: type | None = None
 
   @property
   def dtype(self) -> type:
     """Return the type of the arrays."""
-    return np.float32 if self.features else np.uint8
+    return self.features or np.uint8
 
   @property
   def has_sizes(self) -> bool:
@@ -90,7 +90,7 @@ class Pixels:
       decode.CorruptImage: It is no image, or not of this shape.
     """
     if self.features:
-      row = np.frombuffer(encoded, np.float32)
+      row: np.ndarray = np.frombuffer(encoded, self.features)
       return row.reshape(self.shape), self.shape[:2]
     image, size = decode.decode(encoded, **self.options)
     if image.shape != self.shape:
@@ -300,7 +300,8 @@ def _pixels(config, opened, corrupt) -> Pixels:
         f"config.data.feature_dim={config.feature_dim}: the rows of"
         f" {config.dir} have {width} features; leave it out"
       )
-    return Pixels((1, 1, width), None, "shorter", "", corrupt, features=True)
+    kind = opened.train.dtype
+    return Pixels((1, 1, width), None, "shorter", "", corrupt, features=kind)
   decoder = decode.choose(config.decoder)
   limits = decode.limits.from_config(config)
   size, shape = config.image_size, opened.image_shape

@@ -151,7 +151,7 @@ def images(config: ConfigDict) -> Images:
   known = splits.appearance(config.data)
   if config.data.name == splits.FEATURES:
     shape = known["image_shape"]
-    pixels = Pixels(shape, None, "shorter", "", "error", features=True)
+    pixels = Pixels(shape, None, "shorter", "", "error", features=np.float32)
     return Images(pixels, known["mean"], known["std"])
   decoder = decode.choose(config.data.decoder)
   shape, size, fit = known["image_shape"], config.data.image_size, "shorter"

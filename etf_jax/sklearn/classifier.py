@@ -2,6 +2,7 @@
 """The estimator; see `LongTailClassifier`."""
 
 import math
+from numbers import Integral, Real
 from typing import Any, Self
 
 import jax
@@ -23,6 +24,21 @@ from etf_jax.training import state
 from etf_jax.training.methods import METHODS
 
 _METHODS = tuple(n for n, method in METHODS.items() if method.trains == "all")
+_LENGTHS = tuple(
+  n for n in _METHODS if METHODS[n].head == "etf" and n != "etf_dr"
+)
+# Type, test and remedy of each.
+_PARAMETERS = {
+  "hidden": (Integral, lambda n: n >= 0, "a whole number >= 0"),
+  "depth": (Integral, lambda n: n >= 1, "a whole number >= 1"),
+  "dropout": (Real, lambda x: 0 <= x < 1, "a share in [0, 1)"),
+  "length": (Real, lambda x: 0 < x < math.inf, "a number > 0, or None"),
+  "epochs": (Integral, lambda n: n >= 1, "a whole number >= 1, or None"),
+  "batch_size": (Integral, lambda n: n >= 1, "a whole number >= 1"),
+  "learning_rate": (Real, lambda x: 0 < x < math.inf, "a number > 0, or None"),
+  "weight_decay": (Real, lambda x: 0 <= x < math.inf, "a number >= 0"),
+  "validation_fraction": (Real, lambda x: 0 <= x < 1, "a share in [0, 1)"),
+}
 # A fit has at least so many steps and passes over the examples.
 _STEPS, _EPOCHS = 1000, 10
 _MAX_WIDTH = 512
@@ -40,6 +56,8 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
     hidden: units of a hidden layer, >= 0; 0: no hidden layer.
     depth: hidden layers, >= 1.
     dropout: share of the hidden units that a step drops, in [0, 1).
+    length: of the prototypes of etf_ce, etf_hinge and etf_logit_adjusted, > 0;
+      None: 10 for etf_logit_adjusted, 1 for the others.
     epochs: passes over the examples, >= 1; None: 1,000 steps, and at least 10
       passes.
     batch_size: most examples of a step, >= 1.
@@ -81,6 +99,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
     hidden: int = 0,
     depth: int = 1,
     dropout: float = 0.0,
+    length: float | None = None,
     epochs: int | None = None,
     batch_size: int = 128,
     learning_rate: float | None = None,
@@ -93,6 +112,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
     self.hidden = hidden
     self.depth = depth
     self.dropout = dropout
+    self.length = length
     self.epochs = epochs
     self.batch_size = batch_size
     self.learning_rate = learning_rate
@@ -116,15 +136,15 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
       ValueError: data or parameters that cannot be used.
     """
     self._check_parameters()
-    features, targets = validate_data(
-      self, X, y, dtype=[np.float32, np.float64]
-    )
+    features, targets = self._validated(X, y)
+    if np.abs(features).max() > np.finfo(np.float32).max:
+      raise ValueError("X: numbers beyond float32's range; scale them down")
     check_classification_targets(targets)
     features, targets, weights = _weighted(features, targets, sample_weight)
     self.classes_, labels = np.unique(targets, return_inverse=True)
     if len(self.classes_) < 2:
       raise ValueError(
-        f"y: all labels are of one class, {self.classes_[0]!r}; give two or"
+        f"y: all labels are of one class, {self.classes_[0]}; give two or"
         " more classes"
       )
     seed = int(check_random_state(self.random_state).randint(2**31 - 1))
@@ -166,35 +186,46 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
 
   def _logits(self, X):
     check_is_fitted(self)
-    X = validate_data(self, X, dtype=[np.float32, np.float64], reset=False)
+    X = self._validated(X, reset=False)
     compiled = programs.make_programs(self._recipe)
     return compiled.logits(self.variables_, self._scaled(X))
 
   def _scaled(self, X):
     scaler = self._scaler
-    return (X if scaler is None else scaler.transform(X)).astype(np.float32)
+    with np.errstate(over="ignore"):
+      X = (X if scaler is None else scaler.transform(X)).astype(np.float32)
+    if not np.isfinite(X).all():
+      raise ValueError("X: numbers beyond float32's range; scale them down")
+    return X
 
   def _check_parameters(self):
     if self.method not in _METHODS:
       raise unknown_name("method", self.method, _METHODS)
-    for name, least in (("hidden", 0), ("depth", 1), ("batch_size", 1)):
+    for name, (kind, fits, wanted) in _PARAMETERS.items():
       value = getattr(self, name)
-      if not (isinstance(value, int | np.integer) and value >= least):
-        raise InputError(f"{name}={value!r}: give a whole number >= {least}")
-    rate = self.learning_rate
-    if rate is not None and not 0 < rate < math.inf:
-      raise InputError(f"learning_rate={rate!r}: give a number > 0, or None")
-    if not 0 <= self.weight_decay < math.inf:
+      if value is None and wanted.endswith("None"):
+        continue
+      if not (isinstance(value, kind) and fits(value)):
+        raise InputError(f"{name}={value!r}: out of range; give {wanted}")
+    if self.length is not None and self.method not in _LENGTHS:
       raise InputError(
-        f"weight_decay={self.weight_decay!r}: give a number >= 0"
+        f"length={self.length!r}: does nothing with method={self.method!r};"
+        f" give None, or a method of {', '.join(_LENGTHS)}"
       )
-    if not 0 <= self.validation_fraction < 1:
-      raise InputError(
-        f"validation_fraction={self.validation_fraction!r}: give a share in"
-        " [0, 1)"
+
+  def _validated(self, X, *y, **options):
+    """Return what scikit-learn's `validate_data` does, or raise one line."""
+    try:
+      return validate_data(
+        self, X, *y, dtype=[np.float32, np.float64], **options
       )
-    if self.epochs is not None and not self.epochs >= 1:
-      raise InputError(f"epochs={self.epochs!r}: give a number >= 1, or None")
+    except ValueError as error:
+      first, *others = str(error).splitlines()
+      if "inhomogeneous" in first:
+        first = "X: rows of different lengths; give one width"
+      # The others are the array, or advice on other estimators.
+      remedy = [line for line in others if line.startswith("Reshape")]
+      raise ValueError(" ".join([first, *remedy])) from None
 
   def _hold_out(self, labels, seed):
     """Return the indices of the training and of the validation examples."""
@@ -230,6 +261,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
       depth=self.depth,
       dropout=self.dropout,
       projector=projector,
+      length=self.length,
       learning_rate=self.learning_rate or (1e-3 if framed else 1e-2),
       weight_decay=self.weight_decay,
       epochs=epochs,
@@ -271,7 +303,7 @@ class LongTailClassifier(ClassifierMixin, BaseEstimator):
     if not np.isfinite(self.loss_curve_[-1]):
       raise ValueError(
         f"learning_rate={recipe.learning_rate}: the loss is not finite; lower"
-        " it"
+        " it, or scale X down"
       )
     self.n_iter_ = recipe.epochs
     self.best_epoch_, self.temperature_ = recipe.epochs, 1.0

@@ -41,6 +41,7 @@ class Recipe(NamedTuple):
     depth: hidden layers.
     dropout: see `models.MLP`.
     projector: see `models.ETFHead`.
+    length: of the prototypes; None: the method's own.
     learning_rate: highest of a cosine schedule.
     weight_decay: of kernels.
     epochs: passes over the examples.
@@ -55,6 +56,7 @@ class Recipe(NamedTuple):
   depth: int = 1
   dropout: float = 0.0
   projector: int = 0
+  length: float | None = None
   learning_rate: float = 1e-2
   weight_decay: float = 1e-4
   epochs: int = 100
@@ -105,6 +107,7 @@ def make_config(recipe: Recipe) -> FrozenConfigDict:
       width=recipe.hidden, depth=recipe.depth, dropout=recipe.dropout
     )
   c.head.projector = recipe.projector
+  c.head.length = recipe.length
   c.optimizer.name = "adamw"
   c.optimizer.learning_rate = recipe.learning_rate
   c.optimizer.weight_decay = recipe.weight_decay

@@ -236,7 +236,9 @@ def resolve_config(config: ConfigDict, num_classes: int) -> FrozenConfigDict:
   if head.l2_normalize is None:
     head.l2_normalize = method.normalize or head.name == "cosine"
   if head.projector is None:
-    head.projector = method.projector
+    # Without a map to it, nothing would learn to meet a frame.
+    framed = config.model.name == "identity" and head.name == "etf"
+    head.projector = -1 if framed else method.projector
   if head.length is None:
     head.length = method.length
   if config.loss.weight_reduction is None:

@@ -53,8 +53,9 @@ def test_scikit_learns_checks():
 @pytest.mark.parametrize(
   "method",
   [
-    *("ce", "ce_weighted", "etf_ce", "etf_dr", "etf_hinge", "logit_adjusted"),
-    *("balanced_softmax", "ldam_drw", "focal", "class_balanced"),
+    *("ce", "ce_weighted", "etf_ce", "etf_dr", "etf_hinge", "ldam_drw"),
+    *("etf_logit_adjusted", "logit_adjusted", "balanced_softmax", "focal"),
+    "class_balanced",
   ],
 )
 def test_every_method_separates_the_classes(method):
@@ -199,17 +200,29 @@ def test_hidden_layers_and_dropout_learn_what_no_linear_map_can():
   assert found.fit(features, labels).score(features, labels) > 0.93
 
 
+def test_logits_lie_within_the_length_of_the_prototypes():
+  features, labels = blobs()
+  found = LongTailClassifier("etf_ce", length=3.0, epochs=5, random_state=0)
+  logits = np.abs(found.fit(features, labels).decision_function(features))
+  assert 2 < logits.max() <= 3 + 1e-5
+
+
 @pytest.mark.parametrize(
   ("parameters", "message"),
   [
     ({"method": "logit_ajusted"}, r"method='logit_ajusted'.*'logit_adjusted'"),
     ({"method": "crt"}, "method='crt'"),
-    ({"hidden": -1}, "hidden=-1"),
+    ({"hidden": -1}, "hidden=-1.*give a whole number"),
+    ({"hidden": 1.5}, "hidden=1.5.*give a whole number"),
     ({"depth": 0}, "depth=0"),
-    ({"hidden": 4, "dropout": 1.0}, "dropout=1"),
+    ({"dropout": 1.0}, "dropout=1"),
+    ({"length": 0}, "length=0.*give a number > 0, or None"),
+    ({"length": 5.0}, "length=5.0.*logit_adjusted.*give None.*etf_ce"),
     ({"epochs": 0}, "epochs=0"),
-    ({"batch_size": 0}, "batch_size=0"),
+    ({"epochs": "3"}, "epochs='3'.*give a whole number"),
+    ({"batch_size": None}, "batch_size=None"),
     ({"learning_rate": float("nan")}, "learning_rate=nan"),
+    ({"learning_rate": "fast"}, "learning_rate='fast'.*give a number"),
     ({"weight_decay": -1.0}, "weight_decay=-1"),
     ({"validation_fraction": 1.0}, r"validation_fraction=1.*\[0, 1\)"),
     ({"validation_fraction": 0.001}, "validation_fraction=0.001.*larger"),
@@ -221,18 +234,79 @@ def test_parameters_out_of_range_are_named(parameters, message):
     LongTailClassifier(**parameters).fit(features, labels)
 
 
-def test_bad_data_are_named():
-  features, labels = blobs()
-  found = LongTailClassifier(epochs=1)
-  for wrong in (np.nan, np.inf):
-    spoiled = features.copy()
-    spoiled[3, 2] = wrong
-    with pytest.raises(ValueError, match=r"NaN|infinity"):
-      found.fit(spoiled, labels)
-  with pytest.raises(ValueError, match="one class"):
-    found.fit(features, np.zeros(len(labels)))
+ROWS, LABELS = blobs()
+
+
+def spoiled(value, dtype=np.float64):
+  rows = ROWS.astype(dtype)
+  rows[3, 2] = value
+  return rows
+
+
+@pytest.mark.parametrize(
+  ("rows", "labels", "message"),
+  [
+    (spoiled(np.nan), LABELS, "NaN"),
+    (spoiled(np.inf), LABELS, "infinity"),
+    (spoiled(1e200), LABELS, "X: numbers beyond float32's range; scale them"),
+    ([*ROWS[:-1].tolist(), [1.0]], LABELS, "different lengths; give one width"),
+    (spoiled("red", object), LABELS, "could not convert .*'red'"),
+    (ROWS + 1j, LABELS, "Complex data not supported"),
+    (ROWS[:, 0], LABELS, "Reshape your data"),
+    (ROWS[:, :0], LABELS, r"0 feature\(s\)"),
+    (ROWS[:0], LABELS[:0], r"0 sample\(s\)"),
+    (ROWS, LABELS[:-1], "inconsistent numbers of samples"),
+    (ROWS, [*LABELS, 0], "inconsistent numbers of samples"),
+    (ROWS, 0 * LABELS, "y: all labels are of one class, 0; give two or more"),
+    (ROWS, np.where(LABELS == 1, np.nan, LABELS), "y contains NaN"),
+    (ROWS, LABELS + 0.5, "Unknown label type: continuous"),
+    (ROWS, np.eye(5)[LABELS], "y should be a 1d array"),
+  ],
+)
+def test_bad_data_are_one_line(rows, labels, message):
+  with pytest.raises(ValueError, match=message) as caught:
+    LongTailClassifier(epochs=1).fit(rows, labels)
+  assert "\n" not in str(caught.value)
+
+
+def test_rows_to_classify_and_weights_that_cannot_be():
+  found = LongTailClassifier(epochs=1).fit(ROWS, LABELS)
+  for rows, message in (
+    (ROWS[:, :15], "15 features"),
+    (spoiled(np.nan), "NaN"),
+    (spoiled(1e200), "scale them down"),
+    (ROWS[0], "Reshape"),
+  ):
+    with pytest.raises(ValueError, match=message) as caught:
+      found.predict(rows)
+    assert "\n" not in str(caught.value)
   with pytest.raises(ValueError, match="Negative"):
-    found.fit(features, labels, -np.ones(len(labels)))
-  found.fit(features, labels)
-  with pytest.raises(ValueError, match="15 features"):
-    found.predict(features[:, :15])
+    found.fit(ROWS, LABELS, -np.ones(len(LABELS)))
+
+
+@pytest.mark.parametrize(
+  "rows",
+  [
+    ROWS.astype(np.float16),
+    (100 * ROWS).astype(int),
+    ROWS.astype(float) * 1e30,
+    np.c_[ROWS, ROWS[:, :1]],
+    np.c_[ROWS, np.ones(len(ROWS))],
+  ],
+  ids=["float16", "integers", "huge", "duplicated column", "constant column"],
+)
+def test_odd_features_are_learned(rows):
+  found = LongTailClassifier(random_state=0).fit(rows, LABELS - 2)
+  np.testing.assert_array_equal(found.classes_, [-2, -1, 0, 1, 2])
+  assert balanced_accuracy_score(LABELS - 2, found.predict(rows)) > 0.8
+
+
+def test_beside_imbalanced_learn():
+  over_sampling = pytest.importorskip("imblearn.over_sampling")
+  pipeline = pytest.importorskip("imblearn.pipeline")
+  found = pipeline.make_pipeline(
+    StandardScaler(),
+    over_sampling.RandomOverSampler(random_state=0),
+    LongTailClassifier("ce", epochs=5, random_state=0),
+  ).fit(ROWS, LABELS)
+  np.testing.assert_array_equal(found[-1].class_counts_, [120] * 5)

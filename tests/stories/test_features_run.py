@@ -18,6 +18,8 @@ from etf_jax import evaluate, export, main, predict
 pytestmark = pytest.mark.slow
 
 OF_THE_FEED = {"feed_images_per_second", "limited_by"}
+FLOORS = ("total", "schedule.warmup", "eval.every", "collapse.every",
+          "checkpoint.every")  # fmt: skip
 NAMES = ("ant", "bee", "cat", "dog")
 
 
@@ -46,6 +48,7 @@ def train(place, run, *arguments):
   argv += ["--config.data.validation_fraction=0.2", "--config.devices=1"]
   argv += ["--config.collapse.every_epochs=3", f"--workdir={place / run}"]
   argv += ["--config.checkpoint.every_epochs=2"]
+  argv += [f"--config.{name}_min_steps=None" for name in FLOORS]
   argv += ["--config.report.tensorboard=False", "--config.steps_per_call=1"]
   assert main.main([*argv, *arguments]) == 0
   return place / run

@@ -49,6 +49,16 @@ def test_defaults_of_the_methods(
   assert methods.METHODS[method].trains == "all"
 
 
+@pytest.mark.parametrize(
+  ("method", "projector"), [("etf_dr", -1), ("etf_hinge", -1), ("ce", 0)]
+)
+def test_features_get_a_map_to_a_frame(method, projector):
+  config = base.get_config()
+  config.update(method=method)
+  config.model.name = "identity"
+  assert resolve_config(config, 4).head.projector == projector
+
+
 def test_defaults_of_the_losses():
   loss = resolved("etf_hinge").loss
   assert loss.hinge_tau_minor == pytest.approx(math.pi / 4)

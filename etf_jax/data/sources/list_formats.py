@@ -93,7 +93,7 @@ def read(
     raise InputError(
       f"{name} cannot be read ({error}); give another"
     ) from error
-  text = _text(name, content)
+  text = text_of(name, content)
   suffix = os.path.splitext(path.name)[1].lower()
   from_url = fetch.is_url(address)
   if from_url and suffix not in _SUFFIXES:
@@ -124,7 +124,7 @@ def read(
   )
 
 
-def _text(name: str, content: bytes) -> str:
+def text_of(name: str, content: bytes) -> str:
   """Return the text of a list, in UTF-8 or, as older programs write, Latin-1.
 
   Raises:
