@@ -167,6 +167,7 @@ def get_config() -> ml_collections.ConfigDict:
   # that a layer adds (12); reduction, share kept between blocks (0.5). mlp:
   # width, of a hidden layer (512); depth, layers (1); dropout, share of units
   # (0.0); and of identity too normalize, by the training features (True).
+  # --config.model.kwargs.width=64 sets one.
   m.kwargs = ml_collections.ConfigDict()
   m.num_classes = placeholder(int)  # None: as many as the data have
 

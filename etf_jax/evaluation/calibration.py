@@ -89,7 +89,7 @@ def held_out_likelihoods(
 def _none(labels: np.ndarray, why: str) -> ValueError:
   return ValueError(
     f"no temperature fits these {len(labels)} images, since {why}; give more of"
-    " them"
+    " them, or leave the probabilities as they are"
   )
 
 

@@ -8,7 +8,7 @@ import ast
 from collections.abc import Collection, Iterator
 import os
 import re
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from absl import flags
 from ml_collections import ConfigDict, config_flags
@@ -19,6 +19,8 @@ from etf_jax.errors import InputError, unknown_field, unknown_name
 from etf_jax.runs import commands
 
 _OVERRIDE = re.compile(r"--?(no)?config\.([\w.]+)(?:=(.*))?", re.DOTALL)
+# Fields of a backbone's arguments, which no file need name.
+_ARGUMENT = re.compile(r"model\.kwargs\.(\w+)")
 # Units of durations that decide over one, see `training.durations`.
 _FINER = {
   "epochs": ("examples", "steps", "min_steps"),
@@ -171,11 +173,13 @@ def _with_fields(file: str, given: dict[str, str]) -> ConfigDict:
   """Load a config file and set the fields that the command line names."""
   known = dict(_fields(_load(file, {})))
   defaults = dict(_fields(base.get_config()))
-  values, none = {}, []
+  values, none, arguments = {}, [], {}
   for field, text in given.items():
-    if field not in known:
+    if field not in known and (match := _ARGUMENT.fullmatch(field)):
+      arguments[match[1]] = _literal(text)
+    elif field not in known:
       raise unknown_field(field, known)
-    if text != "None":
+    elif text != "None":
       values[field] = _quoted(text) if _is_tuple(known[field]) else text
     elif defaults.get(field) is None:
       none.append(field)
@@ -187,7 +191,17 @@ def _with_fields(file: str, given: dict[str, str]) -> ConfigDict:
   config = _load(file, values)
   for field in (*none, *_finer_units(given, known)):
     config.update_from_flattened_dict({field: None})
+  with config.unlocked():
+    config.model.kwargs.update(arguments)
   return config
+
+
+def _literal(text: str) -> Any:
+  """Return the value of a field that has no type yet; a word is itself."""
+  try:
+    return ast.literal_eval(text)
+  except (ValueError, SyntaxError):
+    return text
 
 
 def _finer_units(

@@ -182,7 +182,14 @@ def open_run(
     else:
       changes = data_record.changes(recorded, record)
     if not changes:
-      _continue(path, description, class_counts, class_names)
+      texts = {
+        workdir / "class_counts.json": class_counts.tolist(),
+        workdir / "class_names.json": list(class_names),
+      }
+      # The hash tells that these are the images of a record that is lost.
+      if description.get("hash") == identity.fingerprint(config, record):
+        texts[workdir / data_record.NAME] = record
+      _continue(path, description, texts)
       return
     if _has_checkpoint(workdir):
       raise InputError(
@@ -205,6 +212,12 @@ def open_run(
   )
 
 
+def lacks_description(workdir: Path) -> bool:
+  """Return True if a file is missing that `open_run` has written."""
+  names = "config.json", "class_counts.json", "class_names.json"
+  return not all((workdir / n).exists() for n in (*names, data_record.NAME))
+
+
 def _write(contents: Mapping[Path, Any]) -> None:
   """Write JSON files of a run in this order."""
   for path, value in contents.items():
@@ -216,16 +229,9 @@ def _write(contents: Mapping[Path, Any]) -> None:
       raise _cannot_write(path.parent, error) from error
 
 
-def _continue(path, description, class_counts, class_names) -> None:
+def _continue(path, description, texts) -> None:
   """Write again what is missing, and keep versions that were others before."""
-  missing = {
-    file: value
-    for file, value in {
-      path.parent / "class_counts.json": class_counts.tolist(),
-      path.parent / "class_names.json": list(class_names),
-    }.items()
-    if not file.exists()
-  }
+  missing = {f: value for f, value in texts.items() if not f.exists()}
   for file in missing:
     _log.warning(f"warning: {file} is missing; it is written again")
   _write(missing)

@@ -17,9 +17,11 @@ from collections.abc import Mapping, Sequence
 import contextlib
 import io
 import json
+import logging
 import math
 import os
 from pathlib import Path
+import shutil
 import socket
 import struct
 import time
@@ -29,6 +31,8 @@ import numpy as np
 
 from etf_jax.errors import InputError
 from etf_jax.runs import files, metrics_rows
+
+_log = logging.getLogger(__name__)
 
 Row = Mapping[str, Any]
 
@@ -146,11 +150,30 @@ class Jsonl:
     append_all(self._file, line.encode() + b"\n", self._path)
 
   def sync(self) -> None:
-    """Return when the rows are on the disk."""
+    """Return when the rows are on the disk, in the file of this name."""
     try:
+      if not self._is_in_place():
+        self._put_back()
       os.fsync(self._file.fileno())
     except OSError as error:
       raise cannot_append(self._path, error) from error
+
+  def _is_in_place(self) -> bool:
+    with contextlib.suppress(FileNotFoundError):
+      return os.path.samestat(os.fstat(self._file.fileno()), self._path.stat())
+    return False
+
+  def _put_back(self) -> None:
+    """Write the rows of a file again that somebody removed or replaced."""
+    _log.warning(
+      f"warning: {self._path} was removed or replaced while the run wrote to"
+      " it; its rows are put back"
+    )
+    self._file.seek(0)
+    with files.replacing(self._path) as file:
+      shutil.copyfileobj(self._file, file)
+    self._file.close()
+    self._file = self._path.open("ab+", buffering=0)
 
   def close(self) -> None:
     """Close the file."""

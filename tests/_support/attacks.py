@@ -17,6 +17,7 @@ import shutil
 import sys
 import tempfile
 
+import attacks_outside
 import jax
 import jax.numpy as jnp
 import mutations
@@ -208,6 +209,28 @@ def checkpoints(folder: Path, number: int, seed: int) -> Iterator[Case]:
       yield "checkpoint", call
 
 
+def archives(folder: Path, number: int, seed: int) -> Iterator[Case]:
+  """Mutate archives of published files, which `prepare` looks into."""
+  for kind, content in attacks_outside.archive_cases(number, seed):
+
+    def work(kind=kind, content=content):
+      attacks_outside.check_archive(folder / "archive", kind, content)
+
+    yield f"{kind} archive", _command(work)
+
+
+def pages(folder: Path, number: int, seed: int) -> Iterator[Case]:
+  """Mutate requests to the served page, twenty a case."""
+  run = _train(folder)
+  sent = attacks_outside.requests(number, seed)
+  for first in range(0, len(sent), 20):
+
+    def work(some=sent[first : first + 20]):
+      attacks_outside.ask(run, some)
+
+    yield "requests", _command(work)
+
+
 _FILES = (
   *("config.json", "class_counts.json", "class_names.json", "data.json"),
   *("calibration.json", "metrics.jsonl"),
@@ -322,6 +345,8 @@ KINDS = {
   "loads": loads,
   "runs": runs,
   "checkpoints": checkpoints,
+  "archives": archives,
+  "pages": pages,
 }
 
 

@@ -76,3 +76,10 @@ def test_importable_by_their_own_name():
   for name in NAMES:
     module = importlib.import_module(f"etf_jax.configs.{name}")
     assert pathlib.Path(module.__file__) == configs.FOLDER / f"{name}.py"
+
+
+def test_arguments_of_a_backbone_are_fields():
+  given = {"width": 8, "depth": 2, "activation": "relu"}
+  flags = [f"--config.model.kwargs.{name}={x}" for name, x in given.items()]
+  config, _ = command_line.parse(["main", "--config=etf_jax:features", *flags])
+  assert config.model.kwargs.to_dict() == given

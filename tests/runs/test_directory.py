@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""A run that goes on under other versions says so, and keeps their history."""
+"""The description of a run: other versions are named, lost files come again."""
 
 import json
 import logging
@@ -36,3 +36,21 @@ def test_another_version_is_named_and_kept(tmp_path, caplog):
   caplog.clear()
   open_run(tmp_path)
   assert caplog.text == ""
+
+
+def test_a_lost_file_is_written_again_and_named(tmp_path, caplog):
+  open_run(tmp_path)
+  before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+  assert len(before) == 4
+  assert not directory.lacks_description(tmp_path)
+  for name in before:
+    (tmp_path / name).unlink()
+    assert directory.lacks_description(tmp_path)
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+      open_run(tmp_path)
+    after = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert after == before
+    # Without config.json nothing says that the others belong to a run.
+    named = f"{name} is missing; it is written again" in caplog.text
+    assert named == (name != "config.json")

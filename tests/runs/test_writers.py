@@ -284,3 +284,20 @@ def test_rows_are_on_the_disk_after_sync(tmp_path, monkeypatch):
   writer.sync()
   writer.close()
   assert synced == [(tmp_path / "m.jsonl").stat().st_size]
+
+
+@pytest.mark.parametrize("other", [None, "x"])
+def test_rows_of_a_file_that_was_removed_are_put_back(tmp_path, other, caplog):
+  path = tmp_path / "metrics.jsonl"
+  writer = writers.Jsonl(path)
+  for step in range(1, 4):
+    writer.write(train_row(step))
+    writer.sync()
+    if step == 1:
+      path.unlink()
+      if other:
+        path.write_text(other)
+  writer.close()
+  assert caplog.text.count("its rows are put back") == 1
+  rows = [json.loads(line) for line in path.read_text().splitlines()]
+  assert [row["step"] for row in rows] == [1, 2, 3]

@@ -63,7 +63,9 @@ def scan(
   )
   names = train.class_names
   labels = lists.labels(listing, names)
-  paths = listed_files.find(str(root), listing, names)
+  paths = listed_files.find(
+    str(root), listing, names, remedy="unpack the archive again"
+  )
   return {
     "train": train,
     "test": file_source(str(root), paths, labels, names),

@@ -15,6 +15,7 @@ def find(
   names: Sequence[str],
   *,
   follow_links: bool = True,
+  remedy: str | None = None,
 ) -> list[str]:
   """Return the path of the file of each entry, from the root.
 
@@ -25,6 +26,7 @@ def find(
       there is no such folder, `val/IMAGE` is taken; and where it says
       `val/IMAGE` and there is none, the `val/CLASS/IMAGE` of this name.
     follow_links: Whether links may lead out of the root.
+    remedy: What to do where files are missing; None: what a user's list needs.
 
   Raises:
     InputError: An entry has no file, one outside of the root, or that of
@@ -49,13 +51,14 @@ def find(
       missing.append(index)
   if missing:
     first = listing.place(missing[0])
-    hint = ""
-    if listing.lines[missing[0]] == 1 and isinstance(listing.labels, list):
+    hint, wanted = "", "config.data.dir is the folder that the paths start from"
+    headed = listing.lines[missing[0]] == 1 and isinstance(listing.labels, list)
+    if headed and remedy is None:
       hint = " (if it is a header, name its two columns in config.data.columns)"
     raise InputError(
       f"{first}: there is no such file in {root}{hint}"
       + and_more(len(missing))
-      + "; config.data.dir is the folder that the paths start from"
+      + f"; {remedy or wanted}"
     )
   first_entry: dict[str, int] = {}
   for index, path in enumerate(found):

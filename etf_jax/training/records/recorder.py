@@ -6,6 +6,7 @@ state, start = recorder.restore(fixed)    # unless recorder.final is set
 recorder.open(start, feed, place=0)
 """
 
+import functools
 import math
 from pathlib import Path
 import time
@@ -61,15 +62,17 @@ class RunRecorder:
     self.seed, self.workdir = seed, workdir
     self._trainer, self._setup = trainer, trainer.setup
     config, dataset = self._setup.config, trainer.dataset
+    self._describe = functools.partial(
+      directory.open_run,
+      workdir,
+      config,
+      seed,
+      dataset.class_counts,
+      dataset.class_names,
+      dataset.record,
+    )
     if distributed.is_writer():
-      directory.open_run(
-        workdir,
-        config,
-        seed,
-        dataset.class_counts,
-        dataset.class_names,
-        dataset.record,
-      )
+      self._describe()
     self.best_metric = distributed.from_writer(
       lambda: _best_metric(workdir / "config.json")
     )
@@ -265,6 +268,9 @@ class RunRecorder:
   def save(self, state: TrainState, step: int) -> None:
     """Start saving the state to resume from, behind rows on the disk."""
     self._writer.sync()
+    # Whoever cleans up while it trains loses nothing.
+    if distributed.is_writer() and directory.lacks_description(self.workdir):
+      self._describe()
     self._checkpoints.save(state, step)
 
   def wait(self) -> None:

@@ -49,7 +49,8 @@ def test_classes_are_those_of_the_training_folders(tiny):
 @pytest.mark.parametrize(
   ("text", "expected"),
   [
-    ("val_0.JPEG\tn02\nval_9.JPEG\tn01\n", "line 2 .*there is no such file"),
+    ("val_0.JPEG\tn02\nval_9.JPEG\tn01\n", "line 2 .*no such file.*; unpack"),
+    ("val_9.JPEG\tn01\n", r"line 1 .*no such file in \S+; unpack the archive"),
     ("val_0.JPEG\tn03\n", "line 1 .*no training image of class 'n03'"),
     ("val_0.JPEG n02\n", "line 1: an image and a class .*; unpack"),
     ("val_0.JPEG\tn02\nval_0.JPEG\tn02\n", "line 2 .*leave one of them"),
