@@ -8,9 +8,10 @@ import pytest
 import trained_runs
 
 import etf_jax
-from etf_jax import evaluate, predict, probe
+from etf_jax import evaluate, export, predict, probe
 from etf_jax.data.prepare import fetch
 from etf_jax.errors import InputError
+from etf_jax.reporting import __main__ as reporting
 
 pytestmark = pytest.mark.slow
 
@@ -46,13 +47,15 @@ def place(digits_dir, tmp_path, monkeypatch):
 
 def test_code_beside_a_run_is_not_imported(place, capsys):
   before = sys.path[:]
-  for command, *more in ((predict, "0.png"), (evaluate,)):
+  commands = (predict, "0.png"), (evaluate,), (export, "--format=card")
+  for command, *more in commands:
     assert command.main(["--workdir=shared", *more]) == 2
     *_, line = capsys.readouterr().err.splitlines()
     assert line.startswith("error: config.model.name='payload_of_a_run:Backb")
     assert "only with --trust_code" in line
   with pytest.raises(InputError, match="--trust_code"):
     etf_jax.load("shared")
+  assert reporting.main(["shared", "--output=page.html"]) == 0
   assert not (place / "ran").exists()
   assert sys.path == before
 

@@ -102,9 +102,13 @@ def together(processes: Processes | None) -> Iterator[None]:
     return
   _lifeline(processes)
   try:
-    yield
-  except distributed.Preempted:
+    try:
+      yield
+    except distributed.Preempted:
+      distributed.finish()
+      raise
     distributed.finish()
+  except distributed.Preempted:
     raise
   except InputError as error:
     print(f"error: {error}", file=sys.stderr, flush=True)
@@ -120,7 +124,6 @@ def together(processes: Processes | None) -> Iterator[None]:
     traceback.print_exc()
     distributed.fail(error)
     distributed.leave(None, 1)
-  distributed.finish()
 
 
 def _lifeline(processes: Processes) -> None:
