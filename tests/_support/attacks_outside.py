@@ -52,7 +52,7 @@ def archive_cases(number: int, seed: int) -> Iterator[tuple[str, bytes]]:
   file = io.BytesIO()
   with tarfile.open(fileobj=file, mode="w:gz") as archive:
     info = tarfile.TarInfo("data/0.bin")
-    info.size = 1 << 30
+    info.size = 1 << 28
     with open("/dev/zero", "rb") as zeros:
       archive.addfile(info, zeros)
   yield "bomb", file.getvalue()

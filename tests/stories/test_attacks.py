@@ -19,7 +19,7 @@ SCRIPT = pathlib.Path(__file__).parents[1] / "_support" / "attacks.py"
 
 @pytest.mark.parametrize(
   ("kinds", "number", "least"),
-  [("images,lists,weights", 12, 200), ("loads", 4, 150)],
+  [("images,lists,weights,archives", 12, 300), ("loads", 4, 150)],
 )
 def test_each_file_ends_in_an_answer_or_one_line(
   tmp_path, kinds, number, least

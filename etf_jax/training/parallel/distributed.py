@@ -32,6 +32,9 @@ from etf_jax.errors import InputError
 # What the command ends with: 75 is sysexits.h's "try again later".
 EXIT_PREEMPTED = 75
 EXIT_LOST = 76
+# The code of a process after the notice of another: what is to be mended has to
+# be mended for all.
+_CODES = {"refused": 2, "failed": EXIT_LOST}
 # Whoever dies is noticed sooner; this is for the slowest to load its data.
 _BARRIER_SECONDS = 3600
 # Between two looks at the messages.
@@ -267,9 +270,10 @@ def _watch(shared: _Shared) -> None:
   while not shared.ended.wait(POLL_SECONDS):
     try:
       notices = dict(_client().key_value_dir_get(f"{_KEYS}/notices"))
-      failures = [v for k, v in notices.items() if "/failed/" in k]
-      if failures:
-        leave(f"{this_process()} ends because {failures[0]}", EXIT_LOST)
+      for kind, code in _CODES.items():
+        lines = [v for k, v in notices.items() if f"/{kind}/" in k]
+        if lines:
+          leave(f"{this_process()} ends because {lines[0]}", code)
       if shared.signalled and not passed_on:
         passed_on = True
         _tell("preempted")
@@ -310,7 +314,8 @@ def fail(error: BaseException) -> None:
     return
   _shared.ended.set()
   with contextlib.suppress(RuntimeError):
-    _tell("failed", f"{this_process()} has failed: {first_line(error)}")
+    kind = "refused" if isinstance(error, InputError) else "failed"
+    _tell(kind, f"{this_process()} has failed: {first_line(error)}")
     if is_writer():
       # The messages are kept here: the others must have read them.
       end = time.monotonic() + _FAREWELL_SECONDS
