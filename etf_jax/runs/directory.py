@@ -137,9 +137,12 @@ def _refuse_other_files(workdir: Path) -> None:
     any(not name.startswith(_FIRST) for name in names)
     and not (workdir / "config.json").exists()
   ):
+    what, remedy = "it holds no run of ours", ""
+    if {"metrics.jsonl", "checkpoints"} & names:
+      what, remedy = "nothing says which run this is", "put it back, or "
     raise InputError(
-      f"--workdir={workdir}: has files but no config.json, so it holds no run"
-      " of ours; choose another --workdir"
+      f"--workdir={workdir}: has files but no config.json, so {what}; {remedy}"
+      "choose another --workdir"
     )
 
 

@@ -5,8 +5,10 @@ import json
 import logging
 
 import numpy as np
+import pytest
 
 from etf_jax.configs import base
+from etf_jax.errors import InputError
 from etf_jax.runs import directory, identity
 
 
@@ -54,3 +56,17 @@ def test_a_lost_file_is_written_again_and_named(tmp_path, caplog):
     # Without config.json nothing says that the others belong to a run.
     named = f"{name} is missing; it is written again" in caplog.text
     assert named == (name != "config.json")
+
+
+@pytest.mark.parametrize(
+  ("name", "line"),
+  [("notes.txt", "no run of ours; choose"), ("checkpoints", "; put it back,")],
+)
+def test_files_without_a_description_are_left_alone(tmp_path, name, line):
+  (tmp_path / name).mkdir()
+  with (
+    pytest.raises(InputError, match=line),
+    directory.only_run(tmp_path),
+  ):
+    pass
+  assert [path.name for path in tmp_path.iterdir()] == [name]
