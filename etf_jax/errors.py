@@ -8,6 +8,8 @@ code 2; every other exception is a bug and keeps its traceback.
 from collections.abc import Iterable, Sequence
 import difflib
 
+FIELDS = "etf_jax/configs/base.py explains the fields"
+
 
 class InputError(ValueError):
   """One line for the user: `FIELD=VALUE: what is wrong; what to do`."""
@@ -21,7 +23,7 @@ def one_line(error: BaseException) -> str:
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
   """Return "; did you mean 'NEAREST'?", or "" where no known name is near."""
-  near = difflib.get_close_matches(str(name), list(known), 1)
+  near = difflib.get_close_matches(str(name), list(known), 1, 0.45)
   return f"; did you mean {near[0]!r}?" if near else ""
 
 
@@ -31,16 +33,11 @@ def some(names: Sequence[str], most: int = 5) -> str:
   return ", ".join(names[:most]) + (f" and {more:,} more" if more > 0 else "")
 
 
-def nearest(name: object, known: Iterable[str]) -> str:
-  """Return the known name that is nearest, however far; "" if there is none."""
-  return next(iter(difflib.get_close_matches(str(name), [*known], 1, 0.0)), "")
-
-
 def unknown_field(field: str, known: Iterable[str]) -> InputError:
   """Create the error for an unknown config field, by its dotted name."""
-  return InputError(
-    f"config.{field} is unknown; did you mean config.{nearest(field, known)}?"
-  )
+  near = difflib.get_close_matches(field, known, 1)
+  hint = f"did you mean config.{near[0]}?" if near else FIELDS
+  return InputError(f"config.{field} is unknown; {hint}")
 
 
 def unknown_name(
@@ -55,7 +52,6 @@ def unknown_name(
     more: another kind of value, put behind the known names.
   """
   known = list(known)
-  near = nearest(name, known)
-  hint = f"did you mean {near!r}?" if near else "choose one"
+  hint = did_you_mean(name, known) or "; choose one"
   names = ", ".join([*known, more] if more else known)
-  return InputError(f"{field}={name!r}: unknown; {hint} (known: {names})")
+  return InputError(f"{field}={name!r}: unknown{hint} (known: {names})")

@@ -19,5 +19,15 @@ def test_an_unknown_name_lists_the_known_ones():
     "config.method='etf-dd': unknown; did you mean 'etf_dr'? (known: ce,"
     " etf_dr)"
   )
+  error = errors.unknown_name("config.method", "", ["ce", "etf_dr"])
+  assert "; choose one (known: ce, etf_dr)" in str(error)
   error = errors.unknown_name("--x", 3, [], "a.b:Class")
   assert str(error) == "--x=3: unknown; choose one (known: a.b:Class)"
+
+
+def test_an_unknown_field():
+  known = ["method", "data.workers"]
+  assert str(errors.unknown_field("workers", known)) == (
+    "config.workers is unknown; did you mean config.data.workers?"
+  )
+  assert errors.FIELDS in str(errors.unknown_field("nothing", known))

@@ -14,7 +14,7 @@ direction; a launch is taken to cost 2 us.
 import math
 from typing import Any, NamedTuple
 
-from etf_jax.errors import InputError, nearest
+from etf_jax.errors import InputError, did_you_mean
 
 
 class Chip(NamedTuple):
@@ -171,10 +171,9 @@ def topology(name: str) -> Topology:
     # Of the same kind if there is one; the shorter axes come first.
     alike = [one for one in known if one.startswith(f"{kind}:")] or known
     sizes = sorted(shape.split("x"), key=lambda size: (len(size), size))
-    near = f"{kind}:{'x'.join(sizes)}"
-    near = nearest(near, alike)
+    near = did_you_mean(f"{kind}:{'x'.join(sizes)}", alike)
     raise InputError(
-      f"--topology={name!r} is unknown; did you mean {near!r}? (known: "
+      f"--topology={name!r} is unknown{near} (known: "
       + "; ".join(f"{k}: {' '.join(c.shapes)}" for k, c in CHIPS.items())
       + ")"
     )

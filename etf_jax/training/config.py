@@ -118,10 +118,12 @@ _RANGES: tuple[tuple[str, Callable[[Any], bool], str], ...] = (
   ),
   ("be a width, 0 or -1", _optional(lambda x: x >= -1), "head.projector"),
   (
-    "be different whole numbers, as in 0,1,2",
+    # A key of JAX has 32 bits of a seed.
+    "be different whole numbers below 2^32, as in 0,1,2",
     _listed(
       lambda x: (
-        len(set(x)) == len(x) > 0 and all(type(seed) is int for seed in x)
+        len(set(x)) == len(x) > 0
+        and all(type(seed) is int and 0 <= seed < 2**32 for seed in x)
       )
     ),
     "seeds",

@@ -127,6 +127,8 @@ def test_intervals_are_in_steps():
     ("mesh.seed", 0, "at least 1"),
     ("optimizer.backbone_learning_rate_factor", -1.0, "finite and >= 0"),
     ("pack_seeds", 0, "at least 1"),
+    ("seeds", (-1,), "different whole numbers"),
+    ("seeds", (2**32,), "different whole numbers"),  # JAX's key is that of 0
     ("profile_steps", (5,), "two whole numbers, .* as in 100,10"),
     ("steps_per_call", 0, "at least 1"),
   ],

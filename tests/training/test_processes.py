@@ -1,7 +1,6 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Processes of one run: the same result as one process, whatever ends them."""
 
-import shutil
 import signal
 import subprocess
 
@@ -81,34 +80,19 @@ def test_sigterm_to_one_process_stops_all_at_one_step(story):
   assert {s[:3] for s in told} == {"[0]"}
 
 
-@pytest.mark.parametrize("devices", [4, 1])
-def test_it_goes_on_in_one_process(story, one, digits_dir, tmp_path, devices):
-  workdir = shutil.copytree(story[0], tmp_path / "run")
-  train(digits_dir, workdir, devices)
+# In four processes, and fed by a stream: test_elastic.py.
+def test_it_goes_on_in_one_process(story, one, digits_dir):
+  workdir, _, _ = story
+  train(digits_dir, workdir, 4)
   assert_same_rows(workdir, one)
   assert_same_state(workdir, one)
   assert_same_state(workdir, one, "best")
 
 
-def test_it_goes_on_in_four_processes(story, one, digits_dir, tmp_path):
-  workdir = shutil.copytree(story[0], tmp_path / "run")
-  run = process_runs.Run(
-    workdir, process_runs.command(workdir, digits_dir), 4, 1
-  )
-  assert run.running.wait() == 0, run.output
-  assert_same_rows(workdir, one)
-  assert_same_state(workdir, one)
-
-
-@pytest.mark.parametrize(
-  ("feed", "processes", "devices"), [("resident", 2, 2), ("stream", 4, 1)]
-)
-def test_left_alone(one, digits_dir, tmp_path, feed, processes, devices):
+def test_left_alone(one, digits_dir, tmp_path):
   workdir = tmp_path / "run"
-  command = process_runs.command(
-    workdir, digits_dir, f"--config.data.feed={feed}"
-  )
-  run = process_runs.Run(workdir, command, processes, devices)
+  command = process_runs.command(workdir, digits_dir)
+  run = process_runs.Run(workdir, command, 2, 2)
   assert run.running.wait() == 0, run.output
   assert_same_rows(workdir, one)
   assert_same_state(workdir, one)

@@ -1,5 +1,5 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
-"""A run that is killed again and again ends as one that is left alone."""
+"""A run that is killed at a random step ends as one that is left alone."""
 
 import os
 import pathlib
@@ -44,16 +44,15 @@ def start(workdir, data_dir, kill_at=None):
 
 
 @pytest.mark.slow
-def test_killed_three_times_equals_left_alone(tmp_path, digits_dir):
+def test_killed_equals_left_alone(tmp_path, digits_dir):
   straight, killed = tmp_path / "straight", tmp_path / "killed"
   result = start(straight, digits_dir)
   assert result.returncode == 0, result.stderr
   expected = run_results.read(straight)
   total = expected.rows[-1]["step"]
-  steps = sorted(np.random.default_rng(0).integers(1, total + 1, 3).tolist())
-  for step in steps:
-    result = start(killed, digits_dir, kill_at=step)
-    assert result.returncode == -signal.SIGKILL, result.stderr
+  step = int(np.random.default_rng(0).integers(1, total + 1))
+  result = start(killed, digits_dir, kill_at=step)
+  assert result.returncode == -signal.SIGKILL, result.stderr
   result = start(killed, digits_dir)
   assert result.returncode == 0, result.stderr
   assert run_results.differences(run_results.read(killed), expected) == []

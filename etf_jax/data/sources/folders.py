@@ -199,7 +199,7 @@ def _split_folders(root: str, *, splits_itself: bool) -> dict[str, str]:
   if not os.path.isdir(root):
     what = "is not a folder" if os.path.exists(root) else "does not exist"
     raise InputError(
-      f"{root} {what}; config.data.dir is the folder that holds train and "
+      f"config.data.dir={root}: {what}; give the folder that holds train and "
       "test, or the folders of the classes"
     )
   present = [e.name for e in read_folder(root) if _is(e.is_dir)]

@@ -168,6 +168,11 @@ def _open_files(config, published: Mapping[str, str], annotations=None):
   # A published data set has a test split, and is often a folder of links.
   is_folder = config.name == FOLDER
   follow_links = config.follow_links or not is_folder
+  if config.columns and not any(locations.values()):
+    raise InputError(
+      f"config.data.columns={tuple(config.columns)}: names the columns of"
+      " lists, and none is given; give config.data.train_list, or leave it out"
+    )
   if any(locations.values()):
     found = lists.open_listed(
       config.dir,

@@ -193,9 +193,10 @@ def test_other_layouts(tmp_path, paths, expected):
 
 def test_no_such_folder(tmp_path):
   plant(tmp_path, "file")
-  rest = "; config.data.dir is the folder that holds train and test"
-  assert f"/none does not exist{rest}" in message(tmp_path / "none")
-  assert f"/file is not a folder{rest}" in message(tmp_path / "file")
+  rest = "; give the folder that holds train and test"
+  for name, what in (("none", "does not exist"), ("file", "is not a folder")):
+    path = tmp_path / name
+    assert f"config.data.dir={path}: {what}{rest}" in message(path)
 
 
 def test_a_file_that_went_away(animals):
