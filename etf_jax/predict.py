@@ -96,6 +96,11 @@ def main(argv: Sequence[str] | None = None) -> None:
       " --workdir=%s --fit_temperature fits a temperature",
       arguments.workdir,
     )
+  if len(unread) == len(paths):
+    raise InputError(
+      f"{unread[0]}: no file could be read, of {len(paths)}; the rows hold the"
+      " reasons"
+    )
   if unread:
     _log.warning(
       "%d of %d files could not be read, the first %s: their rows hold the"

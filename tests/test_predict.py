@@ -177,12 +177,12 @@ def test_bad_files_have_rows_with_the_reason(
 
 def test_bad_files_on_the_terminal(run, capsys, broken):
   bad = broken / "b.png"
-  assert predict.main([f"--workdir={run}", str(bad)]) == 0
+  assert predict.main([f"--workdir={run}", str(bad)]) == 2
   printed = capsys.readouterr()
   head, line = printed.out.splitlines()
   assert "probability (not calibrated)" in head
   assert line.startswith(f"{bad}  not read: the file is empty")
-  assert "1 of 1 files could not be read" in printed.err
+  assert f"{bad}: no file could be read, of 1" in printed.err
   assert "--fit_temperature fits a temperature" in printed.err
 
 
