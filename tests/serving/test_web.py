@@ -231,6 +231,7 @@ def test_other_hosts_sites_paths_and_methods(address, digits):
   for headers in (
     {"Host": "evil.example"},
     {"Origin": "http://evil.example"},
+    {"Origin": "http://["},
     {"Origin": "null"},
     {"Sec-Fetch-Site": "cross-site"},
   ):

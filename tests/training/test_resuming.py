@@ -70,5 +70,8 @@ def test_the_rows_of_a_run_that_had_ended_are_kept(tmp_path, newest, caplog):
 
 @pytest.mark.parametrize(("kept", "warned"), [([], 1), ([4], 1), ([6, 8], 0)])
 def test_a_lost_best_is_named(tmp_path, kept, warned, caplog):
-  resuming.name_lost_best(tmp_path, 6, kept)
-  assert len(caplog.messages) == warned
+  for ended in (False, True):
+    caplog.clear()
+    resuming.name_lost_best(tmp_path, 6, kept, ended=ended)
+    assert len(caplog.messages) == warned
+    assert ("put it back" in caplog.text) == (ended and warned)

@@ -92,6 +92,9 @@ class RunRecorder:
       is_final = rows and rows[-1]["kind"] == "final"
       if is_final and self._checkpoints.latest == rows[-1]["step"]:
         final = rows[-1]
+        if self._setup.config.checkpoint.best and "best" in final:
+          best, kept = final["best"]["step"], self._checkpoints.best_steps()
+          resuming.name_lost_best(self.workdir, best, kept, ended=True)
     step = distributed.from_writer(lambda: final and final["step"])
     return None if step is None else final or {"kind": "final", "step": step}
 

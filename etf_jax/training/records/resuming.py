@@ -98,7 +98,9 @@ def keep_ended(path: Path, rows: Sequence[dict], newest: int | None) -> None:
   )
 
 
-def name_lost_best(workdir: Path, best: int, kept: Sequence[int]) -> None:
+def name_lost_best(
+  workdir: Path, best: int, kept: Sequence[int], *, ended: bool = False
+) -> None:
   """Warn of variables of the best evaluation that are not there any more.
 
   Args:
@@ -106,9 +108,11 @@ def name_lost_best(workdir: Path, best: int, kept: Sequence[int]) -> None:
     best: step of the best evaluation so far.
     kept: steps in `best/`. A later one has taken the place of the best before a
       kill, and comes again.
+    ended: True for a run that has ended.
   """
   if not any(step >= best for step in kept):
+    remedy = "only a better one that follows is kept there"
     _log.warning(
       f"warning: {workdir / 'best'} lacks step {best}, the best evaluation so"
-      " far; only a better one that follows is kept there"
+      f" far; {'put it back, or use the last step' if ended else remedy}"
     )
