@@ -192,10 +192,15 @@ def cross_entropy(
     )
   wanted = wanted[..., 0]
   if modulate:
-    loss = modulate(wanted - sums.log_sum_exp, *(x[..., 0] for x in chosen))
+    lead = wanted - sums.log_sum_exp
+    masked = lead == -jnp.inf
+    # The derivative of the loss there is a product of 0 and infinity.
+    loss = modulate(jnp.where(masked, 0, lead), *(x[..., 0] for x in chosen))
+    loss += jnp.where(masked & (loss > 0), jnp.inf, 0)
   elif smoothing is not None:
     mean = sums.total / sums.number
-    loss = sums.log_sum_exp - ((1 - smoothing) * wanted + smoothing * mean)
+    true = jnp.where(smoothing == 1, 0, (1 - smoothing) * wanted)
+    loss = sums.log_sum_exp - (true + smoothing * mean)
   else:
     loss = sums.log_sum_exp - wanted
   return arrays.finish(loss, valid, mask)
@@ -297,7 +302,10 @@ def _of_targets(
   modulate: Elementwise | None,
   smoothing: jax.Array | None,
 ) -> jax.Array:
-  """Return the losses of all classes, weighted by targets ``[..., K]``."""
+  """Return the losses of all classes, weighted by targets ``[..., K]``.
+
+  A target on a class of logit -inf adds infinity, without a gradient.
+  """
   pushed = push(z, *parameters)
   sums = _reduce(pushed)
   if modulate and smoothing is not None:
@@ -305,7 +313,8 @@ def _of_targets(
     amount = jnp.sum(targets, axis=-1, keepdims=True)
     uniform = jnp.where(pushed == -jnp.inf, 0, 1 / sums.number[..., None])
     targets = (1 - smoothing) * targets + smoothing * amount * uniform
-  counted = targets != 0
+  masked = (targets != 0) & (pushed == -jnp.inf)
+  counted = (targets != 0) & ~masked
   surprise = jnp.where(counted, sums.log_sum_exp[..., None] - pushed, 1)
   pulled = pushed if pull is None else pull(z, *parameters)
   margin = jnp.where(counted, pushed - pulled, 0)
@@ -321,11 +330,14 @@ def _of_targets(
       losses = modulate(lead, *parameters)
     else:
       losses = jax.nn.softplus(-lead)
+  infinite = masked & (losses > 0)
   if smoothing is not None and not modulate:
+    infinite &= smoothing < 1
     mean = sums.total[..., None] - margin
     mean = mean / sums.number[..., None]
     losses += smoothing * (jnp.where(counted, pulled, 0) - mean)
-  return jnp.sum(jnp.where(counted, targets * losses, 0), axis=-1)
+  loss = jnp.sum(jnp.where(counted, targets * losses, 0), axis=-1)
+  return loss + jnp.where(jnp.any(infinite, axis=-1), jnp.inf, 0)
 
 
 def _check_targets(

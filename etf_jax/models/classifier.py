@@ -6,7 +6,7 @@ output = model.apply(variables, images)   # .features .logits .weights
 """
 
 import ast
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 import contextlib
 import dataclasses
 import functools
@@ -23,7 +23,7 @@ import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
-from etf_jax.errors import InputError, unknown_name
+from etf_jax.errors import InputError, unknown_field, unknown_name
 from etf_jax.models import batch_norm, heads
 from etf_jax.models.densenet import DenseNet
 from etf_jax.models.mlp import MLP
@@ -165,14 +165,67 @@ def keywords(backbone: nn.Module) -> frozenset[str]:
   return frozenset(p.name for p in parameters) & {"train", "mask"}
 
 
+# The fields of a model and the values that a dict may leave out.
+_FIELDS: dict[str, dict[str, Any]] = {
+  "model": {"name": "resnet32", "width": 1, "kwargs": {}, "num_classes": None},
+  "head": {
+    "name": "etf",
+    "batch_norm": None,
+    "l2_normalize": None,
+    "projector": 0,
+    "num_prototypes": None,
+    "frame": "haar",
+    "length": None,
+    "learn_length": False,
+  },
+  "mesh": {"model": 1},
+}
+
+
+def _complete(fields: Mapping[str, Any]) -> ConfigDict:
+  """Add to fields of a model what they leave out; see `_FIELDS`."""
+  filled: dict[str, Any] = {"bn_group_size": None, "dtype": "float32"}
+  filled |= {name: dict(group) for name, group in _FIELDS.items()}
+  for name, value in fields.items():
+    if name in _FIELDS and isinstance(value, Mapping):
+      for field in value:
+        if field not in filled[name]:
+          raise unknown_field(
+            f"{name}.{field}", [f"{name}.{known}" for known in filled[name]]
+          )
+      filled[name] |= value
+    elif name in filled and name not in _FIELDS:
+      filled[name] = value
+    else:
+      raise unknown_field(name, filled)
+  if filled["model"]["num_classes"] is None:
+    raise InputError(
+      "config.model.num_classes=None: unknown without data; give the number of"
+      " classes"
+    )
+  if filled["head"]["name"] not in HEADS:
+    raise unknown_name("config.head.name", filled["head"]["name"], HEADS)
+  head = filled["head"]
+  if head["batch_norm"] is None:
+    head["batch_norm"] = head["name"] == "etf"
+  if head["l2_normalize"] is None:
+    head["l2_normalize"] = head["name"] in ("etf", "cosine")
+  return ConfigDict(filled)
+
+
 def create_model(
-  config: ConfigDict, *, search_current_folder: bool = True
+  config: ConfigDict | Mapping[str, Any], *, search_current_folder: bool = True
 ) -> Classifier:
   """Build the model that a resolved config describes.
 
+  A dict needs `model.num_classes` only; without a head it has an ETF head::
+
+    create_model({"model": {"name": "resnet8", "num_classes": 10}})
+
   Args:
-    config: `config.model` (`name`, `width`, `kwargs`, `num_classes`),
-      `config.head` (`name`, `batch_norm`, `l2_normalize`, `projector`,
+    config: a dict or a resolved config of these fields: `config.model` (`name`,
+      `width`, `kwargs`, `num_classes`), `config.head` (`name`, `batch_norm`,
+      `l2_normalize`, `projector`,
       `num_prototypes`, `frame`, `length`, `learn_length`),
       `config.bn_group_size` and `config.dtype`; see configs/base.py.
     search_current_folder: False to import a backbone of another package from
@@ -183,6 +236,8 @@ def create_model(
       prototypes that are fewer than the classes, or fields of a frame for a
       head without one.
   """
+  if not isinstance(config, ConfigDict):
+    config = _complete(config)
   head = HEADS[config.head.name](
     batch_norm=config.head.batch_norm,
     l2_normalize=config.head.l2_normalize,

@@ -11,6 +11,7 @@
 it reads; the data set is not needed.
 """
 
+import functools
 from pathlib import Path
 from typing import NamedTuple
 
@@ -98,7 +99,12 @@ class Trained:
     self.calibrated = fitted is not None
     self.temperature = fitted["temperature"] if fitted else 1.0
     self._score = jax.jit(scoring.create(self.model, self.inputs))
+    self._features = jax.jit(self._features_of)
     self._nearest = jax.jit(self._nearest_of, static_argnums=3)
+
+  def _features_of(self, variables, images, sizes):
+    inputs = self.inputs(images, sizes)
+    return (self.model.apply(variables, inputs, train=False).features,)
 
   def _nearest_of(self, variables, images, sizes, number):
     inputs = self.inputs(images, sizes)
@@ -139,21 +145,7 @@ class Trained:
     Raises:
       ValueError: arrays of another shape or type.
     """
-    images = self._checked(images)
-    if sizes is not None and np.shape(sizes) != (len(images), 2):
-      raise ValueError(
-        f"sizes must be [{len(images)}, 2], got {list(np.shape(sizes))}"
-      )
-    if self.pixels.has_sizes and sizes is None:
-      sizes = np.broadcast_to(self.image_shape[:2], (len(images), 2))
-    found = [
-      self._padded(
-        images[start : start + _AT_ONCE],
-        None if sizes is None else sizes[start : start + _AT_ONCE],
-      )
-      for start in range(0, len(images), _AT_ONCE)
-    ]
-    logits, angles = map(np.concatenate, zip(*found, strict=True))
+    logits, angles = self._in_batches(self.scores, images, sizes)
     probabilities = special.softmax(
       logits / np.float32(self.temperature), axis=1
     )
@@ -168,6 +160,25 @@ class Trained:
       angles,
       np.argmax(others, axis=1).astype(np.int32),
     )
+
+  def features(
+    self, images: np.ndarray, sizes: np.ndarray | None = None
+  ) -> np.ndarray:
+    """Compute the features that the classifier sees.
+
+    Args:
+      images: as those of a call.
+      sizes: as those of a call.
+
+    Returns:
+      Floats `[B, d]`, of length 1 where config.head.l2_normalize is set.
+
+    Raises:
+      ValueError: arrays of another shape or type.
+    """
+    apply = functools.partial(self._features, self.variables)
+    (features,) = self._in_batches(apply, images, sizes)
+    return features
 
   def scores(
     self, images: np.ndarray, sizes: np.ndarray | None = None
@@ -200,10 +211,22 @@ class Trained:
     classes, angles = jax.device_get(found)
     return classes[:rows], angles[:rows]
 
-  def _padded(self, images, sizes):
-    rows = len(images)
-    found = jax.device_get(self.scores(*_pad(images, sizes)))
-    return found.logits[:rows], found.angles[:rows]
+  def _in_batches(self, compute, images, sizes):
+    """Check images; join what `compute` returns for padded batches of them."""
+    images = self._checked(images)
+    if sizes is not None and np.shape(sizes) != (len(images), 2):
+      raise ValueError(
+        f"sizes must be [{len(images)}, 2], got {list(np.shape(sizes))}"
+      )
+    if self.pixels.has_sizes and sizes is None:
+      sizes = np.broadcast_to(self.image_shape[:2], (len(images), 2))
+    found = []
+    for start in range(0, len(images), _AT_ONCE):
+      rows = slice(start, start + _AT_ONCE)
+      batch = images[rows], None if sizes is None else sizes[rows]
+      arrays = jax.device_get(compute(*_pad(*batch)))
+      found.append([x[: len(batch[0])] for x in arrays])
+    return map(np.concatenate, zip(*found, strict=True))
 
   def _checked(self, images):
     images = np.asarray(images)

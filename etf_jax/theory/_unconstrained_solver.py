@@ -14,6 +14,8 @@ TOLERANCE = 1e-10
 MAX_ROUNDS = 300
 # Newton's method is tried below this relative gap.
 _NEAR = 0.1
+# A Newton step is taken that lowers the objective by this part of the gap.
+_GAIN = 1e-3
 _GRADIENT_STEPS = 30
 _CG_STEPS = 500
 
@@ -264,22 +266,34 @@ def _certified(x: jax.Array, program: Program) -> State:
 
 
 @jax.jit
+def _newton_state(state: State, program: Program) -> State:
+  """Take a Newton step, and a proximal gradient step from there."""
+  forcing = jnp.minimum(state.gap / state.objective, _NEAR)
+  step = _newton(state.point, program, forcing)
+  point = _forward_backward(step, program).point
+  return _certified(point, program)
+
+
+@jax.jit
+def _descended_state(state: State, program: Program) -> State:
+  return _certified(_descend(state.point, program), program)
+
+
 def _advance(state: State, program: Program) -> State:
-  """Take a Newton step, or proximal gradient steps where that gains less."""
+  """Take a Newton step, or proximal gradient steps where that gains less.
 
-  def newton() -> State:
-    forcing = jnp.minimum(state.gap / state.objective, _NEAR)
-    step = _newton(state.point, program, forcing)
-    return _certified(_forward_backward(step, program).point, program)
-
-  new = jax.lax.cond(state.gap < _NEAR * state.objective, newton, lambda: state)
+  The bound of a new point is often worse than that of the last one, which
+  still holds: a step is good that lowers the objective.
+  """
+  bound = state.objective - state.gap
+  new = state
+  if state.gap < _NEAR * state.objective:
+    new = _newton_state(state, program)
+  decrease = state.objective - new.objective
   # False for NaN, and where Newton's method was not tried.
-  better = new.gap <= state.gap / 2
-  return jax.lax.cond(
-    better,
-    lambda: new,
-    lambda: _certified(_descend(state.point, program), program),
-  )
+  if not (decrease > _GAIN * state.gap or new.gap <= state.gap / 2):
+    new = _descended_state(state, program)
+  return new._replace(gap=jnp.minimum(new.gap, new.objective - bound))
 
 
 def solve(

@@ -481,23 +481,40 @@ WITH_BATCH = [
 ]
 
 
+WITH_LOGITS = [
+  name
+  for name in TRACED
+  if name.startswith("losses.") and "logits" in EXAMPLES[name]
+]
+
+
 @pytest.mark.slow
-def test_logits_of_minus_infinity_leave_gradients_finite():
-  z = Z.copy()
-  z[:, 2] = -np.inf
-  bias = LINEAR.bias.copy()
-  bias[2] = -np.inf
-  for name in TRACED:
-    if name.startswith("losses.") and "logits" in EXAMPLES[name]:
-      linear = isinstance(EXAMPLES[name]["logits"], losses.LinearLogits)
-      masked = LINEAR._replace(bias=bias) if linear else z
-      changes = {"logits": masked}
-      if name.endswith(" of targets"):
-        # Nothing is expected of the masked class.
-        labels = TARGETS * (np.arange(CLASSES) != 2)
-        changes["labels"] = labels / labels.sum(1, keepdims=True)
-        changes["label_smoothing"] = 0
-      check_gradients(name, changes)
+@pytest.mark.parametrize("smoothing", [0, 0.1])
+@pytest.mark.parametrize("name", WITH_LOGITS)
+def test_a_masked_class_costs_infinity_and_leaves_gradients_finite(
+  name, smoothing
+):
+  z, bias = Z.copy(), LINEAR.bias.copy()
+  z[:, 2] = bias[2] = -np.inf
+  linear = isinstance(EXAMPLES[name]["logits"], losses.LinearLogits)
+  changes = {"logits": LINEAR._replace(bias=bias) if linear else z}
+  usual = EXAMPLES[name].get("labels")
+  if usual is TARGETS:
+    labels = TARGETS * (np.arange(CLASSES) != 2)
+    changes["labels"] = labels / labels.sum(1, keepdims=True)
+    changes["labels"][0] = TARGETS[0]
+  elif usual is Y:
+    changes["labels"] = np.where(np.arange(BATCH) == 0, 2, Y)
+  if usual is not None and not (smoothing and "focal in" in name):
+    changes["label_smoothing"] = smoothing
+  check_gradients(name, changes)
+  call, arrays = example(name, **changes)
+  loss = call(**arrays)
+  same(jax.jit(call)(**arrays), loss)
+  if usual is not None:
+    # Nothing is expected of the masked class by the others.
+    np.testing.assert_array_equal(np.isinf(loss), np.arange(BATCH) == 0)
+    assert not np.isnan(loss).any()
 
 
 @pytest.mark.slow

@@ -262,3 +262,39 @@ def test_padding_needs_a_backbone_that_takes_a_mask():
 def test_layers_are_in_the_order_of_their_calls(backbone, shape, wanted):
   found = layers(create_model(config("ce", backbone)), shape)
   assert list(found) == wanted
+
+
+@pytest.mark.parametrize(
+  ("fields", "method", "changes"),
+  [
+    ({}, "etf_dr", {}),
+    ({"head": {"name": "linear"}, "dtype": "bfloat16"}, "ce", {}),
+    ({"head": {"name": "cosine"}}, "ce", {"head.name": "cosine"}),
+    (
+      {"head": {"num_prototypes": 6, "frame": "random"}},
+      "etf_dr",
+      {"head.num_prototypes": 6, "head.frame": "random"},
+    ),
+  ],
+)
+def test_a_plain_dict_makes_the_model_of_a_config(fields, method, changes):
+  model = {"name": "resnet8", "num_classes": CLASSES}
+  made = create_model({"model": model} | fields)
+  changes |= {"dtype": fields.get("dtype", "float32")}
+  assert made == create_model(config(method, **changes))
+
+
+@pytest.mark.parametrize(
+  ("fields", "message"),
+  [
+    ({}, "config.model.num_classes=None: .* give the number"),
+    ({"model": {"nam": "mlp"}}, "model.nam is unknown; .* config.model.name"),
+    ({"hed": {}}, "config.hed is unknown; did you mean config.head"),
+    ({"head": {"name": "etff"}}, "config.head.name='etff': .*did you mean"),
+  ],
+)
+def test_a_plain_dict_of_other_fields_is_one_line(fields, message):
+  if "head" in fields:
+    fields |= {"model": {"num_classes": 3}}
+  with pytest.raises(InputError, match=message):
+    create_model(fields)

@@ -66,6 +66,7 @@ def test_predictions_are_those_of_the_network(model, images):
   order = np.argsort(logits, axis=1)
   np.testing.assert_array_equal(found.runners_up, order[:, -2])
   # Unit lengths, so the prototype of the class is the nearest one.
+  np.testing.assert_allclose(model.features(images), features, atol=1e-5)
   cosines = np.sum(features * weights[:, found.classes].T, axis=1)
   np.testing.assert_allclose(found.angles, np.arccos(cosines), atol=1e-3)
 
