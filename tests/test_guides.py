@@ -22,7 +22,7 @@ from launch_scripts import LAUNCH, ROOT, bash, commands
 import pytest
 import trained_runs
 
-from etf_jax import benchmark, main
+from etf_jax import benchmark, features, main
 from etf_jax.runs import command_line
 
 pytestmark = pytest.mark.slow
@@ -161,6 +161,12 @@ def use(*more):
   return run
 
 
+def extract(words, guide, places):
+  """A function of a color for a network of PyTorch."""
+  short = ("--model=trained_runs:mean_color", "--image_size=8")
+  assert features.main([*words[3:], *short]) == 0
+
+
 def serve(words, guide, places):
   """The page is there, until Ctrl-C."""
   process = subprocess.Popen(
@@ -254,6 +260,7 @@ RULES = (
   (r"python -m etf_jax\.main .*--coordinator_address=", one_of_several),
   (r"(\.venv/bin/)?python -m etf_jax\.main ", train),
   (r"python -m etf_jax\.(advise|evaluate|predict|export) ", use()),
+  (r"python -m etf_jax\.features ", extract),
   (r"python -m etf_jax\.serve ", serve),
   (r"python -m etf_jax\.(reporting|theory_lab) ", use()),
   (r"python -m etf_jax\.reproduce .*--dry_run$", use()),

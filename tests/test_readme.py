@@ -27,6 +27,21 @@ def test_the_library_example_runs():
   assert names["predicted"].shape == (128,)
 
 
+@pytest.mark.slow
+def test_the_estimators_example_runs(tmp_path, monkeypatch):
+  (code,) = re.findall(
+    r"```python\n(import numpy(?s:.*?))```", (ROOT / "README.md").read_text()
+  )
+  assert len([line for line in code.splitlines() if line]) <= 8
+  rows = np.random.default_rng(0).normal(size=(40, 3)) + [[0], [9]] * 20
+  split = {"train_x": rows, "test_x": rows, "train_y": ["a", "b"] * 20}
+  np.savez(tmp_path / "x.npz", **split)
+  monkeypatch.chdir(tmp_path)
+  names = {}
+  exec(code, names)
+  assert names["predicted"].tolist() == split["train_y"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
   for target in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):

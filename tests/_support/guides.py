@@ -14,6 +14,7 @@ GUIDES = {
   "method": ("configs/README.md", "Choosing a method"),
   "collapse": ("etf_jax/reporting/README.md", "Reading the collapse figures"),
   "clusters": ("launch/README.md", None),
+  "features": ("etf_jax/sklearn/README.md", None),
 }
 # Of every run; then of those on photographs, and on digits. Two steps end
 # within an epoch: no smaller batch to compile.
@@ -79,10 +80,13 @@ def shortened(arguments, data_dir):
   """The arguments of a run, and the fields that make it one of seconds."""
   config, _ = command_line.parse(["main", *arguments])
   fields = [*SHORT, f"--config.data.data_dir={data_dir}"]
-  fields += PHOTOGRAPHS if config.data.name == "folder" else DIGITS
-  fields += SMALL
+  if config.data.name != "features":
+    fields += PHOTOGRAPHS if config.data.name == "folder" else DIGITS
+    fields += SMALL
   if str(config.init_from).endswith(".safetensors"):
     fields.append(WEIGHTS)
+  if str(config.init_from).startswith("hf:"):  # tests/training/test_hub.py
+    fields += ["--config.init_from=None", "--config.freeze_epochs=0"]
   if config.collapse.every_epochs == base.get_config().collapse.every_epochs:
     fields.append("--config.collapse.splits=()")
   if len(config.seeds) > 1:  # given again, they would be added to the first

@@ -50,6 +50,12 @@ class Plain(nn.Module):
     return quarters.mean(axis=(2, 4)).reshape(x.shape[0], -1)
 
 
+def mean_color(images):
+  """Return the mean color of uint8 images and its square, `[B, 6]`."""
+  means = images.mean(axis=(1, 2)) / 255
+  return np.concatenate([means, means**2], axis=1)
+
+
 def train(directory, *arguments):
   """Train with a command line; returns the directory."""
   assert (

@@ -37,7 +37,9 @@ def survey(images, smallest, side):
     (800, 1, 300, "740 photographs"),
     (2_000, 10, 300, "740 photographs"),
     (100_000, 500, 300, "Fashion-MNIST at imbalance 0.01"),
-    (100_000, 500, None, "features of 740 photographs"),
+    (500, 5, None, "features of 740 photographs"),
+    (100_000, 500, None, "features of CIFAR-10 at imbalance 0.01"),
+    (30_000, 4, None, "features of Tiny ImageNet at imbalance 0.01"),
   ],
 )
 def test_the_nearest_table(images, smallest, side, name):
