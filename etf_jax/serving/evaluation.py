@@ -68,7 +68,8 @@ def classify(trained: Trained, split: Encoded, batch_size: int) -> Outputs:
     raise InputError(
       f"{total:,} images of {num_classes:,} classes: what is made of their"
       f" logits takes {need:,.0f} GiB, and the machine has {_memory():,.0f};"
-      " give fewer with --images=FOLDER (CLASS/IMAGE)"
+      " metrics.jsonl has what training measured, and --images=FOLDER"
+      " (CLASS/IMAGE) takes fewer"
     )
   size = min(batch_size, total)
   plan = stream.Once(total, size)
