@@ -112,10 +112,7 @@ def measure(
 
   variance = shifted_square / size - jnp.sum(offset * offset, axis=1)
   variance = jnp.maximum(variance, 0)
-  # Row by row: differences of inner products would lose close pairs.
-  distance = jax.lax.map(
-    lambda mean: jnp.sum(jnp.square(mean[None] - means), axis=1), means
-  )
+  distance = _squared_distances(means, lengths, between, pairs)
   distance = jnp.where(pairs, distance, 1)
   fuzziness, _ = _moments(
     arrays.ratio(variance[:, None] + variance[None], 2 * distance), pairs
@@ -149,6 +146,38 @@ def measure(
   return jax.tree.map(lambda x: jnp.where(defined, x, jnp.nan), metrics)
 
 
+def _squared_distances(
+  means: jax.Array, lengths: jax.Array, between: jax.Array, pairs: jax.Array
+) -> jax.Array:
+  """Compute the squared distances `[K, K]` of class means.
+
+  By the law of cosines, which has no digits left for close pairs: rows that
+  have such are computed from differences.
+
+  Args:
+    means: `[K, d]`, around any point.
+    lengths: `[K]` of the centered means.
+    between: `[K, K]`, the cosines between those; NaN where one is zero.
+    pairs: boolean `[K, K]`, the entries that count.
+  """
+  squares = lengths * lengths
+  total = squares[:, None] + squares[None]
+  products = lengths[:, None] * lengths[None]
+  aligned = jnp.where(jnp.isnan(between), 0, between)
+  distance = total - 2 * products * aligned
+  close = jnp.any(pairs & (distance < 0.05 * total), axis=1)
+
+  def row(values):
+    mean, row, close = values
+    return jax.lax.cond(
+      close,
+      lambda: jnp.sum(jnp.square(mean[None] - means), axis=1),
+      lambda: row,
+    )
+
+  return jax.lax.map(row, (means, distance, close))
+
+
 @jax.custom_jvp
 def _nc1(
   scatter: jax.Array,
@@ -163,9 +192,11 @@ def _nc1(
   its products with the singular vectors are formed.
   """
   safe = jnp.maximum(classes, 1)
-  basis, sizes, _ = jnp.linalg.svd(
-    centered.T / jnp.sqrt(safe), full_matrices=False
-  )
+  rows = centered / jnp.sqrt(safe)
+  if rows.shape[0] > rows.shape[1]:
+    # The same left singular vectors, without right ones of all the classes.
+    rows = jnp.linalg.qr(rows, mode="r")
+  basis, sizes, _ = jnp.linalg.svd(rows.T, full_matrices=False)
   within = jnp.sum(basis * matmul(scatter, basis), axis=0)
   within -= jnp.sum(jnp.square(matmul(spokes, basis)), axis=0)
   within = jnp.maximum(within, 0) / jnp.maximum(examples, 1)

@@ -228,6 +228,25 @@ def test_float32_of_collapsed_features(offset, global_mean):
   assert_close(as_dict(again), expected, rtol=1e-4)
 
 
+@pytest.mark.parametrize("classes", [4, 9])
+def test_float32_keeps_close_pairs(classes):
+  # Two means at a distance of 1e-3 among others of length 3 or so.
+  rng = np.random.default_rng(classes)
+  means = rng.standard_normal((classes, DIM))
+  means[1] = means[0] + 1e-3 / DIM**0.5
+  labels = np.arange(20 * classes) % classes
+  features = means[labels] + 0.01 * rng.standard_normal((len(labels), DIM))
+  features, prototypes = np.float32(features), np.float32(means.T)
+  reference = np.float32(means)
+  stats = collapse.init(classes, DIM, reference=reference)
+  actual = collapse.compute(
+    collapse.update(stats, features, labels), prototypes
+  )
+  expected = direct(features, labels, prototypes)
+  np.testing.assert_allclose(actual.cdnv, expected["cdnv"], rtol=1e-4)
+  np.testing.assert_allclose(actual.nc1, expected["nc1"], rtol=1e-3)
+
+
 @pytest.mark.slow
 def test_the_optimum_on_imbalanced_data_is_collapsed_around_the_class_mean():
   # CIFAR-10-LT, ratio 0.01, every feature on its prototype: the exact optimum
