@@ -21,9 +21,9 @@ be asked. `evaluate` says what accuracy an angle gives. Probabilities are "not
 calibrated" until `evaluate --fit_temperature` has fitted a temperature.
 
 A file that cannot be read gets a row with the reason, and the last line says
-how many there are; the exit code is 0. With --corrupt=error the first one ends
-the command with exit code 2. Rows come as images are classified; the file of
---output appears when it is complete.
+how many there are; the exit code is 0, or 2 where none could be read. With
+--corrupt=error the first one ends the command with exit code 2. Rows come as
+images are classified; the file of --output appears when it is complete.
 """
 
 from collections.abc import Sequence

@@ -27,10 +27,15 @@ def photographs(folder, suffix=".png", counts=COUNTS):
 
 def run(workdir, directory, *arguments):
   """Train two steps; returns the exit code."""
-  argv = ["main", "--config=etf_jax:folder:cpu", *guides.SHORT]
-  argv += [*guides.PHOTOGRAPHS, *guides.SMALL, "--config.collapse.splits=()"]
-  argv += [f"--config.data.dir={directory}", f"--workdir={workdir}"]
-  return main.main([*argv, *arguments])
+  return main.main(["main", *command(workdir, directory, *arguments)])
+
+
+def command(workdir, directory, *arguments):
+  """Return the arguments of the main command."""
+  fields = [*guides.SHORT, *guides.PHOTOGRAPHS, *guides.SMALL]
+  fields += ["--config.collapse.splits=()", f"--config.data.dir={directory}"]
+  where = f"--workdir={workdir}"
+  return ["--config=etf_jax:folder:cpu", *fields, where, *arguments]
 
 
 def evaluation(workdir, split):

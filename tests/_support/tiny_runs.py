@@ -18,7 +18,7 @@ from etf_jax.configs import digits_lt
 from etf_jax.training.setup import create_state
 
 STEPS = 12
-TIMES = {"seconds", "images_per_second"}
+TIMES = {"seconds", "images_per_second", "feed_images_per_second", "limited_by"}
 # Four batches of 100 and one of 88 are an epoch; more happens at 6 and 8.
 WITH_REST = {
   "batch_size": 100,

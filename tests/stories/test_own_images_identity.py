@@ -7,10 +7,15 @@ through the main command, with images that move, change or are corrupt.
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 
 import colored_images
 import numpy as np
+import process_runs
 import pytest
+import run_results
 
 from etf_jax import evaluate
 from etf_jax.training.parallel import distributed
@@ -132,6 +137,37 @@ def test_changed_images_are_named(
   assert "choose another --workdir" in line
   assert evaluate.main([f"--workdir={workdir}"]) == 2
   assert "4 added" in capsys.readouterr().err
+
+
+def test_interrupted_in_every_way_it_ends_with_the_same_bits(photos, tmp_path):
+  """Ctrl-C, kill -9, another feed, moved images: one run."""
+
+  def start(workdir, directory, *arguments, **strikes):
+    command = colored_images.command(
+      workdir,
+      directory,
+      "--config.total_steps=8",
+      "--config.checkpoint.every_steps=1",
+      "--config.report.log_every_steps=1",
+      "--config.report.tracker=slow_rows:create",
+      *arguments,
+    )
+    return subprocess.run(
+      [sys.executable, "-m", "etf_jax.main", *command],
+      env=process_runs.environment(**strikes),
+      check=False,
+    ).returncode
+
+  undisturbed, workdir = tmp_path / "undisturbed", tmp_path / "run"
+  assert start(undisturbed, photos) == 0
+  assert start(workdir, photos, INT_AT_STEP=2) == 130
+  stream = "--config.data.feed=stream"
+  assert start(workdir, photos, stream, KILL_AT_STEP=4) == -signal.SIGKILL
+  moved = photos.rename(tmp_path / "moved")
+  assert start(workdir, moved, INT_AT_STEP=6) == 130
+  assert start(workdir, moved, stream) == 0
+  actual, expected = map(run_results.read, (workdir, undisturbed))
+  assert run_results.differences(actual, expected) == []
 
 
 def test_what_changes_no_result_may_change(photos, tmp_path, monkeypatch):
