@@ -86,12 +86,12 @@ def noise(counts):
   )
 
 
-def rows(workdir, kind=None):
-  """The metrics of a run, without what a clock measured."""
+def rows(workdir, kind=None, without=TIMES):
+  """The metrics of a run, without what a clock measured and a feed adds."""
 
   def timeless(value):
     if isinstance(value, dict):
-      return {k: timeless(v) for k, v in value.items() if k not in TIMES}
+      return {k: timeless(v) for k, v in value.items() if k not in without}
     return value
 
   lines = (workdir / "metrics.jsonl").read_text().splitlines()
