@@ -130,7 +130,7 @@ def test_predictions_are_traced_to_their_files(classes, tmp_path, monkeypatch):
   assert extract(classes, output) == 0
   run = tmp_path / "run"
   argv = ["main", "--config=etf_jax:features", f"--config.data.dir={output}"]
-  argv += ["--config.total_epochs=60", "--config.report.tensorboard=False"]
+  argv += ["--config.total_steps=200", "--config.report.tensorboard=False"]
   argv += ["--config.optimizer.learning_rate=0.03", f"--workdir={run}"]
   argv += ["--config.collapse.splits=()", "--config.devices=1"]
   assert main.main(argv) == 0
