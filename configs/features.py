@@ -10,9 +10,9 @@ back to test on, or `train_x`, `train_y`, `test_x` and `test_y`; a folder holds
 train and test as .npy with labels in .csv (a column y, label or class), or as
 .parquet. Labels are numbers or names; inputs are normalized by the training
 rows. All training rows are used; `--config.data.profile=exponential` cuts them
-to a long tail. `mlp` puts a hidden layer of 512 units before the head; methods
-with a frame learn a map to it without one, and want a tenth of the rate,
-`--config.optimizer.learning_rate=0.001`.
+to a long tail. `mlp` puts a hidden layer of 512 units and a linear one before
+the head, at a tenth of the rate. Methods with a frame have such a map in any
+case, and want that rate: `--config.optimizer.learning_rate=0.001`.
 
 Seconds on two CPU cores for some thousand rows. etf_jax/sklearn/README.md has
 what was measured, and how to make such files.
@@ -46,6 +46,7 @@ def get_config(size: str = "linear"):
   if size == "mlp":
     c.name += "_mlp"
     c.model.name = "mlp"
+    c.head.projector = -1
     c.optimizer.learning_rate = 1e-3
   elif size != "linear":
     raise ValueError(f"unknown size {size!r}: linear or mlp")
