@@ -17,7 +17,7 @@ PACKAGE = ROOT / "etf_jax"
 
 # Lines of etf_jax, configs and launch, and of tests. Raise a number only in a
 # commit that gives the reason in CHANGELOG.md; lower it after a cut.
-MAX_LINES = {"etf_jax configs launch": 46_700, "tests": 38_900}
+MAX_LINES = {"etf_jax configs launch": 46_700, "tests": 39_200}
 MAX_FILE_LINES = 400
 
 MAX_MODULES = 12
