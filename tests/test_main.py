@@ -268,7 +268,7 @@ def test_a_loss_that_is_not_finite_stops_the_run(refused, tmp_path):
     ),
     (
       [*NARROW],
-      "no simplex ETF of 10 classes fits in feature_dim=4",
+      "4 features have no room for 10 classes; set config.head.projector=9",
     ),
     (
       [*NARROW, "--config.model.num_classes=1"],

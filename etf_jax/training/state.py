@@ -147,7 +147,12 @@ def draw_classifier(
       keys(seed)["prototypes"], *like.shape, dtype=like.dtype
     )
   except ValueError as error:
-    raise InputError(str(error)) from error
+    width, classes = like.shape
+    raise InputError(
+      f"config.head.frame={model.head.frame!r}: {width} features have no room"
+      f" for {classes} classes; set config.head.projector={classes - 1}, or"
+      " config.head.frame='softmax_code' (hundreds of classes) or 'random'"
+    ) from error
   return {"head": {"prototypes": prototypes}}
 
 
