@@ -19,7 +19,7 @@ function say(text, bad) {
 
 function line(parent, name, value, share) {
   const row = add(parent, "div", undefined, "row");
-  if (share !== undefined) add(row, "meter").value = share;
+  if (share !== undefined) add(row, "div", undefined, "bar").style.width = 100 * share + "%";
   add(row, "span", name);
   add(row, "span", value);
 }

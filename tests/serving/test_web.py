@@ -281,6 +281,15 @@ document.getElementById("drop").dispatchEvent(
 """
 
 
+BAR_IN_ROW = """
+(() => {
+  const [row, bar] = [".row", ".bar"].map(
+    name => document.querySelector(name).getBoundingClientRect());
+  return bar.width > 0 && row.top <= bar.top && bar.bottom <= row.bottom;
+})()
+"""
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
 @pytest.mark.parametrize("width", [1280, 400])
 def test_the_page_in_a_browser(run, address, digits, tmp_path, width):
@@ -298,6 +307,7 @@ def test_the_page_in_a_browser(run, address, digits, tmp_path, width):
     overflow = "document.documentElement.scrollWidth - innerWidth"
     assert page.run(overflow) <= 0
     assert page.run("document.querySelector('#results img').naturalWidth") == 8
+    assert page.run(BAR_IN_ROW)
     page.screenshot(tmp_path / f"serve_{width}.png")
     assert page.errors() == []
 
