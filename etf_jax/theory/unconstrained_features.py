@@ -106,9 +106,8 @@ def solve_unconstrained_features(
   Runs in float64 on the CPU whatever JAX's settings. The time is that of a few
   hundred products of square matrices with as many rows as there are different
   counts, and of about a hundred singular value decompositions: seconds for 100
-  different counts, minutes for several hundred, and below 0.1 s for 1000 classes
-  with two counts. Compiling takes another 5 s for each number of different
-  counts.
+  different counts, minutes for several hundred, below 0.1 s for two. Compiling
+  takes another 5 s for each number of different counts.
 
   Where :math:`\lambda_Z \sqrt N` is below about 1e-4, Newton's method may not
   start and the limit of iterations is reached. With two different counts
