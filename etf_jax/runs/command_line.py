@@ -6,7 +6,6 @@ config, workdir = command_line.parse(["main", "--config=etf_jax:digits_lt"])
 
 import ast
 from collections.abc import Collection, Iterator
-import os
 import re
 from typing import Any, NamedTuple
 
@@ -114,11 +113,8 @@ def parse_command(argv: list[str]) -> Command:
     fields[field] = value
   if options.config is None:
     raise InputError(f"no --config was given; {_USAGE}")
-  workdir = options.workdir
-  if workdir is not None and workdir.startswith("~"):
-    workdir = os.path.expanduser(workdir)
   config = _with_fields(_locate(options.config), fields)
-  return Command(config, workdir, _processes(options))
+  return Command(config, options.workdir, _processes(options))
 
 
 def parse(argv: list[str]) -> tuple[ConfigDict, str | None]:

@@ -15,6 +15,7 @@ import argparse
 from collections.abc import Callable, Sequence
 import functools
 import logging
+import os
 import re
 import resource
 import sys
@@ -102,6 +103,17 @@ def show_log() -> None:
     log.propagate = False
 
 
+def _at_home(word: str) -> str:
+  # A shell leaves the ~ of --flag=~/file as it is.
+  match = re.fullmatch(r"(-[^=]*=)?(~(?:/.*)?)", word)
+  if not match:
+    return word
+  path = os.path.expanduser(match[2])
+  if path == match[2]:
+    raise InputError(f"{word}: there is no home directory; give a full path")
+  return (match[1] or "") + path
+
+
 class Parser(argparse.ArgumentParser):
   """Arguments of a command, by full names; a wrong one is an `InputError`."""
 
@@ -113,6 +125,11 @@ class Parser(argparse.ArgumentParser):
       allow_abbrev=False,
       **more,
     )
+
+  def parse_known_args(self, args=None, namespace=None):
+    """Parse arguments, in all of which `~` is the home directory."""
+    words = sys.argv[1:] if args is None else args
+    return super().parse_known_args(map(_at_home, words), namespace)
 
   def parse_args(self, args=None, namespace=None):
     """Parse arguments, all of which must be known."""

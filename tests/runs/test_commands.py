@@ -92,3 +92,18 @@ def test_exhausted_memory_is_one_line(capsys):
 
   assert main([]) == 2
   assert capsys.readouterr().err == commands.OUT_OF_MEMORY + "\n"
+
+
+def test_home_is_meant_wherever_a_value_begins_with_it(monkeypatch):
+  monkeypatch.setenv("HOME", "/home/ann")
+  parser = commands.Parser("tool")
+  parser.add_argument("images", nargs="+")
+  parser.add_argument("--output")
+  words = ["~/in.png", "a~b", "~/", "--output=~/x=~/y", "--config.data.dir=~"]
+  options, rest = parser.parse_known_args(words)
+  assert options.images == ["/home/ann/in.png", "a~b", "/home/ann/"]
+  assert options.output == "/home/ann/x=~/y"
+  assert rest == ["--config.data.dir=/home/ann"]
+  monkeypatch.setattr("os.path.expanduser", lambda path: path)
+  with pytest.raises(InputError, match="--output=~/x: there is no home"):
+    parser.parse_known_args(["--output=~/x"])
