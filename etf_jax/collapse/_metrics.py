@@ -12,6 +12,8 @@ from etf_jax import arrays
 
 # Accelerators multiply float32 in fewer bits unless told otherwise.
 EXACT = jax.lax.Precision.HIGHEST
+# Up to so many classes distances are computed from differences.
+_FEW_CLASSES = 1000
 
 
 @jax.tree_util.register_dataclass
@@ -152,7 +154,8 @@ def _squared_distances(
   """Compute the squared distances `[K, K]` of class means.
 
   By the law of cosines, which has no digits left for close pairs: rows that
-  have such are computed from differences.
+  have such are computed from differences, and all of them where the classes are
+  few, which keeps the bits of earlier versions.
 
   Args:
     means: `[K, d]`, around any point.
@@ -166,6 +169,7 @@ def _squared_distances(
   aligned = jnp.where(jnp.isnan(between), 0, between)
   distance = total - 2 * products * aligned
   close = jnp.any(pairs & (distance < 0.05 * total), axis=1)
+  close |= len(means) <= _FEW_CLASSES
 
   def row(values):
     mean, row, close = values

@@ -228,7 +228,8 @@ def test_float32_of_collapsed_features(offset, global_mean):
   assert_close(as_dict(again), expected, rtol=1e-4)
 
 
-@pytest.mark.parametrize("classes", [4, 9])
+@pytest.mark.slow
+@pytest.mark.parametrize("classes", [9, 1001])  # the latter by cosines
 def test_float32_keeps_close_pairs(classes):
   # Two means at a distance of 1e-3 among others of length 3 or so.
   rng = np.random.default_rng(classes)
