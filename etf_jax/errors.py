@@ -23,7 +23,7 @@ def one_line(error: BaseException) -> str:
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
   """Return "; did you mean 'NEAREST'?", or "" where no known name is near."""
-  near = difflib.get_close_matches(str(name), list(known), 1, 0.45)
+  near = difflib.get_close_matches(str(name), list(known), 1)
   return f"; did you mean {near[0]!r}?" if near else ""
 
 

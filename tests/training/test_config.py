@@ -153,7 +153,7 @@ def test_numbers_out_of_range(field, value, rule):
     ("init_parts", "back", "backbone"),
     ("loss.class_lengths", "batches", "batch"),
     ("loss.scaling", "balanced", "class_balanced"),
-    ("loss.weight_reduction", "sum", "weight_sum"),
+    ("loss.weight_reduction", "weights", "weight_sum"),
     ("schedule.name", "cos", "cosine"),
     ("optimizer.decayed", "kernel", "kernels"),
   ],
