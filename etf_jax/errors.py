@@ -8,8 +8,6 @@ code 2; every other exception is a bug and keeps its traceback.
 from collections.abc import Iterable, Sequence
 import difflib
 
-FIELDS = "etf_jax/configs/base.py explains the fields"
-
 
 class InputError(ValueError):
   """One line for the user: `FIELD=VALUE: what is wrong; what to do`."""
@@ -36,7 +34,9 @@ def some(names: Sequence[str], most: int = 5) -> str:
 def unknown_field(field: str, known: Iterable[str]) -> InputError:
   """Create the error for an unknown config field, by its dotted name."""
   near = difflib.get_close_matches(field, known, 1)
-  hint = f"did you mean config.{near[0]}?" if near else FIELDS
+  hint = "etf_jax/configs/base.py explains the fields"
+  if near:
+    hint = f"did you mean config.{near[0]}?"
   return InputError(f"config.{field} is unknown; {hint}")
 
 

@@ -140,7 +140,6 @@ def write_photographs(folder: pathlib.Path, count: int) -> None:
 
 def _open(folder: pathlib.Path, most: int) -> folders.FileSource:
   """Return the JPEGs below a folder, at most some from all over it."""
-  folder = folder.expanduser()
   if not folder.is_dir():
     raise InputError(f"--dir={folder}: there is no such folder; name another")
   paths = sorted(

@@ -171,15 +171,15 @@ def _squared_distances(
   close = jnp.any(pairs & (distance < 0.05 * total), axis=1)
   close |= len(means) <= _FEW_CLASSES
 
-  def row(values):
-    mean, row, close = values
+  def refine(row):
+    mean, by_cosines, is_close = row
     return jax.lax.cond(
-      close,
+      is_close,
       lambda: jnp.sum(jnp.square(mean[None] - means), axis=1),
-      lambda: row,
+      lambda: by_cosines,
     )
 
-  return jax.lax.map(row, (means, distance, close))
+  return jax.lax.map(refine, (means, distance, close))
 
 
 @jax.custom_jvp

@@ -19,10 +19,12 @@ import sys
 from typing import Any
 
 from flax import linen as nn
+from flax import traverse_util
 import jax
 import jax.numpy as jnp
 from ml_collections import ConfigDict
 
+from etf_jax.configs import base
 from etf_jax.errors import InputError, unknown_field, unknown_name
 from etf_jax.models import batch_norm, heads
 from etf_jax.models.densenet import DenseNet
@@ -165,52 +167,32 @@ def keywords(backbone: nn.Module) -> frozenset[str]:
   return frozenset(p.name for p in parameters) & {"train", "mask"}
 
 
-# The fields of a model and the values that a dict may leave out.
-_FIELDS: dict[str, dict[str, Any]] = {
-  "model": {"name": "resnet32", "width": 1, "kwargs": {}, "num_classes": None},
-  "head": {
-    "name": "etf",
-    "batch_norm": None,
-    "l2_normalize": None,
-    "projector": 0,
-    "num_prototypes": None,
-    "frame": "haar",
-    "length": None,
-    "learn_length": False,
-  },
-  "mesh": {"model": 1},
-}
-
-
 def _complete(fields: Mapping[str, Any]) -> ConfigDict:
-  """Add to fields of a model what they leave out; see `_FIELDS`."""
-  filled: dict[str, Any] = {"bn_group_size": None, "dtype": "float32"}
-  filled |= {name: dict(group) for name, group in _FIELDS.items()}
-  for name, value in fields.items():
-    if name in _FIELDS and isinstance(value, Mapping):
-      for field in value:
-        if field not in filled[name]:
-          raise unknown_field(
-            f"{name}.{field}", [f"{name}.{known}" for known in filled[name]]
-          )
-      filled[name] |= value
-    elif name in filled and name not in _FIELDS:
-      filled[name] = value
-    else:
-      raise unknown_field(name, filled)
-  if filled["model"]["num_classes"] is None:
+  """Add the defaults of configs/base.py, and an ETF head, to some fields."""
+  config = base.get_config()
+  config.head.update(name="etf", projector=0)
+  flatten = functools.partial(
+    traverse_util.flatten_dict, keep_empty_nodes=True, sep="."
+  )
+  known = flatten(config.to_dict())
+  for field in flatten(fields):
+    if field not in known and not field.startswith("model.kwargs."):
+      raise unknown_field(field, [*config, *known])
+  with config.model.kwargs.unlocked():
+    config.update(fields)
+  head = config.head
+  if config.model.num_classes is None:
     raise InputError(
       "config.model.num_classes=None: unknown without data; give the number of"
       " classes"
     )
-  if filled["head"]["name"] not in HEADS:
-    raise unknown_name("config.head.name", filled["head"]["name"], HEADS)
-  head = filled["head"]
-  if head["batch_norm"] is None:
-    head["batch_norm"] = head["name"] == "etf"
-  if head["l2_normalize"] is None:
-    head["l2_normalize"] = head["name"] in ("etf", "cosine")
-  return ConfigDict(filled)
+  if head.name not in HEADS:
+    raise unknown_name("config.head.name", head.name, HEADS)
+  if head.batch_norm is None:
+    head.batch_norm = head.name == "etf"
+  if head.l2_normalize is None:
+    head.l2_normalize = head.name in ("etf", "cosine")
+  return config
 
 
 def create_model(
@@ -223,11 +205,11 @@ def create_model(
     create_model({"model": {"name": "resnet8", "num_classes": 10}})
 
   Args:
-    config: a dict or a resolved config of these fields: `config.model` (`name`,
-      `width`, `kwargs`, `num_classes`), `config.head` (`name`, `batch_norm`,
-      `l2_normalize`, `projector`,
-      `num_prototypes`, `frame`, `length`, `learn_length`),
-      `config.bn_group_size` and `config.dtype`; see configs/base.py.
+    config: a resolved config or a dict, of which are read: `config.model`
+      (`name`, `width`, `kwargs`, `num_classes`), `config.head` (`name`,
+      `batch_norm`, `l2_normalize`, `projector`, `num_prototypes`, `frame`,
+      `length`, `learn_length`), `config.bn_group_size` and `config.dtype`; see
+      configs/base.py.
     search_current_folder: False to import a backbone of another package from
       what is installed and from PYTHONPATH only, for configs of other people.
 
