@@ -32,7 +32,7 @@ class Attempt:
     self.workdir = workdir
     self._metrics, self._lock = workdir / "metrics.jsonl", workdir / ".lock"
     self._old = _lines(self._metrics)
-    self._states = _state(self._metrics), _state(self._lock)
+    self._states = state_of(self._metrics), state_of(self._lock)
     self.newest = max(saved(workdir) - {*damaged}, default=0)
     self._log = workdir.with_suffix(".log")
     with self._log.open("wb") as log:
@@ -55,11 +55,11 @@ class Attempt:
 
   def in_restore(self):
     """True once it has taken its directory, to look for what to restore."""
-    return _state(self._lock) != self._states[1]
+    return state_of(self._lock) != self._states[1]
 
   def resumed(self):
     """The step that it has gone on from; None: not known yet."""
-    if _state(self._metrics)[:1] == self._states[0][:1]:
+    if state_of(self._metrics)[:1] == self._states[0][:1]:
       return None
     # Its file begins with the old one's rows up to that step. No row that it
     # writes is equal to one that it dropped: they tell of speeds.
@@ -80,7 +80,7 @@ class Attempt:
     return self.process.wait(_PATIENCE)
 
 
-def _state(path):
+def state_of(path):
   """Differs when a file has been replaced or written to."""
   try:
     stat = path.stat()

@@ -1,181 +1,33 @@
 # Copyright 2026 The etf_jax Authors. SPDX-License-Identifier: Apache-2.0
 """Strikes runs of one and of two processes at random moments, and counts.
 
-  python tests/_support/chaos_rounds.py --faults=30 --processes=1,2
+  python tests/_support/chaos_rounds.py --data=DIGITS --faults=30
 
 The same command is started again until its run has ended, whose bits have to be
 those of a run that nobody struck. Every process must end by itself, with a code
 that the README promises and without a traceback. Prints a table; exit code 1: a
-fault ended otherwise, and what was said is in --folder.
+fault ended otherwise, and what was said is in --folder. DIGITS is a directory
+with prepared digits.
 """
 
 import argparse
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 import contextlib
 import itertools
-import json
 import os
 from pathlib import Path
 import random
 import resource
 import shutil
 import signal
-import subprocess
 import sys
 import tempfile
-import threading
 import time
 
+import chaos
+import chaos_starts
 import jax
-import local_processes
-import process_runs
 import run_results
-
-_RUN = (
-  *("--config=etf_jax:digits_lt", "--config.total_epochs=6"),
-  *("--config.augment.crop_padding=0", "--config.batch_size=122"),
-  *("--config.model.name=tiny_runs:Tiny", "--config.ema_decay=0.9"),
-  *("--config.eval.every_epochs=1", "--config.collapse.every_epochs=2"),
-  *("--config.checkpoint.every_steps=2", "--config.checkpoint.keep=3"),
-  "--config.report.log_every_steps=1",
-)
-_PATIENCE = 240.0  # seconds, after which a start hangs
-# A clock that jumps by the seconds in $CLOCK_FILE.
-_CLOCK = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/time.h>
-#include <time.h>
-static long offset(void) {
-  long seconds = 0;
-  const char *path = getenv("CLOCK_FILE");
-  FILE *file = path ? fopen(path, "r") : NULL;
-  if (file && fscanf(file, "%ld", &seconds) != 1) seconds = 0;
-  if (file) fclose(file);
-  return seconds;
-}
-int clock_gettime(clockid_t id, struct timespec *t) {
-  static int (*real)(clockid_t, struct timespec *);
-  if (!real) real = dlsym(RTLD_NEXT, "clock_gettime");
-  int code = real(id, t);
-  if (id == CLOCK_REALTIME) t->tv_sec += offset();
-  return code;
-}
-int gettimeofday(struct timeval *restrict t, void *restrict zone) {
-  static int (*real)(struct timeval *, void *);
-  if (!real) real = dlsym(RTLD_NEXT, "gettimeofday");
-  int code = real(t, zone);
-  t->tv_sec += offset();
-  return code;
-}
-time_t time(time_t *t) {
-  struct timespec now;
-  clock_gettime(CLOCK_REALTIME, &now);
-  if (t) *t = now.tv_sec;
-  return now.tv_sec;
-}
-"""
-
-
-class Start:
-  """One start of the command, in one or several processes, under way."""
-
-  def __init__(self, workdir: Path, processes: int, variables: dict[str, str]):
-    self.workdir, self.metrics = workdir, workdir / "metrics.jsonl"
-    self._before = _stat(self.metrics), _stat(workdir / ".lock")
-    command = [sys.executable, "-m", "etf_jax.main", *_RUN]
-    command += [f"--workdir={workdir}", f"--config.data.data_dir={_data()}"]
-    port = local_processes._free_port()
-    self.processes, self._texts, self._readers = [], [], []
-    for number in range(processes):
-      more = [
-        f"--coordinator_address=localhost:{port}",
-        f"--num_processes={processes}",
-        f"--process_id={number}",
-      ]
-      process = subprocess.Popen(
-        command + (more if processes > 1 else []),
-        stdout=subprocess.PIPE,  # which no limit of files' sizes meets
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        env=process_runs.environment(**variables),
-      )
-      lines: list[bytes] = []
-      reader = threading.Thread(target=lines.extend, args=(process.stdout,))
-      reader.start()
-      self.processes.append(process)
-      self._texts.append(lines)
-      self._readers.append(reader)
-
-  def over(self) -> bool:
-    """Return True once a process has ended."""
-    return any(process.poll() is not None for process in self.processes)
-
-  def wait_for(self, condition: Callable[[], bool]) -> None:
-    """Wait for a moment, or the end."""
-    end = time.monotonic() + _PATIENCE
-    while not (self.over() or condition() or time.monotonic() > end):
-      time.sleep(0.001)
-
-  def locked(self) -> bool:
-    """Return True once the directory is taken."""
-    return _stat(self.workdir / ".lock") != self._before[1]
-
-  def rows(self) -> list[dict]:
-    """Return the last row that this start has written, in a list."""
-    if _stat(self.metrics)[:1] == self._before[0][:1]:
-      return []
-    with contextlib.suppress(OSError, ValueError):
-      lines = self.metrics.read_bytes().split(b"\n")[:-1]
-      return [json.loads(lines[-1])] if len(lines) else []
-    return []
-
-  def end(self) -> tuple[list[int | None], list[str]]:
-    """Wait; the codes (None: hung) and what was said."""
-    end = time.monotonic() + _PATIENCE
-    codes: list[int | None] = []
-    for process in self.processes:
-      try:
-        codes.append(process.wait(max(0.1, end - time.monotonic())))
-      except subprocess.TimeoutExpired:
-        codes.append(None)
-    time.sleep(0.2)
-    for process in self.processes:
-      with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, 0)
-        if _alive(process.pid):
-          codes.append(None)  # a child that was left behind
-        os.killpg(process.pid, signal.SIGKILL)
-      process.wait()
-    for reader in self._readers:
-      reader.join()
-    texts = [b"".join(t).decode(errors="replace") for t in self._texts]
-    return codes, texts
-
-
-def _alive(group: int) -> bool:
-  """Return True if a process of a group does not end within seconds."""
-  end = time.monotonic() + 10
-  while time.monotonic() < end:
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-      with contextlib.suppress(OSError):
-        fields = stat.read_text().rpartition(")")[2].split()
-        found.append(int(fields[2]) == group and fields[0] != "Z")
-    if not any(found):
-      return False
-    time.sleep(0.2)
-  return True
-
-
-def _stat(path: Path) -> tuple[int, int]:
-  with contextlib.suppress(OSError):
-    stat = path.stat()
-    return stat.st_ino, stat.st_mtime_ns
-  return 0, 0
-
 
 # Moments. Each waits until it has come, or the run has ended.
 
@@ -319,7 +171,7 @@ _PROMISED = {0, 2, 75, 76, 130}
 
 
 def _wrong(fault: str, moment: str, codes, texts) -> str | None:
-  """Return what is wrong with an end; None: nothing."""
+  """Return what is wrong with the codes and texts of an end; None: nothing."""
   number = getattr(signal, (fault or "none").split()[0], None)
   allowed = _PROMISED | ({-number, 128 + number} if number else set())
   if None in codes:
@@ -340,108 +192,109 @@ def _wrong(fault: str, moment: str, codes, texts) -> str | None:
   return None
 
 
-def _data() -> Path:
-  return Path(os.environ["CHAOS_DATA"])
+class Rounds:
+  """Runs of so many processes that are struck, one fault a start."""
 
+  def __init__(self, processes: int, options, folder: Path):
+    self.processes, self.options, self.folder = processes, options, folder
+    self.workdir, self.backup = folder / "struck", folder / "backup"
+    self.draw = random.Random(f"{options.seed}/{processes}")
+    self.clock = chaos_starts.build_clock(folder)
+    self.variables = {
+      "JAX_PLATFORMS": "cpu",
+      "JAX_NUM_CPU_DEVICES": "1",
+      "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
+      "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+    }
+    straight = folder / f"straight-{processes}"
+    codes, texts = self.start(straight).end()
+    if codes != [0] * processes:
+      raise RuntimeError("\n".join(texts))
+    self.expected = run_results.read(straight)
 
-def _rounds(processes: int, options, folder: Path, rows: dict) -> int:
-  """Strike until `options.faults` faults have been; the number of bad ends."""
-  draw, bad = random.Random(f"{options.seed}/{processes}"), 0
-  clock = folder / "clock.so"
-  (folder / "clock.c").write_text(_CLOCK)
-  subprocess.run(
-    ["gcc", "-shared", "-fPIC", "-o", clock, folder / "clock.c", "-ldl"],
-    check=True,
-  )
-  variables = {
-    "JAX_PLATFORMS": "cpu",
-    "JAX_NUM_CPU_DEVICES": "1",
-    "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-  }
-  straight, workdir = folder / f"straight-{processes}", folder / "struck"
-  start = Start(straight, processes, variables)
-  codes, texts = start.end()
-  if codes != [0] * processes:
-    raise RuntimeError("\n".join(texts))
-  expected = run_results.read(straight)
-  pairs = [
-    (f, m) for f in options.kinds.split(",") for m in options.moments.split(",")
-  ]
-  if processes == 1:
-    pairs = [pair for pair in pairs if pair[0] != "SIGKILL of a child"]
-  draw.shuffle(pairs)
-  faults = [pairs[k % len(pairs)] for k in range(options.faults)]
-  for number, (fault, moment) in enumerate([*faults, (None, None)]):
-    backup = folder / "backup"
-    shutil.rmtree(backup, ignore_errors=True)
-    if workdir.exists():
-      shutil.copytree(workdir, backup, symlinks=True)
-    saved = _saved(workdir)
-    (folder / "clock").write_text("0")
-    more = {"LD_PRELOAD": str(clock), "CLOCK_FILE": str(folder / "clock")}
-    timed = variables | (more if fault == "clock steps back" else {})
-    began = time.monotonic()
-    start, problem = Start(workdir, processes, timed), None
+  def start(self, workdir: Path, **more: str) -> chaos_starts.Start:
+    """Start the command."""
+    return chaos_starts.Start(
+      workdir, self.options.data, self.processes, self.variables | more
+    )
+
+  def faults(self) -> list[tuple[str, str]]:
+    """Draw faults and moments: all pairs once before one comes again."""
+    kinds, moments = self.options.kinds, self.options.moments
+    pairs = list(itertools.product(kinds.split(","), moments.split(",")))
+    if self.processes == 1:
+      pairs = [pair for pair in pairs if pair[0] != "SIGKILL of a child"]
+    self.draw.shuffle(pairs)
+    return [pairs[k % len(pairs)] for k in range(self.options.faults)]
+
+  def strike(self, fault: str, moment: str):
+    """Strike a start; its codes, its texts, and what is wrong with them."""
+    (self.folder / "clock").write_text("0")
+    more = self.clock if fault == "clock steps back" else {}
+    start = self.start(self.workdir, **more)
     if fault == "two starts":
-      time.sleep(draw.uniform(0, 0.3))
-      second = Start(workdir, processes, variables)
-      ends = [start.end(), second.end()]
+      time.sleep(self.draw.uniform(0, 0.3))
+      second = self.start(self.workdir)
+      ends = start.end(), second.end()
       codes, texts = (
         list(itertools.chain(*part)) for part in zip(*ends, strict=True)
       )
-      if sorted(map(str, codes)) != ["0"] * processes + ["2"] * processes:
-        problem = f"codes {codes}"
+      promised = [0] * self.processes + [2] * self.processes
+      if None in codes or sorted(codes) != promised:
+        return codes, texts, f"codes {codes}"
     else:
       if fault:
-        MOMENTS[moment](start, draw)
-        FAULTS[fault](start, draw)
+        MOMENTS[moment](start, self.draw)
+        FAULTS[fault](start, self.draw)
       codes, texts = start.end()
-    problem = problem or _wrong(fault or "", moment, codes, texts)
-    if fault is None and codes != [0] * processes:
+    problem = _wrong(fault, moment, codes, texts)
+    if not fault and codes != [0] * self.processes:
       problem = problem or f"the last start ended with {codes}"
+    return codes, texts, problem
+
+  def other_bits(self) -> list[str]:
+    """List where the run that has ended differs from the undisturbed one."""
+    try:
+      actual = run_results.read(self.workdir)
+      return run_results.differences(actual, self.expected)
+    except Exception as error:
+      return [repr(error)]
+
+  def round(self, number: int, fault: str, moment: str) -> str | None:
+    """Strike once, prepare the next start; what was wrong."""
+    shutil.rmtree(self.backup, ignore_errors=True)
+    if self.workdir.exists():
+      shutil.copytree(self.workdir, self.backup, symlinks=True)
+    saved, began = self._saved(), time.monotonic()
+    codes, texts, problem = self.strike(fault, moment)
     removed = fault == "files removed"
-    if _saved(workdir) < saved and not removed:
+    if self._saved() < saved and not removed:
       problem = problem or f"step {saved} is lost"
-    done = set(codes[:processes]) == {0} or fault == "two starts"
-    if done and not problem:
-      try:
-        found = run_results.differences(run_results.read(workdir), expected)
-      except Exception as error:
-        found = [repr(error)]
-      if found and not removed:
-        problem = f"other bits: {found}"
-      elif found:
-        print(f"    the run lacks {found}")
+    ended = set(codes[: self.processes]) == {0} or fault == "two starts"
+    lacking = self.other_bits() if ended and not problem else []
+    if lacking and removed:
+      print(f"    the run lacks {lacking}")
+    elif lacking:
+      problem = f"other bits: {lacking}"
     print(
-      f"{processes} {number:3} {fault}, {moment}: {codes}"
+      f"{self.processes} {number:3} {fault or 'none'}, {moment}: {codes}"
       f" {time.monotonic() - began:.0f} s {problem or ''}",
       flush=True,
     )
-    if fault:
-      key = (fault, processes)
-      tried, well = rows.get(key, (0, 0))
-      rows[key] = tried + 1, well + (problem is None)
-    if problem:
-      bad += 1
-      (folder / f"wrong-{processes}-{number}.txt").write_text(
+    if problem or removed:
+      kind = "wrong" if problem else "removed"
+      (self.folder / f"{kind}-{self.processes}-{number}.txt").write_text(
         f"{fault}, {moment}: {problem}\n" + "\n=====\n".join(texts)
       )
-    elif removed:
-      place = folder / f"removed-{processes}-{number}.txt"
-      place.write_text("\n=====\n".join(texts))
-    if done or (problem and not removed):
-      shutil.rmtree(workdir, ignore_errors=True)
-    elif removed:  # what the user removed is put back
-      shutil.rmtree(workdir, ignore_errors=True)
-      if backup.exists():
-        shutil.copytree(backup, workdir, symlinks=True)
-  return bad
+    if ended or problem or removed:
+      shutil.rmtree(self.workdir, ignore_errors=True)
+    if removed and not ended and self.backup.exists():
+      # What the user removed is put back.
+      shutil.copytree(self.backup, self.workdir, symlinks=True)
+    return problem
 
-
-def _saved(workdir: Path) -> int:
-  folders = (workdir / "checkpoints").glob("*")
-  return max((int(p.name) for p in folders if p.name.isdigit()), default=0)
+  def _saved(self) -> int:
+    return max(chaos.saved(self.workdir), default=0)
 
 
 def run(argv: Sequence[str]) -> int:
@@ -454,19 +307,25 @@ def run(argv: Sequence[str]) -> int:
   parser.add_argument("--seed", type=int, default=0)
   parser.add_argument("--folder", type=Path, help="default: a temporary one")
   parser.add_argument(
-    "--data", type=Path, required=True, help="prepared digits"
+    "--data", type=lambda text: Path(text).absolute(), required=True
   )
   options = parser.parse_args(argv)
   jax.config.update("jax_platforms", "cpu")
-  os.environ["CHAOS_DATA"] = str(options.data.absolute())
   folder = options.folder or Path(tempfile.mkdtemp(prefix="chaos-"))
   folder.mkdir(parents=True, exist_ok=True)
-  rows: dict[tuple[str, int], tuple[int, int]] = {}
-  numbers = [int(text) for text in options.processes.split(",")]
-  bad = sum(_rounds(n, options, folder, rows) for n in numbers)
+  table: dict[tuple[str, int], list[bool]] = {}
+  bad = 0
+  for processes in map(int, options.processes.split(",")):
+    rounds = Rounds(processes, options, folder)
+    # In the end a run is left alone.
+    for number, (fault, moment) in enumerate([*rounds.faults(), ("", "")]):
+      problem = rounds.round(number, fault, moment)
+      bad += problem is not None
+      if fault:
+        table.setdefault((fault, processes), []).append(problem is None)
   print("| fault | processes | tried | ended well |\n|---|---|---|---|")
-  for (fault, processes), (tried, well) in sorted(rows.items()):
-    print(f"| {fault} | {processes} | {tried} | {well} |")
+  for (fault, processes), well in sorted(table.items()):
+    print(f"| {fault} | {processes} | {len(well)} | {sum(well)} |")
   return int(bad > 0)
 
 
