@@ -6,6 +6,8 @@ had been (of several processes: test_processes.py).
 import json
 import shutil
 import signal
+import subprocess
+import sys
 
 import jax
 import numpy as np
@@ -117,6 +119,23 @@ def test_the_command_ends_with_a_code(
   line = capsys.readouterr().err.splitlines()[-1]
   assert line.startswith("stopped and saved at step ")
   assert line.endswith("; the same command continues")
+
+
+def test_a_second_ctrl_c_ends_at_once():
+  script = """
+import signal
+from etf_jax.training.parallel import distributed
+with distributed.preemptible():
+  signal.raise_signal(signal.SIGINT)
+  print(distributed.stop_requested(), distributed.interrupted(), flush=True)
+  signal.raise_signal(signal.SIGINT)
+  print("still there", flush=True)
+"""
+  done = subprocess.run(
+    [sys.executable, "-c", script], capture_output=True, text=True, check=False
+  )
+  assert done.stdout == "True True\n"
+  assert done.returncode == -signal.SIGINT
 
 
 @pytest.mark.parametrize(
